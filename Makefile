@@ -1,0 +1,49 @@
+# The few commands. Each installs what it needs first (scripts/setup.sh) and is quick when everything is there.
+SHELL := /bin/bash
+RUN := runs/tetrominoes
+CONFIGURED := build/build.ninja
+
+.PHONY: help setup build train eval test bench ablation clean
+help:
+	@echo 'make train     build, learn objects from images, and write $(RUN)/report.html'
+	@echo 'make test      build and run all the tests'
+	@echo 'make build     build/bin/osc, the libraries, and the Python package for .venv/bin/python'
+	@echo 'make bench     benchmarks, as ratios measured side by side in one run'
+	@echo 'make ablation  train with and without each part; writes the table of docs/learning.md'
+	@echo 'make clean     remove what was built (runs/ and .venv/ stay)'
+
+setup: .venv/.ready
+.venv/.ready: requirements.txt scripts/debian-packages.txt scripts/setup.sh
+	scripts/setup.sh
+	touch $@
+
+$(CONFIGURED): .venv/.ready CMakePresets.json
+	cmake --preset release
+
+build: $(CONFIGURED)
+	cmake --build build --target osc_cli osc_python
+
+train: build
+	@if [ -e $(RUN)/report.html ]; then \
+	  echo '$(RUN) holds a finished run; open $(RUN)/report.html, or score it again with: build/bin/osc eval $(RUN)'; \
+	  echo 'To train again: build/bin/osc train --out $(RUN) --overwrite    (another seed: --seed 1 --out runs/seed1)'; \
+	elif [ -e $(RUN)/checkpoint ]; then \
+	  echo '$(RUN) holds an unfinished run; resuming it'; build/bin/osc train --resume $(RUN); \
+	else \
+	  build/bin/osc train --out $(RUN); \
+	fi
+
+test: $(CONFIGURED)
+	cmake --build build
+	ctest --test-dir build --output-on-failure -j $$(nproc)
+	.venv/bin/python -m pytest tests
+
+bench: $(CONFIGURED)
+	cmake --build build
+	.venv/bin/python bench/run.py
+
+ablation: build
+	.venv/bin/python bench/ablation.py
+
+clean:
+	rm -rf build build-*

@@ -1,0 +1,11 @@
+# osc_add_test(NAME [LIBRARIES ...] [PCH target]): tests/…/NAME.cpp, a GoogleTest program, as the ctest NAME.
+function(osc_add_test name)
+  cmake_parse_arguments(ARG "" "PCH" "LIBRARIES" ${ARGN})
+  add_executable(${name} ${name}.cpp)
+  target_link_libraries(${name} PRIVATE ${ARG_LIBRARIES} GTest::gtest_main osc_compiler_options)
+  if(ARG_PCH)
+    target_precompile_headers(${name} REUSE_FROM ${ARG_PCH})
+  endif()
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
+endfunction()
