@@ -1,0 +1,47 @@
+// Threads: a loop over images or problems runs on an Executor, which is our pool or the host's.
+//
+// The result of every function of the library has the same bits on any executor: how a range is split decides only who computes what.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "osc/export.h"
+
+namespace osc {
+
+// What a host with threads of its own implements, so that two pools never compete for the same cores.
+class OSC_API Executor {
+ public:
+  using Body = std::function<void(std::int64_t begin, std::int64_t end)>;
+
+  virtual ~Executor();
+
+  // Calls `body` with disjoint ranges that together are [0, count), possibly on several threads at once, and returns when every call has returned.
+  // `grain` (>= 1) is the number of elements that are worth waking a thread for. Where calls throw, one of the exceptions is rethrown on the calling thread.
+  virtual void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) = 0;
+};
+
+// A fixed number of threads, the calling one included. Safe to call from several threads at once and from inside a body: while it is busy, a further call
+// runs on its calling thread alone. After fork() the child's calls run on the calling thread.
+class OSC_API ThreadPool final : public Executor {
+ public:
+  // `threads` >= 1, or InvalidArgument. Starts `threads - 1` threads, fewer where the system grants no more.
+  explicit ThreadPool(int threads);
+  ~ThreadPool() override;
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) override;
+  int threads() const noexcept;
+
+ private:
+  struct Shared;
+  std::unique_ptr<Shared> shared_;
+};
+
+// A pool of available_cores() threads (osc/system.hpp), started at the first call and kept until the process ends.
+OSC_API Executor& default_executor();
+
+}  // namespace osc

@@ -1,0 +1,86 @@
+// The similarity loss between matched slots of two views of an image, its gradient, and its matching.
+//
+//   unit(x)         = x / max(|x|, eps)
+//   matching of i   = argmax over permutations m of sum_s <unit(f[0,i,s]), unit(f[1,i,m(s)])>
+//   target(0,i,s)   = f[1,i,m(s)]        target(1,i,t) = f[0,i,m^-1(t)]
+//   loss(v,i,s)     = (1 - <unit(p[v,i,s]), unit(target(v,i,s))>) / 2
+//
+// Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+// Its code returns (1 - sum of cosines)/2 for "sum" and a [2, B, S] array for "none"; here "sum" is the sum of the losses, and "none" is the vector.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "osc/assignment.hpp"
+#include "osc/executor.hpp"
+#include "osc/export.h"
+#include "osc/slots.hpp"
+
+namespace osc {
+
+enum class Reduction {
+  none,  // all 2BS losses, in the order (view, image, slot)
+  mean,  // their mean; NaN where there are none
+  sum,   // their sum; 0 where there are none
+};
+
+// "none", "mean" or "sum"; InvalidArgument for any other name.
+OSC_API Reduction reduction_from_name(std::string_view name);
+
+struct MatchingSimilarityOptions {
+  Reduction reduction = Reduction::mean;
+  double eps = 1e-10;  // floor of a norm; positive and finite
+  NonFinite on_nonfinite = NonFinite::propagate;
+  Executor* executor = nullptr;  // null: default_executor()
+};
+
+// The gradient with respect to p, and the gradient that comes in for the loss. f receives none, also where f and p are the same memory.
+template <typename T>
+struct SimilarityGradient {
+  SlotPairs<T> p;               // written; sizes of p, any strides under which no two elements are the same memory
+  const T* incoming = nullptr;  // one element, for Reduction::none 2BS; null stands for ones
+};
+
+// Each of these is written where it is asked for.
+template <typename T>
+struct MatchingSimilarityResults {
+  T* loss = nullptr;                                            // one element, for Reduction::none 2BS
+  std::optional<SimilarityGradient<T>> gradient = std::nullopt;
+  std::int64_t* matching = nullptr;                             // [B, S], contiguous, as match_slots gives it
+};
+
+// f: slots before the projection head, p: after it; both B images of 2 views, S slots, C channels, in any two layouts.
+//
+//   aliasing     f and p may be the same memory. No result may overlap an input or another result.
+//   numbers      results have the inputs' type; everything in between is double, except that the cosines to be matched are rounded to the inputs' type.
+//                A norm neither overflows nor vanishes on the way, so slots of any finite magnitude work; a zero slot has cosine 0 and loss 1/2.
+//   gradient     with n = |p|, u = unit(target), c = <p/n, u>: -g (u - c p/n) / (2n) where n > eps, else -g u / (2 eps).
+//   ties         in the matching as linear_sum_assignment takes them.
+//   non-finite   an image with a NaN or an infinity in f or p gets losses and gradients of NaN and a matching of -1; no other image changes.
+//                NonFinite::raise throws a NonFiniteError instead.
+//   sizes        S = 0 or B = 0 means no losses; C = 0 makes each loss 1/2.
+//   errors       InvalidArgument or NonFiniteError, before anything is written.
+//   threads      over images; the same bits with any number of them.
+//   cost         O(S^2 C + S^3) an image; 8 * (2SC + S^2) bytes and a little more, allocated once a call and thread, and 8B bytes a call.
+OSC_API void matching_similarity_loss_per_img(const SlotPairs<const float>& f, const SlotPairs<const float>& p, const MatchingSimilarityOptions& options,
+                                              const MatchingSimilarityResults<float>& results);
+OSC_API void matching_similarity_loss_per_img(const SlotPairs<const double>& f, const SlotPairs<const double>& p, const MatchingSimilarityOptions& options,
+                                              const MatchingSimilarityResults<double>& results);
+
+// The loss alone, for Reduction::mean and Reduction::sum; InvalidArgument for Reduction::none.
+OSC_API float matching_similarity_loss_per_img(const SlotPairs<const float>& f, const SlotPairs<const float>& p,
+                                               const MatchingSimilarityOptions& options = {});
+OSC_API double matching_similarity_loss_per_img(const SlotPairs<const double>& f, const SlotPairs<const double>& p,
+                                                const MatchingSimilarityOptions& options = {});
+
+// The gradient alone, for a caller that learns the incoming gradient only later (an autograd engine) and kept the matching, which is not computed again.
+// `matching` [B, S] is what the call above or match_slots gave for the same f; each row must be a permutation, or all -1, which makes the image's gradient NaN.
+// Same bits as the call above. InvalidArgument also for a row that is neither. O(SC) an image.
+OSC_API void matching_similarity_loss_per_img_backward(const SlotPairs<const float>& f, const SlotPairs<const float>& p, const std::int64_t* matching,
+                                                       const MatchingSimilarityOptions& options, const SimilarityGradient<float>& gradient);
+OSC_API void matching_similarity_loss_per_img_backward(const SlotPairs<const double>& f, const SlotPairs<const double>& p, const std::int64_t* matching,
+                                                       const MatchingSimilarityOptions& options, const SimilarityGradient<double>& gradient);
+
+}  // namespace osc
