@@ -1,0 +1,153 @@
+#include "data/image_folder.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "data/objects_jsonl.hpp"
+#include "support/error.hpp"
+#include "support/parallel.hpp"
+
+namespace osc::program {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kReasonsInMessage = 3;
+
+// Where the images themselves lie.
+fs::path image_root(const fs::path& folder) {
+  std::error_code ignored;
+  return fs::is_directory(folder / "images", ignored) ? folder / "images" : folder;
+}
+
+bool has_image_ending(const fs::path& path) {
+  std::string ending = path.extension().string();
+  for (char& c : ending) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  constexpr std::array<std::string_view, 3> kEndings = {".png", ".jpg", ".jpeg"};
+  return std::ranges::find(kEndings, ending) != kEndings.end();
+}
+
+std::string name_below(const fs::path& root, const fs::path& path) {
+  return path.lexically_relative(root).replace_extension().generic_string();
+}
+
+// What a thread leaves for one image: an entry, or the reason why there is none.
+struct Reading {
+  std::optional<FolderEntry> entry;
+  std::string skipped;
+};
+
+class FolderReader {
+ public:
+  FolderReader(const fs::path& folder, int side) : root_(image_root(folder)), side_(side) {
+    std::error_code ignored;
+    if (root_ == folder) return;
+    if (fs::is_directory(folder / "masks", ignored)) masks_ = folder / "masks";
+    if (fs::exists(folder / "objects.jsonl", ignored)) objects_ = read_objects_jsonl(folder / "objects.jsonl");
+  }
+
+  Reading read(const fs::path& path) const {
+    Image image;
+    try {
+      image = read_image(path);
+    } catch (const UserError& error) {
+      return {std::nullopt, error.what()};
+    }
+    FolderEntry entry{path, name_below(root_, path), resize(image, side_, side_), std::nullopt, {}};
+    if (!masks_.empty()) entry.mask = read_fitting_mask(entry.name, image);
+    if (const auto found = objects_.find(entry.name); found != objects_.end()) entry.objects = scaled(found->second, image);
+    return {std::move(entry), {}};
+  }
+
+ private:
+  std::optional<Mask> read_fitting_mask(const std::string& name, const Image& image) const {
+    const fs::path path = masks_ / (name + ".png");
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) return std::nullopt;
+    const Mask mask = read_mask(path);
+    if (mask.width != image.width || mask.height != image.height) {
+      throw UserError(path.string() + ": the mask has " + std::to_string(mask.width) + " x " + std::to_string(mask.height) + " pixels, its image " +
+                      std::to_string(image.width) + " x " + std::to_string(image.height));
+    }
+    return resize(mask, side_, side_);
+  }
+
+  std::vector<SceneObject> scaled(std::vector<SceneObject> objects, const Image& image) const {
+    for (SceneObject& object : objects) {
+      object.x *= static_cast<float>(side_) / static_cast<float>(image.width);
+      object.y *= static_cast<float>(side_) / static_cast<float>(image.height);
+    }
+    return objects;
+  }
+
+  fs::path root_;
+  fs::path masks_;  // empty where there are none
+  std::map<std::string, std::vector<SceneObject>, std::less<>> objects_;
+  int side_;
+};
+
+}  // namespace
+
+std::vector<fs::path> list_images(const fs::path& folder) {
+  std::error_code error;
+  const auto check = [&](const fs::path& path) {
+    if (error) throw UserError(path.string() + ": " + error.message());
+  };
+  if (!fs::is_directory(folder, error)) {
+    check(folder);
+    throw UserError(folder.string() + ": is not a folder");
+  }
+  const fs::path root = image_root(folder);
+  std::vector<fs::path> paths;
+  fs::recursive_directory_iterator entry(root, error);
+  check(root);
+  while (entry != fs::recursive_directory_iterator()) {
+    const fs::path& path = entry->path();
+    if (path.filename().string().starts_with('.')) {
+      entry.disable_recursion_pending();
+    } else if (has_image_ending(path) && entry->is_regular_file(error)) {
+      paths.push_back(path);
+    }
+    entry.increment(error);
+    check(root);
+  }
+  if (paths.empty()) throw UserError(root.string() + ": holds no PNG or JPEG image");
+  std::ranges::sort(paths, {}, [](const fs::path& path) -> const std::string& { return path.native(); });
+  return paths;
+}
+
+FolderContents read_image_folder(const fs::path& folder, int side, int threads, double max_skipped_share) {
+  const std::vector<fs::path> paths = list_images(folder);
+  const FolderReader reader(folder, side);
+  std::vector<Reading> readings(paths.size());
+  parallel_for(static_cast<std::int64_t>(paths.size()), threads, [&](std::int64_t i) {
+    const auto k = static_cast<std::size_t>(i);
+    readings[k] = reader.read(paths[k]);
+  });
+  FolderContents contents;
+  for (Reading& reading : readings) {
+    if (reading.entry) {
+      contents.entries.push_back(std::move(*reading.entry));
+    } else {
+      contents.skipped.push_back(std::move(reading.skipped));
+    }
+  }
+  const std::size_t skipped = contents.skipped.size();
+  if (contents.entries.empty() || static_cast<double>(skipped) > max_skipped_share * static_cast<double>(paths.size())) {
+    std::string message = folder.string() + ": " + std::to_string(skipped) + " of " + std::to_string(paths.size()) + " images cannot be read";
+    for (std::size_t i = 0; i < std::min(skipped, kReasonsInMessage); ++i) message += "; " + contents.skipped[i];
+    throw UserError(skipped > kReasonsInMessage ? message + "; …" : message);
+  }
+  return contents;
+}
+
+}  // namespace osc::program

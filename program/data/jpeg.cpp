@@ -1,0 +1,169 @@
+#include "data/jpeg.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>  // jpeglib.h needs it first
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+#include <array>
+#include <csetjmp>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "data/image_limits.hpp"
+#include "support/error.hpp"
+
+// libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor. Hence everything that owns memory lives in ReadHandle or the
+// callers, and the functions that call setjmp, and all that libjpeg calls back, hold plain values only.
+namespace osc::program {
+namespace {
+
+// A progressive file may repeat scans without end over a large image; files from real encoders have about ten.
+constexpr int kMostScans = 100;
+
+struct ErrorHandler {
+  jpeg_error_mgr base;  // first, so that libjpeg's pointer to it is a pointer to this
+  std::jmp_buf jump;
+  std::array<char, JMSG_LENGTH_MAX> text;
+};
+
+ErrorHandler& handler_of(j_common_ptr jpeg) {
+  return *reinterpret_cast<ErrorHandler*>(jpeg->err);
+}
+
+[[noreturn]] void on_error(j_common_ptr jpeg) {
+  ErrorHandler& handler = handler_of(jpeg);
+  handler.base.format_message(jpeg, handler.text.data());
+  std::longjmp(handler.jump, 1);
+}
+
+// libjpeg would go on after these with grey or garbage for the rest of the picture.
+bool means_lost_pixels(int message) {
+  switch (message) {
+    case JWRN_JPEG_EOF:
+    case JWRN_HIT_MARKER:
+    case JWRN_HUFF_BAD_CODE:
+    case JWRN_ARITH_BAD_CODE:
+    case JWRN_MUST_RESYNC:
+    case JWRN_NOT_SEQUENTIAL:
+    case JWRN_BOGUS_PROGRESSION:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void on_message(j_common_ptr jpeg, int level) {
+  if (level < 0 && means_lost_pixels(jpeg->err->msg_code)) on_error(jpeg);
+}
+
+void on_output(j_common_ptr) {}
+
+void on_progress(j_common_ptr jpeg) {
+  if (reinterpret_cast<j_decompress_ptr>(jpeg)->input_scan_number > kMostScans) {
+    ErrorHandler& handler = handler_of(jpeg);
+    std::strcpy(handler.text.data(), "too many scans");
+    std::longjmp(handler.jump, 1);
+  }
+}
+
+struct ReadHandle {
+  ErrorHandler errors{};
+  jpeg_progress_mgr progress{};
+  jpeg_decompress_struct jpeg{};
+
+  ReadHandle() {
+    jpeg.err = jpeg_std_error(&errors.base);
+    errors.base.error_exit = on_error;
+    errors.base.emit_message = on_message;
+    errors.base.output_message = on_output;
+    progress.progress_monitor = on_progress;
+  }
+  ~ReadHandle() { jpeg_destroy_decompress(&jpeg); }
+  ReadHandle(const ReadHandle&) = delete;
+  ReadHandle& operator=(const ReadHandle&) = delete;
+};
+
+class JpegReader {
+ public:
+  explicit JpegReader(std::string_view bytes) {
+    if (!read_header(bytes)) fail();
+    check_image_size(jpeg_.image_width, jpeg_.image_height);
+    // With Huffman codes, a block of 8 x 8 pixels takes a bit at least: a short file that claims many pixels is found out before they get memory.
+    constexpr std::size_t kMostPixelsPerByte = 8 * 64;
+    if (!jpeg_.arith_code && std::size_t{jpeg_.image_width} * jpeg_.image_height / kMostPixelsPerByte > bytes.size()) {
+      throw UserError("corrupt JPEG: the file is truncated");
+    }
+  }
+
+  int width() const { return static_cast<int>(jpeg_.image_width); }
+  int height() const { return static_cast<int>(jpeg_.image_height); }
+  bool is_cmyk() const { return jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK; }
+  // Adobe's programs, the main source of CMYK files, store each ink inverted.
+  bool is_inverted() const { return jpeg_.saw_Adobe_marker != 0; }
+
+  // All rows: `width * 3` bytes each, or `width * 4` where is_cmyk().
+  void read(std::uint8_t* pixels) {
+    if (!read_rows(pixels)) fail();
+  }
+
+ private:
+  bool read_header(std::string_view bytes) {
+    if (setjmp(handle_.errors.jump)) return false;
+    jpeg_create_decompress(&jpeg_);
+    jpeg_.progress = &handle_.progress;
+    jpeg_mem_src(&jpeg_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    jpeg_read_header(&jpeg_, TRUE);
+    return true;
+  }
+
+  bool read_rows(std::uint8_t* pixels) {
+    if (setjmp(handle_.errors.jump)) return false;
+    jpeg_.out_color_space = is_cmyk() ? JCS_CMYK : JCS_RGB;
+    jpeg_start_decompress(&jpeg_);
+    const std::size_t stride = std::size_t{jpeg_.output_width} * static_cast<std::size_t>(jpeg_.output_components);
+    while (jpeg_.output_scanline < jpeg_.output_height) {
+      JSAMPROW row = pixels + jpeg_.output_scanline * stride;
+      jpeg_read_scanlines(&jpeg_, &row, 1);
+    }
+    jpeg_finish_decompress(&jpeg_);
+    return true;
+  }
+
+  [[noreturn]] void fail() const { throw UserError("corrupt JPEG: " + std::string(handle_.errors.text.data())); }
+
+  ReadHandle handle_;
+  jpeg_decompress_struct& jpeg_ = handle_.jpeg;
+};
+
+// In place: four bytes a pixel become three. Each colour is what its ink and the black let through.
+void cmyk_to_rgb(std::vector<std::uint8_t>& pixels, bool inverted) {
+  const std::size_t count = pixels.size() / 4;
+  const unsigned flip = inverted ? 0 : 255;
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned not_black = pixels[4 * i + 3] ^ flip;
+    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = static_cast<std::uint8_t>(((pixels[4 * i + c] ^ flip) * not_black + 127) / 255);
+  }
+  pixels.resize(count * 3);
+}
+
+}  // namespace
+
+bool is_jpeg(std::string_view bytes) {
+  return bytes.starts_with("\xff\xd8\xff");
+}
+
+Image decode_jpeg(std::string_view bytes) {
+  JpegReader reader(bytes);
+  Image image{reader.width(), reader.height(), {}};
+  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * (reader.is_cmyk() ? 4 : 3));
+  reader.read(image.pixels.data());
+  if (reader.is_cmyk()) cmyk_to_rgb(image.pixels, reader.is_inverted());
+  return image;
+}
+
+}  // namespace osc::program

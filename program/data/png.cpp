@@ -1,0 +1,269 @@
+#include "data/png.hpp"
+
+#include <png.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/image_limits.hpp"
+#include "support/error.hpp"
+
+// libpng reports an error by longjmp, which must not pass a C++ object with a destructor. Hence the shape of this file: everything that owns memory lives in
+// the handles, PngReader, PngWriter or their callers, and the functions that call setjmp, and all that libpng calls back, hold plain values only.
+namespace osc::program {
+namespace {
+
+constexpr const char* kTruncated = "the file is truncated";
+constexpr std::string_view kSignature("\x89PNG\r\n\x1a\n", 8);
+
+// The first error, kept outside the heap because the callback that fills it must not throw.
+struct ErrorText {
+  std::array<char, 200> text{};
+
+  void set(const char* message) {
+    const std::size_t length = std::min(std::strlen(message), text.size() - 1);
+    std::memcpy(text.data(), message, length);
+    text[length] = '\0';
+  }
+};
+
+[[noreturn]] void on_error(png_structp png, png_const_charp message) {
+  static_cast<ErrorText*>(png_get_error_ptr(png))->set(message);
+  png_longjmp(png, 1);
+}
+
+// Warnings are about what the pixels do not depend on (a colour profile, text): not a reason to refuse an image, nor to print.
+void on_warning(png_structp, png_const_charp) {}
+
+struct ReadHandle {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+
+  explicit ReadHandle(ErrorText& error) : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+    if (png != nullptr) info = png_create_info_struct(png);
+    if (info == nullptr) {
+      png_destroy_read_struct(&png, nullptr, nullptr);
+      throw std::bad_alloc();
+    }
+  }
+  ~ReadHandle() { png_destroy_read_struct(&png, &info, nullptr); }
+  ReadHandle(const ReadHandle&) = delete;
+  ReadHandle& operator=(const ReadHandle&) = delete;
+};
+
+struct WriteHandle {
+  png_structp png = nullptr;
+  png_infop info = nullptr;
+
+  explicit WriteHandle(ErrorText& error) : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+    if (png != nullptr) info = png_create_info_struct(png);
+    if (info == nullptr) {
+      png_destroy_write_struct(&png, nullptr);
+      throw std::bad_alloc();
+    }
+  }
+  ~WriteHandle() { png_destroy_write_struct(&png, &info); }
+  WriteHandle(const WriteHandle&) = delete;
+  WriteHandle& operator=(const WriteHandle&) = delete;
+};
+
+class PngReader {
+ public:
+  explicit PngReader(std::string_view bytes) : rest_(bytes), handle_(error_) {
+    if (!read_header()) fail();
+    width_ = png_get_image_width(handle_.png, handle_.info);
+    height_ = png_get_image_height(handle_.png, handle_.info);
+    check_image_size(width_, height_);
+    // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is found out before they get memory.
+    constexpr std::size_t kMostExpansion = 1032;
+    if (png_get_rowbytes(handle_.png, handle_.info) * height_ / kMostExpansion > bytes.size()) {
+      error_.set(kTruncated);
+      fail();
+    }
+  }
+
+  int width() const { return static_cast<int>(width_); }
+  int height() const { return static_cast<int>(height_); }
+  int colour_type() const { return png_get_color_type(handle_.png, handle_.info); }
+  int bit_depth() const { return png_get_bit_depth(handle_.png, handle_.info); }
+
+  // Everything to 8-bit RGB, with alpha where the file has transparency: returns the number of channels, 3 or 4.
+  int ask_for_colours() {
+    if (!set_colour_transforms()) fail();
+    return png_get_channels(handle_.png, handle_.info);
+  }
+
+  // Grey values and palette indices as they are, one byte each.
+  void ask_for_indices() {
+    if (!set_index_transforms()) fail();
+  }
+
+  // All rows, `width * channels` bytes each, and the rest of the file.
+  void read(std::uint8_t* pixels, int channels) {
+    rows_.resize(height_);
+    const std::size_t stride = std::size_t{width_} * static_cast<std::size_t>(channels);
+    if (png_get_rowbytes(handle_.png, handle_.info) != stride) throw std::logic_error("PNG rows are not as wide as was asked for");
+    for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
+    if (!read_rows()) fail();
+  }
+
+ private:
+  static void on_read(png_structp png, png_bytep to, std::size_t count) {
+    auto& rest = static_cast<PngReader*>(png_get_io_ptr(png))->rest_;
+    if (count > rest.size()) png_error(png, kTruncated);
+    std::memcpy(to, rest.data(), count);
+    rest.remove_prefix(count);
+  }
+
+  bool read_header() {
+    if (setjmp(png_jmpbuf(handle_.png))) return false;
+    png_set_read_fn(handle_.png, this, on_read);
+    png_set_user_limits(handle_.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_image_size says it more clearly
+    png_set_keep_unknown_chunks(handle_.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // profiles, texts and times are not even parsed
+    png_read_info(handle_.png, handle_.info);
+    return true;
+  }
+
+  bool set_colour_transforms() {
+    if (setjmp(png_jmpbuf(handle_.png))) return false;
+    png_set_expand(handle_.png);
+    png_set_scale_16(handle_.png);
+    png_set_gray_to_rgb(handle_.png);
+    png_set_interlace_handling(handle_.png);
+    png_read_update_info(handle_.png, handle_.info);
+    return true;
+  }
+
+  bool set_index_transforms() {
+    if (setjmp(png_jmpbuf(handle_.png))) return false;
+    png_set_packing(handle_.png);
+    png_set_interlace_handling(handle_.png);
+    png_read_update_info(handle_.png, handle_.info);
+    return true;
+  }
+
+  bool read_rows() {
+    if (setjmp(png_jmpbuf(handle_.png))) return false;
+    png_read_image(handle_.png, rows_.data());
+    png_read_end(handle_.png, nullptr);
+    return true;
+  }
+
+  [[noreturn]] void fail() const { throw UserError("corrupt PNG: " + std::string(error_.text.data())); }
+
+  ErrorText error_;
+  std::string_view rest_;
+  ReadHandle handle_;
+  std::uint32_t width_ = 0, height_ = 0;
+  std::vector<png_bytep> rows_;
+};
+
+class PngWriter {
+ public:
+  PngWriter() : handle_(error_) {}
+
+  std::string encode(int width, int height, int channels, const std::uint8_t* pixels) {
+    const std::size_t stride = static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
+    rows_.resize(static_cast<std::size_t>(height));
+    for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
+    if (!write(static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY)) {
+      throw std::runtime_error("cannot encode a PNG: " + std::string(error_.text.data()));
+    }
+    return std::move(bytes_);
+  }
+
+ private:
+  static void on_write(png_structp png, png_bytep from, std::size_t count) {
+    auto& bytes = static_cast<PngWriter*>(png_get_io_ptr(png))->bytes_;
+    bool appended = true;
+    try {
+      bytes.append(reinterpret_cast<const char*>(from), count);
+    } catch (const std::exception&) {
+      appended = false;
+    }
+    if (!appended) png_error(png, "out of memory");
+  }
+
+  static void on_flush(png_structp) {}
+
+  bool write(png_uint_32 width, png_uint_32 height, int colour_type) {
+    if (setjmp(png_jmpbuf(handle_.png))) return false;
+    png_set_write_fn(handle_.png, this, on_write, on_flush);
+    png_set_user_limits(handle_.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_IHDR(handle_.png, handle_.info, width, height, 8, colour_type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(handle_.png, handle_.info);
+    png_write_image(handle_.png, const_cast<png_bytepp>(rows_.data()));  // libpng reads the rows only
+    png_write_end(handle_.png, nullptr);
+    return true;
+  }
+
+  ErrorText error_;
+  WriteHandle handle_;
+  std::vector<const std::uint8_t*> rows_;
+  std::string bytes_;
+};
+
+// In place: four bytes a pixel become three, times alpha / 255 and rounded.
+void blend_onto_black(std::vector<std::uint8_t>& pixels) {
+  const std::size_t count = pixels.size() / 4;
+  for (std::size_t i = 0; i < count; ++i) {
+    const unsigned alpha = pixels[4 * i + 3];
+    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = static_cast<std::uint8_t>((pixels[4 * i + c] * alpha + 127) / 255);
+  }
+  pixels.resize(count * 3);
+}
+
+void check_sides(int width, int height, int channels, std::size_t size) {
+  if (width <= 0 || height <= 0 || static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * static_cast<std::size_t>(channels) != size) {
+    throw std::invalid_argument("encode_png: the sides do not fit the number of pixels");
+  }
+}
+
+}  // namespace
+
+bool is_png(std::string_view bytes) {
+  return bytes.starts_with(kSignature);
+}
+
+Image decode_png_image(std::string_view bytes) {
+  PngReader reader(bytes);
+  const auto channels = static_cast<std::size_t>(reader.ask_for_colours());
+  Image image{reader.width(), reader.height(), {}};
+  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * channels);
+  reader.read(image.pixels.data(), static_cast<int>(channels));
+  if (channels == 4) blend_onto_black(image.pixels);
+  return image;
+}
+
+Mask decode_png_mask(std::string_view bytes) {
+  PngReader reader(bytes);
+  const int type = reader.colour_type();
+  if ((type != PNG_COLOR_TYPE_GRAY && type != PNG_COLOR_TYPE_PALETTE) || reader.bit_depth() > 8) {
+    throw UserError("is not a mask: wanted a grey or palette PNG of at most 8 bits");
+  }
+  reader.ask_for_indices();
+  Mask mask{reader.width(), reader.height(), {}};
+  mask.values.resize(static_cast<std::size_t>(mask.width) * static_cast<std::size_t>(mask.height));
+  reader.read(mask.values.data(), 1);
+  return mask;
+}
+
+std::string encode_png(const Image& image) {
+  check_sides(image.width, image.height, 3, image.pixels.size());
+  return PngWriter().encode(image.width, image.height, 3, image.pixels.data());
+}
+
+std::string encode_png(const Mask& mask) {
+  check_sides(mask.width, mask.height, 1, mask.values.size());
+  return PngWriter().encode(mask.width, mask.height, 1, mask.values.data());
+}
+
+}  // namespace osc::program
