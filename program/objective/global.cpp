@@ -1,0 +1,42 @@
+#include "objective/projection_head.hpp"
+#include "objective/term.hpp"
+
+namespace osc::program {
+
+namespace {
+
+// SimCLR: T. Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020, on the mean of an image's slots.
+class GlobalTerm final : public Term {
+ public:
+  GlobalTerm(const std::vector<std::int64_t>& feature_widths, double temperature) : temperature_(temperature) {
+    for (std::int64_t width : feature_widths) heads_->push_back(make_projection_head(width));
+    register_module("heads", heads_);
+  }
+
+  torch::Tensor loss(const StepFeatures& features) override {
+    torch::Tensor total;
+    for (std::size_t k = 0; k < features.slots.size(); ++k) {
+      const torch::Tensor pooled = features.slots[k].mean(1);
+      const torch::Tensor projected = torch::nn::functional::normalize(heads_->ptr<torch::nn::SequentialImpl>(k)->forward(pooled));
+      const std::int64_t rows = projected.size(0);
+      const torch::Tensor itself = torch::eye(rows, torch::kBool);
+      const torch::Tensor logits = (torch::mm(projected, projected.t()) / temperature_).masked_fill(itself, -INFINITY);
+      const torch::Tensor other_view = torch::arange(rows).roll(rows / 2);
+      const torch::Tensor one = torch::nn::functional::cross_entropy(logits, other_view);
+      total = total.defined() ? total + one : one;
+    }
+    return total;
+  }
+
+ private:
+  torch::nn::ModuleList heads_;
+  double temperature_;
+};
+
+}  // namespace
+
+std::shared_ptr<Term> make_global_term(const std::vector<std::int64_t>& feature_widths, double temperature) {
+  return std::make_shared<GlobalTerm>(feature_widths, temperature);
+}
+
+}  // namespace osc::program
