@@ -17,7 +17,7 @@
 #include "data/image_limits.hpp"
 #include "support/error.hpp"
 
-// libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor. Hence everything that owns memory lives in ReadHandle or the
+// libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor. Hence everything that owns memory lives in JpegReadHandle or the
 // callers, and the functions that call setjmp, and all that libjpeg calls back, hold plain values only.
 namespace osc::program {
 namespace {
@@ -71,21 +71,21 @@ void on_progress(j_common_ptr jpeg) {
   }
 }
 
-struct ReadHandle {
+struct JpegReadHandle {
   ErrorHandler errors{};
   jpeg_progress_mgr progress{};
   jpeg_decompress_struct jpeg{};
 
-  ReadHandle() {
+  JpegReadHandle() {
     jpeg.err = jpeg_std_error(&errors.base);
     errors.base.error_exit = on_error;
     errors.base.emit_message = on_message;
     errors.base.output_message = on_output;
     progress.progress_monitor = on_progress;
   }
-  ~ReadHandle() { jpeg_destroy_decompress(&jpeg); }
-  ReadHandle(const ReadHandle&) = delete;
-  ReadHandle& operator=(const ReadHandle&) = delete;
+  ~JpegReadHandle() { jpeg_destroy_decompress(&jpeg); }
+  JpegReadHandle(const JpegReadHandle&) = delete;
+  JpegReadHandle& operator=(const JpegReadHandle&) = delete;
 };
 
 class JpegReader {
@@ -136,7 +136,7 @@ class JpegReader {
 
   [[noreturn]] void fail() const { throw UserError("corrupt JPEG: " + std::string(handle_.errors.text.data())); }
 
-  ReadHandle handle_;
+  JpegReadHandle handle_;
   jpeg_decompress_struct& jpeg_ = handle_.jpeg;
 };
 

@@ -43,36 +43,36 @@ struct ErrorText {
 // Warnings are about what the pixels do not depend on (a colour profile, text): not a reason to refuse an image, nor to print.
 void on_warning(png_structp, png_const_charp) {}
 
-struct ReadHandle {
+struct PngReadHandle {
   png_structp png = nullptr;
   png_infop info = nullptr;
 
-  explicit ReadHandle(ErrorText& error) : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+  explicit PngReadHandle(ErrorText& error) : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
     if (png != nullptr) info = png_create_info_struct(png);
     if (info == nullptr) {
       png_destroy_read_struct(&png, nullptr, nullptr);
       throw std::bad_alloc();
     }
   }
-  ~ReadHandle() { png_destroy_read_struct(&png, &info, nullptr); }
-  ReadHandle(const ReadHandle&) = delete;
-  ReadHandle& operator=(const ReadHandle&) = delete;
+  ~PngReadHandle() { png_destroy_read_struct(&png, &info, nullptr); }
+  PngReadHandle(const PngReadHandle&) = delete;
+  PngReadHandle& operator=(const PngReadHandle&) = delete;
 };
 
-struct WriteHandle {
+struct PngWriteHandle {
   png_structp png = nullptr;
   png_infop info = nullptr;
 
-  explicit WriteHandle(ErrorText& error) : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+  explicit PngWriteHandle(ErrorText& error) : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
     if (png != nullptr) info = png_create_info_struct(png);
     if (info == nullptr) {
       png_destroy_write_struct(&png, nullptr);
       throw std::bad_alloc();
     }
   }
-  ~WriteHandle() { png_destroy_write_struct(&png, &info); }
-  WriteHandle(const WriteHandle&) = delete;
-  WriteHandle& operator=(const WriteHandle&) = delete;
+  ~PngWriteHandle() { png_destroy_write_struct(&png, &info); }
+  PngWriteHandle(const PngWriteHandle&) = delete;
+  PngWriteHandle& operator=(const PngWriteHandle&) = delete;
 };
 
 class PngReader {
@@ -161,7 +161,7 @@ class PngReader {
 
   ErrorText error_;
   std::string_view rest_;
-  ReadHandle handle_;
+  PngReadHandle handle_;
   std::uint32_t width_ = 0, height_ = 0;
   std::vector<png_bytep> rows_;
 };
@@ -206,7 +206,7 @@ class PngWriter {
   }
 
   ErrorText error_;
-  WriteHandle handle_;
+  PngWriteHandle handle_;
   std::vector<const std::uint8_t*> rows_;
   std::string bytes_;
 };
