@@ -1,0 +1,111 @@
+#include "commands/finish_run.hpp"
+
+#include <cstdio>
+
+#include "evaluation/evaluate.hpp"
+#include "evaluation/pictures.hpp"
+#include "report/report.hpp"
+#include "support/error.hpp"
+#include "support/files.hpp"
+
+namespace osc::program {
+
+namespace {
+
+constexpr std::int64_t kWallImages = 24;
+constexpr std::int64_t kMatchedPairs = 8;
+constexpr std::int64_t kRetrievals = 12;
+constexpr std::int64_t kNearest = 8;
+
+std::string score_text(const nlohmann::json& scores, const std::string& key) {
+  char text[16] = "    –";
+  if (scores.is_object() && scores.contains(key) && scores[key].is_number()) std::snprintf(text, sizeof text, "%5.3f", scores[key].get<double>());
+  return text;
+}
+
+// A column's values of every row: the model first, then the baselines.
+std::string table_text(const std::string& title, const nlohmann::json& model, const nlohmann::json& baselines, const std::vector<std::string>& columns,
+                       const std::function<std::string(const nlohmann::json&, const std::string&)>& cell) {
+  constexpr int kNameWidth = 22;
+  char name[64];
+  std::snprintf(name, sizeof name, "%-*s", kNameWidth, title.c_str());
+  std::string text = name;
+  for (const std::string& column : columns) {
+    std::snprintf(name, sizeof name, "  %18s", column.c_str());
+    text += name;
+  }
+  const auto row = [&](const std::string& label, const nlohmann::json& scores) {
+    std::snprintf(name, sizeof name, "\n%-*s", kNameWidth, label.c_str());
+    text += name;
+    for (const std::string& column : columns) {
+      const std::string value = cell(scores, column);
+      const std::size_t shown = value.ends_with("–") ? value.size() - 2 : value.size();  // an en dash is three bytes wide and one column
+      text += std::string(shown < 20 ? 20 - shown : 0, ' ') + value;
+    }
+  };
+  row("this model", model);
+  if (baselines.is_object()) {
+    for (const auto& [label, scores] : baselines.items()) row(label, scores);
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const HeldOutImages& images, Progress& progress) {
+  const TrainedModel trained = load_model(run, config);
+  nlohmann::json result = {{"fg_ari", nullptr}, {"ari", nullptr}, {"miou", nullptr}, {"recognition", nullptr}, {"baselines", nullptr}};
+  if (images.scored.has_masks()) {
+    const EvaluationInput input{trained.model, make_model(config), &images.scored, images.scored.has_objects() && images.gallery.has_objects() ? &images.gallery : nullptr,
+                                static_cast<std::uint64_t>(config.seed)};
+    result.update(evaluate(input, [&](const std::string& what) { progress.show("scoring: " + what); }));
+  }
+  const std::vector<nlohmann::ordered_json> metrics = read_metrics(run);
+  result["source"] = images.scored.source;
+  result["images"] = images.scored.size();
+  result["steps"] = trained.steps;
+  result["seconds"] = metrics.empty() ? nlohmann::json(nullptr) : nlohmann::json(metrics.back().value("seconds", 0.0));
+  result["seed"] = config.seed;
+  result["objective"] = config.objective;
+  return result;
+}
+
+void write_result(const RunFolder& run, const nlohmann::json& result) { write_file_atomically(run.result(), result.dump(2) + "\n"); }
+
+void write_report(const RunFolder& run, const RunConfig& config, const HeldOutImages& images) {
+  const TrainedModel trained = load_model(run, config);
+  const auto seed = static_cast<std::uint64_t>(config.seed);
+  ReportContents contents;
+  contents.title = run.path.filename().string();
+  contents.config_toml = read_file(run.config());
+  std::error_code error;
+  if (std::filesystem::exists(run.result(), error)) {
+    contents.result = nlohmann::json::parse(read_file(run.result()), nullptr, /*allow_exceptions=*/false);
+    if (contents.result.is_discarded()) throw UserError(run.result().string() + " is malformed; osc eval " + run.path.string() + " makes it again");
+  }
+  for (const nlohmann::ordered_json& line : read_metrics(run)) contents.metrics.push_back(line);
+  contents.wall = wall_items(trained.model, images.scored, std::min(kWallImages, images.scored.size()), seed);
+  contents.pairs = matched_views(trained.model, images.scored, std::min(kMatchedPairs, images.scored.size()), seed);
+  contents.retrievals = retrievals(trained.model, images.scored, images.gallery, std::min(kRetrievals, images.scored.size()), kNearest, seed);
+  write_file_atomically(run.report(), render_report(contents));
+}
+
+std::string result_text(const nlohmann::json& result) {
+  if (!result.contains("masks")) return "scored on " + result.value("source", "") + ": no true masks, so no scores\n";
+  std::string text = "scored on " + std::to_string(result.value("images", 0)) + " images: " + result.value("source", "") + "\n\n";
+  const nlohmann::json none;
+  const nlohmann::json& baselines = result.contains("baselines") && result["baselines"].is_object() ? result["baselines"] : none;
+  const auto of = [&](const char* kind) { return baselines.is_object() && baselines.contains(kind) ? baselines[kind] : none; };
+  const auto mask_cell = [](const nlohmann::json& scores, const std::string& view) {
+    const nlohmann::json& one = scores.is_object() && scores.contains(view) ? scores[view] : nlohmann::json();
+    return score_text(one, "fg_ari") + " " + score_text(one, "ari") + " " + score_text(one, "miou");
+  };
+  text += table_text("FG-ARI, ARI, mIoU", result["masks"], of("masks"), {"clean", "weak", "strong"}, mask_cell);
+  if (result.contains("recognition") && result["recognition"].is_object()) {
+    text += "\n" + table_text("recognition", result["recognition"], of("recognition"),
+                              {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak", "this_object_strong", "slot_identity_weak"}, score_text);
+  }
+  return text;
+}
+
+}  // namespace osc::program

@@ -1,0 +1,21 @@
+#include <cstdio>
+
+#include "commands/commands.hpp"
+#include "commands/finish_run.hpp"
+#include "commands/threads.hpp"
+
+namespace osc::program {
+
+void add_report_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("report", "Write a run's report.html again");
+  const auto folder = std::make_shared<std::string>();
+  command->add_option("RUN", *folder, "the run's folder")->required();
+  command->callback([folder] {
+    const RunFolder run = open_run(*folder);
+    const RunConfig config = read_config(run);
+    write_report(run, config, held_out_images(config, use_threads(config.threads)));
+    std::printf("%s\n", run.report().c_str());
+  });
+}
+
+}  // namespace osc::program

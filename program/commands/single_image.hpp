@@ -1,0 +1,12 @@
+// One image of the user's, read by a model: its slots are numbered alike in every command.
+#pragma once
+
+#include "evaluation/object_index.hpp"
+#include "training/trainer.hpp"
+
+namespace osc::program {
+
+ImageSet single_image_set(const RunConfig& config, const Image& image, const std::string& name);
+ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name);
+
+}  // namespace osc::program

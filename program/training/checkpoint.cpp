@@ -1,0 +1,120 @@
+#include "training/checkpoint.hpp"
+
+#include <nlohmann/json.hpp>
+#include <zlib.h>
+
+#include <cstring>
+
+#include "support/error.hpp"
+#include "support/files.hpp"
+
+namespace osc::program {
+
+namespace {
+
+constexpr std::string_view kFormat = "osc-checkpoint-1";
+constexpr std::string_view kNoChecksum = "00000000";  // stands in the header while the checksum is taken
+constexpr std::size_t kLengthBytes = 8;
+
+std::string checksum_of(std::string_view bytes) {
+  uLong sum = crc32_z(0, nullptr, 0);
+  sum = crc32_z(sum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
+  char text[9];
+  std::snprintf(text, sizeof text, "%08lx", static_cast<unsigned long>(sum));
+  return text;
+}
+
+std::string little_endian(std::uint64_t x) {
+  std::string bytes(kLengthBytes, '\0');
+  for (std::size_t k = 0; k < kLengthBytes; ++k) bytes[k] = static_cast<char>(x >> (8 * k) & 0xff);
+  return bytes;
+}
+
+std::uint64_t read_little_endian(std::string_view bytes) {
+  std::uint64_t x = 0;
+  for (std::size_t k = 0; k < kLengthBytes; ++k) x |= std::uint64_t{static_cast<unsigned char>(bytes[k])} << (8 * k);
+  return x;
+}
+
+// Where the checksum's eight digits stand in the header.
+std::size_t checksum_position(std::string_view header) {
+  constexpr std::string_view kKey = "\"crc32\":\"";
+  const std::size_t at = header.find(kKey);
+  return at == std::string_view::npos || at + kKey.size() + kNoChecksum.size() > header.size() ? std::string_view::npos : at + kKey.size();
+}
+
+torch::Dtype dtype_of(const std::string& name) {
+  if (name == "F32") return torch::kFloat32;
+  if (name == "I64") return torch::kInt64;
+  throw UserError("holds a tensor of type " + name + ", wanted F32 or I64");
+}
+
+Checkpoint decode(std::string bytes) {
+  if (bytes.size() < kLengthBytes) throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
+  const std::uint64_t header_size = read_little_endian(bytes);
+  if (header_size > bytes.size() - kLengthBytes) throw UserError("is truncated, or no osc checkpoint");
+  const std::string_view header = std::string_view(bytes).substr(kLengthBytes, header_size);
+  const nlohmann::json json = nlohmann::json::parse(header, nullptr, /*allow_exceptions=*/false);
+  const std::size_t position = checksum_position(header);
+  if (!json.is_object() || !json.contains("__metadata__") || json["__metadata__"].value("format", "") != kFormat || position == std::string_view::npos) {
+    throw UserError("is no osc checkpoint");
+  }
+  const std::string checksum(header.substr(position, kNoChecksum.size()));
+  bytes.replace(kLengthBytes + position, kNoChecksum.size(), kNoChecksum);
+  if (checksum_of(bytes) != checksum) throw UserError("is truncated or was altered: its checksum does not match");
+
+  Checkpoint checkpoint;
+  const std::string_view data = std::string_view(bytes).substr(kLengthBytes + header_size);
+  for (const auto& [name, entry] : json.items()) {
+    if (name == "__metadata__") {
+      checkpoint.metadata = entry.get<std::map<std::string, std::string>>();
+      continue;
+    }
+    torch::Tensor tensor = torch::empty(entry.at("shape").get<std::vector<std::int64_t>>(), dtype_of(entry.at("dtype")));
+    const auto [first, last] = entry.at("data_offsets").get<std::pair<std::uint64_t, std::uint64_t>>();
+    if (last > data.size() || first > last || last - first != tensor.nbytes()) throw UserError("is malformed at tensor " + name);
+    std::memcpy(tensor.data_ptr(), data.data() + first, last - first);
+    checkpoint.tensors.emplace(name, std::move(tensor));
+  }
+  checkpoint.metadata.erase("format");
+  checkpoint.metadata.erase("crc32");
+  return checkpoint;
+}
+
+}  // namespace
+
+void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint) {
+  nlohmann::json header;
+  header["__metadata__"] = checkpoint.metadata;
+  header["__metadata__"]["format"] = kFormat;
+  header["__metadata__"]["crc32"] = kNoChecksum;
+  std::uint64_t offset = 0;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    TORCH_CHECK(tensor.dtype() == torch::kFloat32 || tensor.dtype() == torch::kInt64, "checkpoint: tensor ", name, " is ", tensor.dtype());
+    header[name] = {{"dtype", tensor.dtype() == torch::kFloat32 ? "F32" : "I64"}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
+    offset += tensor.nbytes();
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // the format aligns the data to 8 bytes
+  std::string bytes = little_endian(text.size()) + text;
+  bytes.reserve(bytes.size() + offset);
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    const torch::Tensor flat = tensor.contiguous();
+    bytes.append(static_cast<const char*>(flat.data_ptr()), flat.nbytes());
+  }
+  bytes.replace(kLengthBytes + checksum_position(text), kNoChecksum.size(), checksum_of(bytes));
+  write_file_atomically(path, bytes);
+}
+
+Checkpoint read_checkpoint(const std::filesystem::path& path) {
+  const std::string bytes = read_file(path);
+  try {
+    return decode(bytes);
+  } catch (const UserError& error) {
+    throw UserError(path.string() + " " + error.what());
+  } catch (const std::exception&) {  // a header of the right format with wrong contents: the JSON library's or libtorch's own words say little to a user
+    throw UserError(path.string() + " is malformed");
+  }
+}
+
+}  // namespace osc::program

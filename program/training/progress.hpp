@@ -1,0 +1,33 @@
+// What a person sees of a long computation: one line rewritten in place on a terminal, plain lines now and then elsewhere.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace osc::program {
+
+// "47s", "3m 05s", "2h 10m".
+std::string duration_text(double seconds);
+
+class Progress {
+ public:
+  enum class Kind { shown, silent };
+  explicit Progress(Kind kind = Kind::shown);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  // Shows `line` where the last one was shown long enough ago: a tenth of a second on a terminal, ten seconds elsewhere.
+  void show(const std::string& line);
+  // A line that stays.
+  void say(const std::string& line);
+
+ private:
+  void clear();
+  bool silent_;
+  bool terminal_;
+  bool line_open_ = false;
+  std::chrono::steady_clock::time_point next_;
+};
+
+}  // namespace osc::program

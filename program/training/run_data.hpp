@@ -1,0 +1,20 @@
+// The images of a run, in the parts that must not be mixed.
+#pragma once
+
+#include "data/image_set.hpp"
+#include "training/config.hpp"
+
+namespace osc::program {
+
+// What a run trains on.
+ImageSet training_images(const RunConfig& config, int threads);
+
+// What it does not train on. Of a folder, every tenth image is held out; a folder with fewer than 20 images is both trained on and scored, and `source` says so.
+struct HeldOutImages {
+  ImageSet followed;  // scored now and then while training
+  ImageSet scored;    // scored at the end; of the built-in scenes, used for nothing else
+  ImageSet gallery;   // searched for objects like those of `scored`
+};
+HeldOutImages held_out_images(const RunConfig& config, int threads);
+
+}  // namespace osc::program

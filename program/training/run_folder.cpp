@@ -1,0 +1,76 @@
+#include "training/run_folder.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+
+#include "support/error.hpp"
+#include "support/files.hpp"
+
+namespace osc::program {
+
+namespace fs = std::filesystem;
+
+RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwrite) {
+  const RunFolder run{path};
+  std::error_code error;
+  if (fs::exists(path, error) && !(fs::is_directory(path, error) && fs::is_empty(path, error))) {
+    if (!fs::is_regular_file(run.config(), error)) throw UserError(path.string() + " exists and holds no run; wanted a new folder");
+    if (!overwrite) throw UserError(path.string() + " holds a run; give another --out, --resume " + path.string() + ", or --overwrite");
+    // The configuration goes last: until then the folder is still a run, and a second --overwrite finishes what an interrupted one began.
+    for (const fs::path& file : {run.report(), run.result(), run.metrics(), run.checkpoint(), run.config()}) {
+      fs::remove(file, error);
+      if (error) throw UserError(file.string() + " cannot be removed: " + error.message());
+    }
+  }
+  create_folder(path);
+  write_file_atomically(run.config(), to_toml(config));
+  return run;
+}
+
+RunFolder open_run(const fs::path& path) {
+  const RunFolder run{path};
+  std::error_code error;
+  if (!fs::is_directory(path, error)) throw UserError(path.string() + " is not a folder; wanted a run made by osc train");
+  if (!fs::is_regular_file(run.config(), error)) throw UserError(path.string() + " holds no run: config.toml is missing");
+  return run;
+}
+
+RunConfig read_config(const RunFolder& run) { return make_config(read_toml(run.config())); }
+
+std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
+  std::vector<nlohmann::ordered_json> lines;
+  std::error_code error;
+  if (!fs::exists(run.metrics(), error)) return lines;
+  std::istringstream text(read_file(run.metrics()));
+  for (std::string line; std::getline(text, line);) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (json.is_object() && json.contains("step") && json["step"].is_number_integer()) {
+      lines.push_back(std::move(json));
+    } else if (!text.eof()) {
+      throw UserError(run.metrics().string() + " is malformed at line " + std::to_string(lines.size() + 1));
+    }
+  }
+  return lines;
+}
+
+MetricsLog::MetricsLog(const RunFolder& run, std::int64_t last_step) : name_(run.metrics().string()) {
+  std::string kept;
+  for (const nlohmann::ordered_json& line : read_metrics(run)) {
+    if (line["step"] > last_step) break;
+    kept += line.dump() + "\n";
+    seconds_before_ = line.value("seconds", seconds_before_);
+  }
+  write_file_atomically(run.metrics(), kept);
+  file_.reset(std::fopen(name_.c_str(), "ab"));
+  if (!file_) throw UserError(name_ + " cannot be written: " + std::strerror(errno));
+}
+
+void MetricsLog::append(const nlohmann::ordered_json& line) {
+  const std::string text = line.dump() + "\n";
+  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() || std::fflush(file_.get()) != 0) {
+    throw UserError(name_ + " cannot be written: " + std::strerror(errno));
+  }
+}
+
+}  // namespace osc::program
