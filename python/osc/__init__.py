@@ -1,0 +1,44 @@
+"""Exact batched linear sum assignment, and the similarity loss of matched object slots.
+
+The arithmetic is in a shared library beside this file, reached through its C interface. Nothing heavy is imported before it is used: neither NumPy nor the
+library itself is loaded by ``import osc``.
+
+Functions
+---------
+linear_sum_assignment(cost, maximize=False)
+    Optimal assignments of a batch of cost matrices.
+match_slots(f)
+    The optimal matching of the slots of two views of each image.
+osc.numpy.matching_similarity_loss_per_img(f, p)
+    The loss of matched slots, and its gradient, on NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import numpy
+    from ._assignment import linear_sum_assignment, match_slots
+
+    __version__: str
+
+__all__ = ["__version__", "linear_sum_assignment", "match_slots", "numpy"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        value: object = importlib.import_module("._library", __name__).version()
+    elif name in ("linear_sum_assignment", "match_slots"):
+        value = getattr(importlib.import_module("._assignment", __name__), name)
+    elif name == "numpy":
+        value = importlib.import_module(".numpy", __name__)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

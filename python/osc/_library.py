@@ -1,0 +1,47 @@
+"""The shared library: its functions (include/osc/osc.h), and its errors as Python's."""
+
+from __future__ import annotations
+
+import ctypes
+import pathlib
+
+_library = ctypes.CDLL(str(pathlib.Path(__file__).with_name("libosc.so")))
+
+_INT32, _DOUBLE, _POINTER = ctypes.c_int32, ctypes.c_double, ctypes.c_void_p
+_SIGNATURES = {
+    "osc_matching_similarity_loss_per_img": [_POINTER] * 5 + [_INT32, _DOUBLE, _INT32] + [_POINTER] * 6,
+    "osc_match_slots": [_POINTER] * 3 + [_DOUBLE, _INT32] + [_POINTER] * 2,
+    "osc_linear_sum_assignment": [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 4,
+}
+for _name, _arguments in _SIGNATURES.items():
+    for _suffix in ("_f32", "_f64"):
+        _function = getattr(_library, _name + _suffix)
+        _function.argtypes = _arguments
+        _function.restype = _INT32
+_library.osc_version.restype = ctypes.c_char_p
+_library.osc_last_error.restype = ctypes.c_char_p
+
+_ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
+_POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
+
+
+def version() -> str:
+    text: bytes = _library.osc_version()
+    return text.decode()
+
+
+def call(function: str, itemsize: int, *arguments: object) -> None:
+    """Calls ``function`` for elements of 4 or 8 bytes; raises what it reports. The interpreter's lock is released meanwhile."""
+    status = getattr(_library, f"{function}_f{8 * itemsize}")(*arguments)
+    if status != 0:
+        raise _ERRORS.get(status, RuntimeError)(_library.osc_last_error().decode())
+
+
+def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
+    return (ctypes.c_int64 * len(values))(*values)
+
+
+def policy(name: str, value: str, benign: str) -> int:
+    if value not in (benign, "raise"):
+        raise ValueError(f'{name} is {value!r}; wanted "{benign}" or "raise"')
+    return _POLICIES[value]
