@@ -1,0 +1,250 @@
+"""osc train, eval and report: what a run leaves, how it goes on after being stopped, what it refuses."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import tomllib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import OSC, TINY
+
+
+def metrics(run):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def losses(run):
+    """Everything in metrics.jsonl that does not depend on how fast the machine is."""
+    return [{key: value for key, value in line.items() if key not in ("seconds", "images_per_second")} for line in metrics(run)]
+
+
+def test_run_folder(tiny_run):
+    assert sorted(path.name for path in tiny_run.iterdir()) == ["checkpoint", "config.toml", "metrics.jsonl", "report.html", "result.json"]
+    config = tomllib.loads((tiny_run / "config.toml").read_text())
+    assert config["seed"] == 0 and config["stage1"]["steps"] == 12 and config["stage2"]["steps"] == 2
+    lines = metrics(tiny_run)
+    assert [line["step"] for line in lines] == list(range(1, 15))
+    assert [line["stage"] for line in lines] == [1] * 12 + [2] * 2
+    assert all(line["images_per_second"] > 0 and np.isfinite(line["loss"]) for line in lines)
+    assert lines[0]["explain"] == pytest.approx(lines[0]["loss"]) and lines[13]["contrastive"] == pytest.approx(lines[13]["loss"])
+    assert 0 <= lines[4]["miou"] <= 1
+    result = json.loads((tiny_run / "result.json").read_text())
+    assert {"fg_ari", "ari", "miou", "recognition", "baselines", "steps", "seconds", "seed"} <= set(result)
+    assert result["steps"] == 14 and result["seed"] == 0 and 0 <= result["recognition"]["same_kind"] <= 1
+    assert {"untrained", "kmeans_colour", "kmeans_seeded"} <= set(result["baselines"]["masks"])
+    assert {"slot_feature", "random_matching", "template"} <= set(result["baselines"]["recognition"])
+    page = (tiny_run / "report.html").read_text()
+    assert "data:image/png;base64," in page and "stage2" in page and not re.search(r"(src|href)=.?https?:", page)
+
+
+def test_eval_and_report_again(succeed, tiny_run, scenes, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    before = json.loads((run / "result.json").read_text())
+    (run / "result.json").unlink()
+    assert json.loads(succeed("eval", run, "--json", "--threads", 2)) == before == json.loads((run / "result.json").read_text())
+    (run / "report.html").unlink()
+    succeed("report", run)
+    assert (run / "report.html").stat().st_size > 10000
+    elsewhere = json.loads(succeed("eval", run, "--data", scenes, "--json"))
+    assert elsewhere["images"] == 30 and 0 <= elsewhere["fg_ari"] <= 1
+    assert json.loads((run / "result.json").read_text()) == before
+
+
+def test_settings(succeed, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text('steps = 14\nseed = 3\n[stage1]\nsimilarity = 0.5\n[stage2]\nsteps = 0\n')
+    succeed("train", "--config", file, "--out", tmp_path / "run", "--seed", 4, "--score-every", 0, *TINY)
+    config = tomllib.loads((tmp_path / "run/config.toml").read_text())
+    assert config["seed"] == 4 and config["stage1"]["similarity"] == 0.5 and config["stage1"]["explain"] == 1 and config["stage2"]["steps"] == 0
+    assert {"explain", "similarity"} <= set(metrics(tmp_path / "run")[0])
+    # The configuration of a run is itself a settings file, and gives the same run.
+    succeed("train", "--config", tmp_path / "run/config.toml", "--out", tmp_path / "again")
+    assert losses(tmp_path / "again") == losses(tmp_path / "run")
+    assert (tmp_path / "again/checkpoint").read_bytes() == (tmp_path / "run/checkpoint").read_bytes()
+
+
+def test_the_papers_objective(succeed, tmp_path):
+    succeed("train", "--objective", "paper", "--out", tmp_path / "run", "--steps", 6, *TINY)
+    assert {"global", "similarity"} <= set(metrics(tmp_path / "run")[0]) and "explain" not in metrics(tmp_path / "run")[0]
+    assert json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"] is not None
+
+
+@pytest.mark.parametrize("stop_at", [5, 13])  # in stage 1, in stage 2
+def test_kill_and_resume_is_as_never_stopped(succeed, tmp_path, stop_at):
+    flags = ["--steps", 16, "--checkpoint-every", 2, "--score-every", 4, *TINY]
+    succeed("train", "--out", tmp_path / "whole", *flags)
+    # A kill at any moment leaves a checkpoint and, perhaps, metrics of later steps and half a line.
+    process = subprocess.Popen([OSC, *map(str, ["train", "--out", tmp_path / "killed", *flags])], stdout=subprocess.DEVNULL)
+    log = tmp_path / "killed/metrics.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= stop_at):
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    with log.open("a") as file:
+        file.write('{"step": 9')
+    for file in ("report.html", "result.json"):  # the machine may have been faster than the kill
+        (tmp_path / "killed" / file).unlink(missing_ok=True)
+    succeed("train", "--resume", tmp_path / "killed")
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert (tmp_path / "killed/checkpoint").read_bytes() == (tmp_path / "whole/checkpoint").read_bytes()
+    assert (tmp_path / "killed/report.html").exists()
+
+
+def test_interrupt(succeed, tmp_path):
+    process = subprocess.Popen(
+        [OSC, *map(str, ["train", "--out", tmp_path / "run", "--steps", 5000, *TINY])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    while not ((tmp_path / "run/metrics.jsonl").exists() and len(metrics(tmp_path / "run")) >= 3):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130 and "--resume" in error and len(error.splitlines()) == 1
+    step = int(re.search(r"step (\d+) of 5000", error)[1])
+    assert len(metrics(tmp_path / "run")) == step
+    assert (tmp_path / "run/checkpoint").exists()
+    assert not list((tmp_path / "run").glob("*tmp*"))
+
+
+def test_run_folders_are_safe(succeed, fail, tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    fail(["train", "--out", run, "--steps", 2, *TINY], run, "--overwrite")
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    succeed("train", "--out", run, "--overwrite", "--steps", 2, *TINY)
+    assert len(metrics(run)) == 2
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/thesis.txt").write_text("years of work")
+    fail(["train", "--out", tmp_path / "mine", "--overwrite", "--steps", 2, *TINY], "mine")
+    assert (tmp_path / "mine/thesis.txt").read_text() == "years of work"
+    fail(["train", "--resume", run, "--steps", 3], "--resume")
+    fail(["train", "--resume", tmp_path / "none"], "none")
+
+
+def test_checkpoints_that_are_not_ours(fail, tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    whole = (run / "checkpoint").read_bytes()
+    half = len(whole) // 2
+    for name, bytes_ in {
+        "truncated": whole[:half],
+        "altered": whole[:half] + bytes([whole[half] ^ 1]) + whole[half + 1 :],
+        "empty": b"",
+        "foreign": b"PK\x03\x04" + bytes(1000),
+    }.items():
+        (run / "checkpoint").write_bytes(bytes_)
+        for command in (["train", "--resume", run], ["eval", run], ["report", run], ["segment", run, run / "none.png", "--out", tmp_path / "out"]):
+            fail(command, "checkpoint")
+        assert (run / "checkpoint").read_bytes() == bytes_, name
+    (run / "checkpoint").unlink()
+    fail(["eval", run], "checkpoint")
+    (run / "checkpoint").write_bytes(whole)
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("slots = 4", "slots = 5", 1))
+    fail(["eval", run], "slots is 4 there, 5")
+
+
+BAD_FLAGS = [
+    (["--steps", "0"], "--steps"),
+    (["--steps", "many"], "--steps", "integer"),
+    (["--batch", "-3"], "--batch"),
+    (["--learning-rate", "nan"], "--learning-rate"),
+    (["--learning-rate", "fast"], "--learning-rate"),
+    (["--slots", "1"], "--slots", "2"),
+    (["--seed", "-1"], "--seed"),
+    (["--image-size", "37"], "image_size", "even"),
+    (["--objective", "magic"], "magic", "recipe", "paper"),
+    (["--stage1-explain", "-1"], "--stage1-explain"),
+    (["--stage2-explain", "1"], "--stage2-explain"),
+    (["--checkpoint-every", "0"], "--checkpoint-every"),
+    (["--data", "no-such-folder"], "no-such-folder"),
+    (["--frobnicate"], "--frobnicate"),
+    (["--config", "no-such-file.toml"], "no-such-file.toml"),
+    (["--stage1-explain", "0"], "stage1"),
+]
+
+
+@pytest.mark.parametrize("flags", BAD_FLAGS, ids=lambda flags: " ".join(flags[0]))
+def test_bad_flags(fail, tmp_path, flags):
+    given, *words = flags
+    fail(["train", "--out", tmp_path / "run", *given], *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("toml", "words"),
+    [
+        ("steps = ", ["bad.toml:1"]),
+        ("seed = 1\nspeed = 2\n", ["bad.toml:2", "speed"]),
+        ("seed = 'one'\n", ["bad.toml:1", "seed", "integer"]),
+        ("[stage3]\nsteps = 1\n", ["stage3"]),
+        ("[stage1]\nstep = 1\n", ["bad.toml:2", "stage1.step"]),
+        ("seed = [1, 2]\n", ["seed"]),
+        ("slots = 1000\n", ["slots", "1000"]),
+        ("control = 1\n", ["control", "true or false"]),
+    ],
+)
+def test_bad_toml(fail, tmp_path, toml, words):
+    (tmp_path / "bad.toml").write_text(toml)
+    fail(["train", "--out", tmp_path / "run", "--config", tmp_path / "bad.toml"], *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder_of_photographs(succeed, fail, tmp_path):
+    """Any images of any size, some of them corrupt, without masks."""
+    random = np.random.default_rng(0)
+    folder = tmp_path / "photos"
+    (folder / "inner").mkdir(parents=True)
+    for k in range(30):
+        size = random.integers(20, 90, 2)
+        image = Image.fromarray(random.integers(0, 256, (*size, 3), np.uint8))
+        image.save(folder / ("inner" if k % 2 else ".") / f"{k}.{'jpg' if k % 3 else 'png'}")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing more")
+    out = succeed("train", "--data", folder, "--out", tmp_path / "run", "--steps", 6, *TINY)
+    assert "broken.png" in out
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    assert result["fg_ari"] is None and result["images"] == 3
+    assert (tmp_path / "run/report.html").exists()
+
+    for k in range(20):
+        (folder / f"bad{k}.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
+    fail(["train", "--data", folder, "--out", tmp_path / "run2", "--steps", 6, *TINY], "bad")
+    (tmp_path / "empty").mkdir()
+    fail(["train", "--data", tmp_path / "empty", "--out", tmp_path / "run2", "--steps", 6, *TINY], "empty")
+    assert not (tmp_path / "run2").exists()
+
+
+def test_folder_of_scenes_has_scores(succeed, fail, scenes, tmp_path):
+    succeed("train", "--data", scenes, "--out", tmp_path / "run", "--steps", 6, *TINY)
+    assert json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"] is not None
+    wrong = shutil.copytree(scenes, tmp_path / "wrong")
+    Image.new("L", (35, 36)).save(wrong / "masks/000007.png")
+    fail(["train", "--data", wrong, "--out", tmp_path / "run2", "--steps", 6, *TINY], "000007.png", "35")
+    assert not (tmp_path / "run2").exists()
+
+
+def test_full_disk(tmp_path):
+    """A file that cannot grow stands for a disk that is full: what was whole stays whole."""
+    limit = 200_000  # bytes a file: less than a checkpoint
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f {limit // 1024}; trap '' XFSZ; exec \"$@\"", "limited", OSC, "train", "--out", tmp_path / "run", "--steps", "4", *TINY],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 1 and "checkpoint" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert sorted(os.listdir(tmp_path / "run")) == ["config.toml", "metrics.jsonl"]
+
+
+def test_a_minute_of_training_beats_none(succeed, tmp_path):
+    succeed("train", "--out", tmp_path / "run", "--steps", 560, "--final-images", 200, "--gallery-images", 300)
+    result = json.loads((tmp_path / "run/result.json").read_text())
+    untrained = result["baselines"]["masks"]["untrained"]["clean"]
+    assert result["fg_ari"] > untrained["fg_ari"] + 0.2, (result["fg_ari"], untrained)
+    assert result["miou"] > untrained["miou"] + 0.2, (result["miou"], untrained)
+    untrained_recognition = result["baselines"]["recognition"]["untrained"]
+    assert result["recognition"]["this_object_weak"] > untrained_recognition["this_object_weak"] + 0.2

@@ -1,0 +1,99 @@
+#include "data/objects_jsonl.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/files.hpp"
+#include "temporary_folder.hpp"
+#include "user_error.hpp"
+
+namespace osc::program {
+namespace {
+
+const std::string kLine =
+    R"({"image":"000007","objects":[{"shape":"L90","shape_id":8,"colour":"red","colour_id":0,"x":12.5,"y":20.0,"mask":1},)"
+    R"({"shape":"S90","shape_id":18,"colour":"cyan","colour_id":5,"x":0.0,"y":35.75,"mask":2}]})";
+
+void expect_equal(const std::vector<SceneObject>& a, const std::vector<SceneObject>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    EXPECT_EQ(a[k].shape, b[k].shape);
+    EXPECT_EQ(a[k].colour, b[k].colour);
+    EXPECT_EQ(a[k].x, b[k].x);
+    EXPECT_EQ(a[k].y, b[k].y);
+  }
+}
+
+auto read_text(const std::string& text) {
+  const TemporaryFolder folder;
+  write_file_atomically(folder / "objects.jsonl", text);
+  return read_objects_jsonl(folder / "objects.jsonl");
+}
+
+// The message without the path before it.
+std::string objects_error(const std::string& text) {
+  const std::string message = user_error([&] { read_text(text); });
+  const std::size_t at = message.find("objects.jsonl:");
+  return at == std::string::npos ? message : message.substr(at);
+}
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  return text.replace(text.find(what), what.size(), by);
+}
+
+TEST(ObjectsJsonl, TheLineIsAsDocumented) {
+  EXPECT_EQ(objects_json_line("000007", std::vector<SceneObject>{{8, 0, 12.5F, 20.0F}, {18, 5, 0.0F, 35.75F}}), kLine);
+}
+
+TEST(ObjectsJsonl, ReadsWhatItWrites) {
+  std::string text;
+  for (std::uint64_t index = 0; index < 20; ++index) text += objects_json_line(std::to_string(index), tetromino_scene(1, index).objects) + "\n";
+  const auto objects = read_text(text);
+  ASSERT_EQ(objects.size(), 20U);
+  for (std::uint64_t index = 0; index < 20; ++index) expect_equal(objects.at(std::to_string(index)), tetromino_scene(1, index).objects);
+}
+
+TEST(ObjectsJsonl, OrdersByMaskValue) {
+  const std::string turned = replaced(replaced(kLine, "\"mask\":1", "\"mask\":3"), "\"mask\":2", "\"mask\":1");
+  const auto objects = read_text(replaced(turned, "\"mask\":3", "\"mask\":2"));
+  EXPECT_EQ(objects.at("000007")[0].colour, 5);
+  EXPECT_EQ(objects.at("000007")[1].colour, 0);
+}
+
+TEST(ObjectsJsonl, PassesOverEmptyLinesAndUnknownKeys) {
+  const auto objects = read_text(std::string("\n") + replaced(kLine, "{\"image\"", "{\"weight\":3,\"image\"") + "\r\n  \n{\"image\":\"empty\",\"objects\":[]}");
+  EXPECT_EQ(objects.at("000007").size(), 2U);
+  EXPECT_TRUE(objects.at("empty").empty());
+}
+
+TEST(ObjectsJsonl, NamesFileAndLine) {
+  EXPECT_EQ(objects_error(kLine + "\n{\"image\":"), "objects.jsonl:2: is not a JSON object");
+  EXPECT_EQ(objects_error("\n\n[1]\n"), "objects.jsonl:3: is not a JSON object");
+  EXPECT_EQ(objects_error(kLine + "\n" + kLine), "objects.jsonl:2: names an image for the second time");
+}
+
+TEST(ObjectsJsonl, RefusesWhatDoesNotFit) {
+  const std::vector<std::pair<std::string, std::string>> changes = {
+      {"\"image\":\"000007\"", "\"image\":7"},       {"\"image\":\"000007\",", ""},          {"\"shape\":\"L90\"", "\"shape\":\"L0\""},
+      {"\"shape\":\"L90\",", ""},                    {"\"shape_id\":18", "\"shape_id\":19"}, {"\"shape_id\":18", "\"shape_id\":-1"},
+      {"\"shape_id\":18", "\"shape_id\":18.0"},      {"\"shape_id\":18", "\"shape_id\":18446744073709551615"},
+      {"\"colour\":\"cyan\"", "\"colour\":\"red\""}, {"\"colour_id\":5", "\"colour_id\":6"}, {"\"x\":12.5", "\"x\":-1"},
+      {"\"x\":12.5", "\"x\":1e300"},                 {"\"x\":12.5", "\"x\":\"left\""},       {"\"y\":20.0", "\"y\":null"},
+      {"\"mask\":1", "\"mask\":0"},                  {"\"mask\":1", "\"mask\":2"},           {"\"mask\":1", "\"mask\":3"},
+      {"\"objects\":[", "\"objects\":[1,"},          {"\"x\":12.5", "\"x\":1e999"},
+  };
+  for (const auto& [from, to] : changes) {
+    const std::string message = objects_error(replaced(kLine, from, to));
+    EXPECT_TRUE(message.starts_with("objects.jsonl:1: ")) << to << ": " << message;
+  }
+  EXPECT_TRUE(objects_error(R"({"image":"a","objects":{}})").starts_with("objects.jsonl:1: "));
+  EXPECT_TRUE(objects_error(R"({"image":"a"})").starts_with("objects.jsonl:1: "));
+  EXPECT_TRUE(objects_error(std::string(100000, '[')).starts_with("objects.jsonl:1: "));
+  EXPECT_TRUE(objects_error("{\"image\":\"\xff\",\"objects\":[]}").starts_with("objects.jsonl:1: "));
+}
+
+}  // namespace
+}  // namespace osc::program

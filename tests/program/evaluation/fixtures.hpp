@@ -1,0 +1,32 @@
+// What several tests of this folder start from.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <vector>
+
+#include "data/image_set.hpp"
+#include "model/model.hpp"
+
+namespace osc::program {
+
+inline constexpr int kSide = 36;
+
+using Bytes = std::vector<std::uint8_t>;
+
+inline ImageSet scenes(Split split, std::int64_t count) { return make_scene_set(split, 0, count, kSide, 1); }
+
+inline Model untrained_model(bool with_embedding, MaskReading reading = MaskReading::explanation, std::uint64_t seed = 1) {
+  torch::manual_seed(seed);
+  Model model;
+  model.slots = SlotModel(SlotModelOptions{});
+  model.reading = reading;
+  if (with_embedding) {
+    model.embedding = ObjectEmbedding();
+    model.control = ObjectEmbedding();
+  }
+  return model;
+}
+
+}  // namespace osc::program

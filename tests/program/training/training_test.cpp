@@ -1,0 +1,170 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "support/error.hpp"
+#include "support/files.hpp"
+#include "temporary_folder.hpp"
+#include "training/checkpoint.hpp"
+#include "training/optimizer.hpp"
+#include "training/run_folder.hpp"
+#include "training/trainer.hpp"
+
+namespace osc::program {
+namespace {
+
+RunConfig tiny_config() {
+  RunConfig config = preset("recipe");
+  config.image_size = 16;
+  config.slots = 3;
+  config.channels = 8;
+  config.iterations = 2;
+  config.stage[0].steps = 3;
+  config.stage[1].steps = 3;
+  config.stage[0].batch = config.stage[1].batch = 2;
+  return config;
+}
+
+ImageSet tiny_images() { return make_scene_set(Split::train, 0, 16, 16, 1); }
+
+TEST(LearningRate, WarmsUpAndFallsAlongACosine) {
+  StageConfig stage;
+  stage.steps = 1000;
+  stage.learning_rate = 2;
+  stage.warm_up = 100;
+  stage.final_rate = 0.1;
+  EXPECT_NEAR(learning_rate_at(stage, 0), 2.0 / 100, 1e-6);
+  EXPECT_NEAR(learning_rate_at(stage, 500), 2 * 0.55, 1e-6);
+  EXPECT_NEAR(learning_rate_at(stage, 999), 0.2, 1e-4);
+}
+
+TEST(Optimizer, StepsAsLibtorchsAdamW) {
+  torch::manual_seed(0);
+  const torch::Tensor a = torch::randn({4, 3}).requires_grad_();
+  const torch::Tensor b = torch::randn({4}).requires_grad_();
+  const torch::Tensor a2 = a.detach().clone().requires_grad_();
+  const torch::Tensor b2 = b.detach().clone().requires_grad_();
+  Optimizer ours({{"a", a}, {"b", b}}, 0.1, 1.0);
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  groups.emplace_back(std::vector<torch::Tensor>{a2}, std::make_unique<torch::optim::AdamWOptions>(torch::optim::AdamWOptions(0.01).weight_decay(0.1)));
+  groups.emplace_back(std::vector<torch::Tensor>{b2}, std::make_unique<torch::optim::AdamWOptions>(torch::optim::AdamWOptions(0.01).weight_decay(0)));
+  torch::optim::AdamW theirs(groups, torch::optim::AdamWOptions(0.01));
+  for (int step = 0; step < 5; ++step) {
+    const torch::Tensor x = torch::randn({3, 4});
+    ours.zero_grad();
+    (a.matmul(x) + b).pow(2).sum().backward();
+    ours.step(0.01);
+    theirs.zero_grad();
+    (a2.matmul(x) + b2).pow(2).sum().backward();
+    torch::nn::utils::clip_grad_norm_(std::vector<torch::Tensor>{b2, a2}, 1.0);
+    theirs.step();
+  }
+  EXPECT_TRUE(torch::allclose(a, a2, 0, 1e-6));
+  EXPECT_TRUE(torch::allclose(b, b2, 0, 1e-6));
+}
+
+TEST(CheckpointFile, GivesBackWhatWasWritten) {
+  const TemporaryFolder folder;
+  const Checkpoint written{{{"step", "7"}, {"note", "quotes \" and \\ and ü"}},
+                           {{"x", torch::randn({2, 3})}, {"empty", torch::empty({0, 4})}, {"scalar", torch::tensor(5, torch::kInt64)}}};
+  write_checkpoint(folder.path() / "checkpoint", written);
+  const Checkpoint read = read_checkpoint(folder.path() / "checkpoint");
+  EXPECT_EQ(read.metadata, written.metadata);
+  ASSERT_EQ(read.tensors.size(), 3u);
+  for (const auto& [name, tensor] : written.tensors) {
+    EXPECT_EQ(read.tensors.at(name).dtype(), tensor.dtype());
+    EXPECT_TRUE(torch::equal(read.tensors.at(name), tensor)) << name;
+  }
+}
+
+TEST(CheckpointFile, NoticesEveryChangedOrMissingByte) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "checkpoint";
+  write_checkpoint(path, {{{"step", "7"}}, {{"x", torch::randn({5})}}});
+  const std::string whole = read_file(path);
+  for (std::size_t k = 0; k < whole.size(); ++k) {
+    std::string altered = whole;
+    altered[k] = static_cast<char>(altered[k] ^ 0x20);
+    write_file_atomically(path, altered);
+    EXPECT_THROW(read_checkpoint(path), UserError) << "byte " << k;
+    write_file_atomically(path, whole.substr(0, k));
+    EXPECT_THROW(read_checkpoint(path), UserError) << "cut to " << k;
+  }
+}
+
+TEST(Config, SurvivesToml) {
+  const TemporaryFolder folder;
+  RunConfig config = preset("paper");
+  config.seed = 123;
+  config.data = "a folder with \"quotes\"";
+  config.stage[1].steps = 5;
+  config.stage[1].weights[kSimilarity] = 0.25;
+  write_file_atomically(folder.path() / "config.toml", to_toml(config));
+  EXPECT_EQ(to_toml(make_config(read_toml(folder.path() / "config.toml"))), to_toml(config));
+}
+
+TEST(Config, SharesStepsBetweenStages) {
+  const RunConfig config = make_config({{"steps", std::int64_t{14}, "--steps"}});
+  EXPECT_EQ(config.stage[0].steps, 12);
+  EXPECT_EQ(config.stage[1].steps, 2);
+}
+
+TEST(MetricsLog, ForgetsWhatCameAfterTheCheckpoint) {
+  const TemporaryFolder folder;
+  const RunFolder run{folder.path()};
+  std::ofstream(run.metrics()) << R"({"step":1,"seconds":1.5})" "\n" R"({"step":2,"seconds":2.5})" "\n" R"({"step":3,"seconds":3.5})" "\n" R"({"st)";
+  MetricsLog log(run, 2);
+  EXPECT_EQ(log.seconds_before(), 2.5);
+  log.append({{"step", 3}, {"again", true}});
+  EXPECT_EQ(read_file(run.metrics()), "{\"step\":1,\"seconds\":1.5}\n{\"step\":2,\"seconds\":2.5}\n{\"step\":3,\"again\":true}\n");
+}
+
+TEST(Trainer, GoesOnFromACheckpointAsIfNeverStopped) {
+  torch::set_num_threads(1);
+  const RunConfig config = tiny_config();
+  const ImageSet images = tiny_images();
+  for (std::int64_t stop = 0; stop <= config.total_steps(); ++stop) {
+    Trainer whole(config, images);
+    Trainer resumed(config, images);
+    Checkpoint middle;
+    for (std::int64_t k = 0; k < config.total_steps(); ++k) {
+      if (k == stop) {
+        middle = whole.checkpoint();
+        for (auto& [name, tensor] : middle.tensors) tensor = tensor.clone();
+      }
+      whole.step();
+    }
+    if (stop < config.total_steps()) {
+      resumed.restore(middle);
+      while (resumed.step_count() < config.total_steps()) resumed.step();
+      const Checkpoint a = whole.checkpoint();
+      const Checkpoint b = resumed.checkpoint();
+      EXPECT_EQ(a.metadata, b.metadata);
+      for (const auto& [name, tensor] : a.tensors) EXPECT_TRUE(torch::equal(tensor, b.tensors.at(name))) << name << " after stopping at " << stop;
+    }
+  }
+}
+
+TEST(Trainer, RefusesACheckpointOfAnotherRun) {
+  const ImageSet images = tiny_images();
+  RunConfig config = tiny_config();
+  const Checkpoint checkpoint = Trainer(config, images).checkpoint();
+  config.channels = 12;
+  EXPECT_THROW(Trainer(config, images).restore(checkpoint), UserError);
+  Checkpoint incomplete = checkpoint;
+  incomplete.tensors.erase(incomplete.tensors.begin());
+  EXPECT_THROW(Trainer(tiny_config(), images).restore(incomplete), UserError);
+}
+
+TEST(Trainer, TheControlStartsAsTheEmbeddingDoes) {
+  const Model model = make_model(tiny_config());
+  const auto a = model.embedding->parameters();
+  const auto b = model.control->parameters();
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    EXPECT_TRUE(torch::equal(a[k], b[k]));
+    EXPECT_NE(a[k].data_ptr(), b[k].data_ptr());
+  }
+}
+
+}  // namespace
+}  // namespace osc::program

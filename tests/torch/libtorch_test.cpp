@@ -1,0 +1,309 @@
+// The losses and the solver on tensors. That the numbers are right is tests/unit's business; here they must come through unchanged, with their gradients.
+#include <ATen/autocast_mode.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "osc/libtorch/assignment.hpp"
+#include "osc/libtorch/loss_objects.hpp"
+
+namespace osc::libtorch {
+namespace {
+
+using torch::Tensor;
+
+Tensor random_slots(std::int64_t images, std::int64_t slots, std::int64_t channels, std::int64_t seed, torch::Dtype dtype = torch::kDouble) {
+  torch::manual_seed(seed);
+  return torch::randn({2 * images, slots, channels}, torch::kDouble).to(dtype);
+}
+
+// The loss as operations of libtorch, for a given matching.
+Tensor plain_losses(const Tensor& f, const Tensor& p, const Tensor& matching) {
+  const auto images = f.size(0) / 2;
+  const auto pick = [&](const Tensor& view, const Tensor& index) { return view.gather(1, index.unsqueeze(2).expand_as(view)); };
+  const Tensor target = torch::cat({pick(f.slice(0, images), matching), pick(f.slice(0, 0, images), matching.argsort(std::int64_t{1}))});
+  const Tensor cosine = torch::nn::functional::cosine_similarity(p, target, torch::nn::functional::CosineSimilarityFuncOptions().dim(2).eps(1e-10));
+  return ((1 - cosine) / 2).flatten();
+}
+
+// The largest difference between the gradient of `loss` at `x` and central differences.
+double gradient_error(const std::function<Tensor(const Tensor&)>& loss, const Tensor& at) {
+  const Tensor x = at.clone().requires_grad_();
+  loss(x).backward();
+  const torch::NoGradGuard no_grad;
+  double error = 0;
+  const Tensor moved = at.clone().contiguous();
+  double* const values = moved.mutable_data_ptr<double>();
+  const Tensor gradient = x.grad().contiguous();
+  for (std::int64_t i = 0; i < moved.numel(); ++i) {
+    constexpr double kStep = 1e-6;
+    const double value = values[i];
+    values[i] = value + kStep;
+    const double up = loss(moved).item<double>();
+    values[i] = value - kStep;
+    const double down = loss(moved).item<double>();
+    values[i] = value;
+    error = std::max(error, std::abs((up - down) / (2 * kStep) - gradient.const_data_ptr<double>()[i]));
+  }
+  return error;
+}
+
+TEST(SimilarityOnTensors, EqualsPlainOperationsWithTheirGradients) {
+  for (const auto dtype : {torch::kDouble, torch::kFloat}) {
+    for (const Reduction reduction : {Reduction::none, Reduction::mean, Reduction::sum}) {
+      const Tensor f = random_slots(5, 6, 16, 1, dtype), p = random_slots(5, 6, 16, 2, dtype).requires_grad_();
+      const Tensor each = plain_losses(f, p, match_slots(f));
+      const Tensor expected = reduction == Reduction::none ? each : reduction == Reduction::mean ? each.mean() : each.sum();
+      const Tensor loss = matching_similarity_loss_per_img(f, p, reduction);
+      EXPECT_EQ(loss.sizes(), expected.sizes());
+      EXPECT_EQ(loss.scalar_type(), dtype);
+      const double tolerance = dtype == torch::kDouble ? 1e-13 : 1e-5;
+      EXPECT_TRUE(torch::allclose(loss, expected, tolerance, tolerance));
+      const Tensor weights = torch::rand_like(expected);
+      const Tensor gradient = torch::autograd::grad({loss}, {p}, {weights})[0];
+      EXPECT_TRUE(torch::allclose(gradient, torch::autograd::grad({expected}, {p}, {weights})[0], tolerance, tolerance));
+    }
+  }
+}
+
+TEST(SimilarityOnTensors, GradientEqualsCentralDifferences) {
+  const Tensor f = random_slots(2, 3, 4, 3), weights = torch::linspace(0.5, 2, 12, torch::kDouble);
+  EXPECT_LT(gradient_error([&](const Tensor& p) { return matching_similarity_loss_per_img(f, p); }, random_slots(2, 3, 4, 4)), 1e-9);
+  EXPECT_LT(gradient_error([&](const Tensor& p) { return (matching_similarity_loss_per_img(f, p, "none") * weights).sum(); }, random_slots(2, 3, 4, 5)),
+            1e-9);
+}
+
+TEST(SimilarityOnTensors, FNeverReceivesAGradient) {
+  const Tensor f = random_slots(2, 3, 4, 6).requires_grad_();
+  EXPECT_FALSE(matching_similarity_loss_per_img(f, f.detach()).requires_grad());
+  const Tensor loss = matching_similarity_loss_per_img(f, f);
+  loss.backward();
+  const Tensor p = f.detach().clone().requires_grad_();
+  matching_similarity_loss_per_img(f.detach(), p).backward();
+  EXPECT_TRUE(torch::equal(f.grad(), p.grad()));
+}
+
+TEST(SimilarityOnTensors, AnyLayoutGivesTheSameBitsAndItsOwnLayout) {
+  const Tensor f = random_slots(3, 4, 5, 7, torch::kFloat), p = random_slots(3, 4, 5, 8, torch::kFloat);
+  const auto run = [](const Tensor& f_any, const Tensor& p_any) {
+    const Tensor leaf = p_any.detach().requires_grad_();
+    const Tensor loss = matching_similarity_loss_per_img(f_any, leaf);
+    loss.backward();
+    return std::pair(loss.detach(), leaf.grad());
+  };
+  const auto [loss, gradient] = run(f, p);
+  const Tensor transposed = p.transpose(0, 1).contiguous().transpose(0, 1);
+  const Tensor sliced = torch::cat({p, p}, 2).slice(2, 0, 5);
+  const Tensor gapped = p.transpose(1, 2).contiguous().transpose(1, 2);  // channels are not contiguous
+  const Tensor batched = torch::stack({p.slice(0, 0, 3), p.slice(0, 3)}, 1).transpose(0, 1).reshape({6, 4, 5});
+  for (const Tensor& layout : {transposed, sliced, gapped, batched}) {
+    ASSERT_TRUE(torch::equal(layout, p));
+    const auto [layout_loss, layout_gradient] = run(layout, layout);
+    EXPECT_TRUE(torch::equal(layout_loss, run(p, p).first));
+    EXPECT_TRUE(torch::equal(run(f, layout).second, gradient));
+    EXPECT_EQ(layout_gradient.strides(), torch::empty_like(layout).strides());
+  }
+}
+
+TEST(SimilarityOnTensors, SixteenBitsRunInFloat32) {
+  for (const auto dtype : {torch::kHalf, torch::kBFloat16}) {
+    const Tensor f = random_slots(3, 4, 8, 9, dtype), p = random_slots(3, 4, 8, 10, dtype).requires_grad_();
+    const Tensor wide = p.detach().to(torch::kFloat).requires_grad_();
+    const Tensor loss = matching_similarity_loss_per_img(f, p), wide_loss = matching_similarity_loss_per_img(f.to(torch::kFloat), wide);
+    EXPECT_EQ(loss.scalar_type(), dtype);
+    EXPECT_TRUE(torch::equal(loss, wide_loss.to(dtype)));
+    loss.backward();
+    wide_loss.backward();
+    EXPECT_EQ(p.grad().scalar_type(), dtype);
+    EXPECT_TRUE(torch::equal(p.grad(), wide.grad().to(dtype)));
+    EXPECT_TRUE(torch::equal(match_slots(f), match_slots(f.to(torch::kFloat))));
+  }
+}
+
+struct Autocast {
+  Autocast() {
+    at::autocast::set_autocast_enabled(at::kCPU, true);
+    at::autocast::set_autocast_dtype(at::kCPU, torch::kBFloat16);
+  }
+  ~Autocast() { at::autocast::set_autocast_enabled(at::kCPU, false); }
+};
+
+TEST(SimilarityOnTensors, AutocastRunsInFloat32) {
+  const Tensor f = random_slots(3, 4, 8, 11, torch::kBFloat16), p = random_slots(3, 4, 8, 12, torch::kFloat);
+  const Tensor expected = matching_similarity_loss_per_img(f.to(torch::kFloat), p);
+  const Tensor contrastive = matching_contrastive_loss(p);
+  const Autocast autocast;
+  EXPECT_TRUE(torch::equal(matching_similarity_loss_per_img(f, p), expected));
+  EXPECT_EQ(matching_similarity_loss_per_img(f, f).scalar_type(), torch::kFloat);
+  EXPECT_EQ(matching_similarity_loss_per_img(p.to(torch::kDouble), p.to(torch::kDouble)).scalar_type(), torch::kDouble);
+  EXPECT_TRUE(torch::equal(matching_contrastive_loss(p), contrastive));
+  EXPECT_EQ(matching_contrastive_loss(f).scalar_type(), torch::kFloat);
+}
+
+TEST(SimilarityOnTensors, NonFiniteStaysInItsImage) {
+  Tensor p = random_slots(3, 4, 8, 13, torch::kFloat);
+  const Tensor f = random_slots(3, 4, 8, 14, torch::kFloat), clean = matching_similarity_loss_per_img(f, p, "none");
+  p[4][2][1] = std::numeric_limits<float>::infinity();  // view 1 of image 1
+  p.requires_grad_();
+  const Tensor loss = matching_similarity_loss_per_img(f, p, "none");
+  loss.sum().backward();
+  const Tensor spoilt = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
+  EXPECT_TRUE(torch::equal(loss.isnan().view({6, 4}), spoilt.unsqueeze(1).expand({6, 4})));
+  EXPECT_TRUE(torch::equal(p.grad().isnan().view({6, 32}), spoilt.unsqueeze(1).expand({6, 32})));
+  EXPECT_TRUE(torch::equal(loss.detach().view({6, 4}).index({spoilt.logical_not()}), clean.view({6, 4}).index({spoilt.logical_not()})));
+  EXPECT_THROW(matching_similarity_loss_per_img(f, p, Reduction::mean, 1e-10, NonFinite::raise), c10::ValueError);
+}
+
+TEST(SimilarityOnTensors, EmptySizes) {
+  for (const auto& shape : std::vector<std::vector<std::int64_t>>{{0, 3, 4}, {4, 0, 4}}) {
+    const Tensor empty = torch::zeros(shape).requires_grad_();
+    EXPECT_TRUE(std::isnan(matching_similarity_loss_per_img(empty, empty).item<float>()));
+    EXPECT_EQ(matching_similarity_loss_per_img(empty, empty, "sum").item<float>(), 0);
+    EXPECT_EQ(matching_similarity_loss_per_img(empty, empty, "none").numel(), 0);
+    matching_similarity_loss_per_img(empty, empty).backward();
+    EXPECT_EQ(empty.grad().sizes(), empty.sizes());
+    EXPECT_TRUE(std::isnan(matching_contrastive_loss(empty).item<float>()));
+    EXPECT_EQ(matching_contrastive_loss(empty, 1, Reduction::sum).item<float>(), 0);
+    EXPECT_EQ(matching_contrastive_loss(empty, 1, Reduction::none).numel(), 0);
+  }
+  EXPECT_EQ(matching_similarity_loss_per_img(torch::zeros({4, 3, 0}), torch::zeros({4, 3, 0})).item<float>(), 0.5f);
+}
+
+TEST(SimilarityOnTensors, AnyNumberOfThreadsGivesTheSameBits) {
+  const int threads = torch::get_num_threads();
+  const Tensor f = random_slots(300, 7, 24, 15, torch::kFloat), p = random_slots(300, 7, 24, 16, torch::kFloat).requires_grad_();
+  std::vector<std::pair<Tensor, Tensor>> results;
+  for (const int count : {1, 2, 5}) {
+    torch::set_num_threads(count);
+    const Tensor loss = matching_similarity_loss_per_img(f, p);
+    results.emplace_back(loss, torch::autograd::grad({loss}, {p})[0]);
+  }
+  torch::set_num_threads(threads);
+  for (const auto& [loss, gradient] : results) {
+    EXPECT_TRUE(torch::equal(loss, results[0].first));
+    EXPECT_TRUE(torch::equal(gradient, results[0].second));
+  }
+}
+
+TEST(SimilarityOnTensors, ASecondDerivativeIsAnErrorThatSaysSo) {
+  const Tensor f = random_slots(1, 2, 3, 17), p = random_slots(1, 2, 3, 18).requires_grad_();
+  const Tensor loss = matching_similarity_loss_per_img(f, p);
+  const Tensor gradient = torch::autograd::grad({loss}, {p}, {}, true, true)[0];
+  EXPECT_THROW(gradient.square().sum().backward(), c10::NotImplementedError);
+}
+
+TEST(SimilarityOnTensors, BadInput) {
+  const Tensor good = random_slots(2, 3, 4, 19);
+  const auto loss = [](const Tensor& f, const Tensor& p) { return matching_similarity_loss_per_img(f, p); };
+  EXPECT_THROW(loss(good, good.slice(1, 0, 2)), c10::ValueError);
+  EXPECT_THROW(loss(good.slice(0, 0, 3), good.slice(0, 0, 3)), c10::ValueError);
+  EXPECT_THROW(loss(good[0], good[0]), c10::ValueError);
+  EXPECT_THROW(loss(good, Tensor()), c10::ValueError);
+  EXPECT_THROW(loss(good, good.to(torch::kFloat)), c10::TypeError);
+  EXPECT_THROW(loss(good.to(torch::kLong), good.to(torch::kLong)), c10::TypeError);
+  EXPECT_THROW(loss(good.to(torch::kMeta), good.to(torch::kMeta)), c10::ValueError);
+  EXPECT_THROW(matching_similarity_loss_per_img(good, good, Reduction::mean, 0), c10::ValueError);
+  EXPECT_THROW(matching_similarity_loss_per_img(good, good, "average"), std::exception);
+  EXPECT_THROW(match_slots(good[0]), c10::ValueError);
+}
+
+TEST(AssignmentOnTensors, AnyBatchShapeDtypeAndLayout) {
+  torch::manual_seed(20);
+  const Tensor cost = torch::randn({2, 3, 4, 6}, torch::kDouble);
+  const auto [columns, rows] = linear_sum_assignment(cost);
+  EXPECT_EQ(columns.sizes(), (std::vector<std::int64_t>{2, 3, 4}));
+  EXPECT_EQ(rows.sizes(), (std::vector<std::int64_t>{2, 3, 6}));
+  EXPECT_TRUE(torch::equal(rows.gather(2, columns), torch::arange(4, torch::kLong).expand({2, 3, 4})));
+  const auto [transposed_columns, transposed_rows] = linear_sum_assignment(cost.transpose(2, 3));
+  EXPECT_TRUE(torch::equal(transposed_rows, columns));
+  EXPECT_TRUE(torch::equal(transposed_columns, rows));
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(-cost, true)), columns));
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(cost[1][2])), columns[1][2]));
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(cost.permute({1, 0, 2, 3}))), columns.transpose(0, 1)));
+  const Tensor whole = torch::randint(0, 9, {5, 4, 4}, torch::kLong);
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(whole)), std::get<0>(linear_sum_assignment(whole.to(torch::kFloat)))));
+  EXPECT_EQ(std::get<0>(linear_sum_assignment(torch::zeros({0, 2, 3}))).numel(), 0);
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(torch::zeros({2, 0}))), torch::full({2}, -1, torch::kLong)));
+}
+
+TEST(AssignmentOnTensors, ProblemsWithoutAnAnswer) {
+  Tensor cost = torch::eye(2).repeat({3, 1, 1});
+  cost[1][0][0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_THROW(linear_sum_assignment(cost), c10::ValueError);
+  EXPECT_TRUE(torch::equal(std::get<0>(linear_sum_assignment(cost, false, OnUnsolvable::unmatched)),
+                           torch::tensor({{1, 0}, {-1, -1}, {1, 0}}, torch::kLong)));
+  EXPECT_THROW(linear_sum_assignment(torch::zeros({3})), c10::ValueError);
+  EXPECT_THROW(linear_sum_assignment(torch::zeros({2, 2}, torch::kComplexFloat)), c10::TypeError);
+}
+
+TEST(ContrastiveOnTensors, EqualsPlainLoops) {
+  const std::int64_t images = 2, slots = 3;
+  const Tensor x = random_slots(images, slots, 5, 21), matching = match_slots(x);
+  const double temperature = 0.3;
+  const Tensor rows = torch::nn::functional::normalize(x, torch::nn::functional::NormalizeFuncOptions().dim(2)).reshape({12, 5});
+  const Tensor losses = matching_contrastive_loss(x, temperature, Reduction::none);
+  const auto cosine = [&](std::int64_t a, std::int64_t b) { return rows[a].dot(rows[b]).item<double>(); };
+  for (std::int64_t view = 0; view < 2; ++view) {
+    for (std::int64_t image = 0; image < images; ++image) {
+      for (std::int64_t slot = 0; slot < slots; ++slot) {
+        const auto row = (view * images + image) * slots + slot;
+        std::int64_t target = 0;
+        for (std::int64_t s = 0; s < slots; ++s) {
+          const auto matched = matching[image][s].item<std::int64_t>();
+          if (view == 0 && s == slot) target = (images + image) * slots + matched;
+          if (view == 1 && matched == slot) target = image * slots + s;
+        }
+        double sum = 0;
+        for (std::int64_t other = 0; other < 12; ++other) {
+          if (other != row) sum += std::exp(cosine(row, other) / temperature);
+        }
+        EXPECT_NEAR(losses[row].item<double>(), std::log(sum) - cosine(row, target) / temperature, 1e-12);
+      }
+    }
+  }
+  EXPECT_NEAR(matching_contrastive_loss(x, temperature).item<double>(), losses.mean().item<double>(), 1e-14);
+  EXPECT_NEAR(matching_contrastive_loss(x, temperature, Reduction::sum).item<double>(), losses.sum().item<double>(), 1e-13);
+}
+
+TEST(ContrastiveOnTensors, KnownValues) {
+  EXPECT_NEAR(matching_contrastive_loss(torch::ones({6, 4, 5}, torch::kDouble), 0.5).item<double>(), std::log(23.0), 1e-12);
+  // Slots of two views equal, all others orthogonal: log(exp(1/τ) + 2BS − 2) − 1/τ.
+  const Tensor orthogonal = torch::eye(6, torch::kDouble).reshape({2, 3, 6}).repeat({2, 1, 1});
+  EXPECT_NEAR(matching_contrastive_loss(orthogonal, 0.5).item<double>(), std::log(std::exp(2.0) + 10) - 2, 1e-12);
+  EXPECT_NEAR(matching_contrastive_loss(orthogonal * 1e300, 0.5).item<double>(), std::log(std::exp(2.0) + 10) - 2, 1e-12);
+  EXPECT_NEAR(matching_contrastive_loss(torch::zeros({2, 1, 4}, torch::kDouble)).item<double>(), 0, 1e-15);
+}
+
+TEST(ContrastiveOnTensors, GradientEqualsCentralDifferences) {
+  const Tensor x = random_slots(2, 3, 4, 22), matching = match_slots(x);
+  EXPECT_LT(gradient_error([&](const Tensor& slots) { return matching_contrastive_loss(slots, matching, 0.7); }, x), 1e-8);
+  const Tensor zeros = torch::zeros({2, 2, 3}, torch::kFloat).requires_grad_();
+  matching_contrastive_loss(zeros).backward();
+  EXPECT_TRUE(zeros.grad().isfinite().all().item<bool>());
+}
+
+TEST(ContrastiveOnTensors, TakesAMatchingFromElsewhere) {
+  const Tensor x = random_slots(2, 3, 4, 23), matching = match_slots(x);
+  EXPECT_TRUE(torch::equal(matching_contrastive_loss(x, matching, 0.5), matching_contrastive_loss(x, 0.5)));
+  EXPECT_GT(matching_contrastive_loss(x, matching.roll(1, 1), 0.5).item<double>(), matching_contrastive_loss(x, 0.5).item<double>());
+  Tensor wrong = matching.clone();
+  wrong[1][0] = wrong[1][1];
+  EXPECT_THROW(matching_contrastive_loss(x, wrong), c10::ValueError);
+  EXPECT_THROW(matching_contrastive_loss(x, matching + 1), c10::ValueError);
+  EXPECT_THROW(matching_contrastive_loss(x, matching[0]), c10::ValueError);
+  EXPECT_THROW(matching_contrastive_loss(x, matching.to(torch::kInt)), c10::TypeError);
+  EXPECT_THROW(matching_contrastive_loss(x, 0.0), c10::ValueError);
+}
+
+TEST(ContrastiveOnTensors, NonFiniteSlotsMakeNaNAndNothingWorse) {
+  Tensor x = random_slots(3, 2, 4, 24, torch::kFloat);
+  x[1][0][0] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(std::isnan(matching_contrastive_loss(x).item<float>()));
+}
+
+}  // namespace
+}  // namespace osc::libtorch

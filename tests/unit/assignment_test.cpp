@@ -1,0 +1,286 @@
+#include "osc/assignment.hpp"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "oracle.hpp"
+#include "osc/error.hpp"
+
+namespace osc {
+namespace {
+
+using oracle::Indices;
+using oracle::Matrix;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+template <typename T>
+std::vector<T> flat(const Matrix& matrix) {
+  std::vector<T> result;
+  for (const auto& row : matrix) {
+    for (const double value : row) result.push_back(static_cast<T>(value));
+  }
+  return result;
+}
+
+struct Solution {
+  Indices column_of_row, row_of_column;
+  std::vector<AssignmentStatus> statuses;
+  bool operator==(const Solution&) const = default;
+};
+
+template <typename T>
+Solution solve(const CostMatrices<T>& costs, AssignmentOptions options = {}) {
+  Solution solution{Indices(costs.problems * costs.rows, -7), Indices(costs.problems * costs.columns, -7),
+                    std::vector<AssignmentStatus>(costs.problems)};
+  linear_sum_assignment(costs, {solution.column_of_row.data(), solution.row_of_column.data(), solution.statuses.data()}, options);
+  return solution;
+}
+
+template <typename T = double>
+Solution solve(const Matrix& matrix, AssignmentOptions options = {}) {
+  const auto data = flat<T>(matrix);
+  return solve(contiguous_costs(data.data(), 1, std::ssize(matrix), std::ssize(matrix[0])), options);
+}
+
+Matrix random_matrix(std::int64_t rows, std::int64_t columns, std::mt19937_64& random, int different_values) {
+  Matrix result(rows, std::vector<double>(columns));
+  for (auto& row : result) {
+    for (double& value : row) {
+      value = different_values > 0 ? std::uniform_int_distribution<>(0, different_values - 1)(random) : std::normal_distribution<>()(random);
+    }
+  }
+  return result;
+}
+
+double total(const Matrix& cost, const Indices& column_of_row) {
+  double sum = 0;
+  for (std::size_t row = 0; row < cost.size(); ++row) {
+    if (column_of_row[row] >= 0) sum += cost[row][column_of_row[row]];
+  }
+  return sum;
+}
+
+// Both index arrays tell the same pairs, min(R, K) of them.
+void expect_consistent(const Solution& solution) {
+  std::int64_t pairs = 0;
+  for (std::size_t row = 0; row < solution.column_of_row.size(); ++row) {
+    const auto column = solution.column_of_row[row];
+    if (column < 0) continue;
+    ++pairs;
+    ASSERT_LT(column, std::ssize(solution.row_of_column));
+    EXPECT_EQ(solution.row_of_column[column], static_cast<std::int64_t>(row));
+  }
+  EXPECT_EQ(pairs, std::min(std::ssize(solution.column_of_row), std::ssize(solution.row_of_column)));
+  EXPECT_EQ(std::count_if(solution.row_of_column.begin(), solution.row_of_column.end(), [](auto row) { return row >= 0; }), pairs);
+}
+
+TEST(LinearSumAssignment, EqualsBruteForce) {
+  std::mt19937_64 random(1);
+  for (std::int64_t rows = 1; rows <= 6; ++rows) {
+    for (std::int64_t columns = 1; columns <= 6; ++columns) {
+      for (int repeat = 0; repeat < 12; ++repeat) {
+        SCOPED_TRACE(::testing::Message() << rows << " x " << columns << ", repeat " << repeat);
+        const Matrix cost = random_matrix(rows, columns, random, repeat % 2 ? 0 : 5);
+        const Solution solution = solve(cost);
+        expect_consistent(solution);
+        const double least = oracle::least_total(rows <= columns ? cost : oracle::transposed(cost));
+        EXPECT_NEAR(total(cost, solution.column_of_row), least, 1e-12);
+      }
+    }
+  }
+}
+
+TEST(LinearSumAssignment, IsOptimalByDualCertificate) {
+  std::mt19937_64 random(2);
+  for (const auto& [rows, columns] : {std::pair{64, 64}, {40, 90}, {90, 40}, {128, 128}, {1, 200}, {200, 1}}) {
+    for (const int different_values : {0, 3, 1000}) {
+      SCOPED_TRACE(::testing::Message() << rows << " x " << columns << ", values " << different_values);
+      const Matrix cost = random_matrix(rows, columns, random, different_values);
+      const Solution solution = solve(cost);
+      expect_consistent(solution);
+      const bool wide = rows <= columns;
+      EXPECT_TRUE(oracle::is_optimal(wide ? cost : oracle::transposed(cost), wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+    }
+  }
+}
+
+// The certificate itself: it must refuse an assignment that is one swap away from the best.
+TEST(Oracle, CertificateRefusesWhatIsNotOptimal) {
+  const Matrix cost = {{0, 1, 9}, {1, 0, 9}};
+  EXPECT_TRUE(oracle::is_optimal(cost, {0, 1}, 0));
+  EXPECT_FALSE(oracle::is_optimal(cost, {1, 0}, 0));
+  EXPECT_FALSE(oracle::is_optimal(cost, {0, 2}, 0));
+}
+
+TEST(LinearSumAssignment, ConstantMatrixGivesTheIdentity) {
+  for (std::int64_t rows = 1; rows <= 9; ++rows) {
+    for (std::int64_t columns = 1; columns <= 9; ++columns) {
+      for (const bool maximize : {false, true}) {
+        const Solution solution = solve(Matrix(rows, std::vector<double>(columns, 0.25)), {.maximize = maximize});
+        for (std::int64_t row = 0; row < rows; ++row) EXPECT_EQ(solution.column_of_row[row], row < columns ? row : -1);
+      }
+    }
+  }
+}
+
+// Matrices whose answer, scipy's, is another one as soon as the rule that is named is another one. tests/python compares thousands more with scipy itself.
+TEST(LinearSumAssignment, TiesFallAsInScipy) {
+  EXPECT_EQ(solve({{0, 0}, {0, 0}}).column_of_row, (Indices{0, 1})) << "columns are looked at from the last to the first";
+  EXPECT_EQ(solve({{1, 2, 0}, {2, 2, 1}}).column_of_row, (Indices{2, 1})) << "a closed column's place is taken by the last one";
+  EXPECT_EQ(solve({{1, 1}, {0, 0}}).column_of_row, (Indices{0, 1})) << "a free column goes before a taken one";
+  EXPECT_EQ(solve({{2, 2}, {0, 0}}).column_of_row, (Indices{0, 1})) << "of free columns the one that is looked at last";
+}
+
+TEST(LinearSumAssignment, MaximizingIsMinimizingTheNegative) {
+  std::mt19937_64 random(3);
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    Matrix cost = random_matrix(1 + repeat % 7, 1 + repeat % 5, random, repeat % 2 ? 3 : 0);
+    const Solution greatest = solve(cost, {.maximize = true});
+    for (auto& row : cost) {
+      for (double& value : row) value = -value;
+    }
+    EXPECT_EQ(greatest, solve(cost));
+  }
+}
+
+TEST(LinearSumAssignment, FloatCostsGiveTheirDoublesAnswer) {
+  std::mt19937_64 random(4);
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    Matrix cost = random_matrix(1 + repeat % 9, 1 + repeat % 6, random, 0);
+    for (auto& row : cost) {
+      for (double& value : row) value = static_cast<float>(value);
+    }
+    EXPECT_EQ(solve<float>(cost), solve<double>(cost));
+  }
+}
+
+TEST(LinearSumAssignment, PermutingRowsAndColumnsPermutesTheAnswer) {
+  std::mt19937_64 random(5);
+  for (int repeat = 0; repeat < 100; ++repeat) {
+    const std::int64_t rows = 1 + repeat % 8, columns = 1 + repeat % 6;
+    const Matrix cost = random_matrix(rows, columns, random, 0);
+    Indices row_order(rows), column_order(columns);
+    std::iota(row_order.begin(), row_order.end(), 0);
+    std::iota(column_order.begin(), column_order.end(), 0);
+    std::shuffle(row_order.begin(), row_order.end(), random);
+    std::shuffle(column_order.begin(), column_order.end(), random);
+    Matrix shuffled(rows, std::vector<double>(columns));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < columns; ++c) shuffled[r][c] = cost[row_order[r]][column_order[c]];
+    }
+    const Indices original = solve(cost).column_of_row, permuted = solve(shuffled).column_of_row;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      EXPECT_EQ(permuted[r] < 0 ? -1 : column_order[permuted[r]], original[row_order[r]]);
+    }
+  }
+}
+
+TEST(LinearSumAssignment, BatchEqualsLoopOnAnyNumberOfThreadsAndAnyStrides) {
+  std::mt19937_64 random(6);
+  constexpr std::int64_t kProblems = 3000, kRows = 5, kColumns = 4;
+  std::vector<double> data(kProblems * kRows * kColumns);
+  for (double& value : data) value = std::uniform_int_distribution<>(0, 4)(random);
+  const auto at = [&](std::int64_t n, std::int64_t r, std::int64_t c) { return data[(n * kRows + r) * kColumns + c]; };
+
+  ThreadPool one(1);
+  const Solution expected = solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &one});
+  for (std::int64_t n = 0; n < kProblems; n += 97) {
+    const Solution single = solve(contiguous_costs(data.data() + n * kRows * kColumns, 1, kRows, kColumns));
+    for (std::int64_t r = 0; r < kRows; ++r) EXPECT_EQ(single.column_of_row[r], expected.column_of_row[n * kRows + r]);
+    for (std::int64_t c = 0; c < kColumns; ++c) EXPECT_EQ(single.row_of_column[c], expected.row_of_column[n * kColumns + c]);
+  }
+  for (const int threads : {2, 3, 7}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &pool}), expected);
+  }
+
+  // Column-major with a gap after each column, problems in reverse.
+  constexpr std::int64_t kColumnStride = kRows + 2, kProblemStride = kColumns * kColumnStride;
+  std::vector<double> strided(kProblems * kProblemStride, kNaN);
+  for (std::int64_t n = 0; n < kProblems; ++n) {
+    for (std::int64_t r = 0; r < kRows; ++r) {
+      for (std::int64_t c = 0; c < kColumns; ++c) strided[(kProblems - 1 - n) * kProblemStride + c * kColumnStride + r] = at(n, r, c);
+    }
+  }
+  const CostMatrices<double> view{strided.data() + (kProblems - 1) * kProblemStride, kProblems, kRows, kColumns, -kProblemStride, 1, kColumnStride};
+  EXPECT_EQ(solve(view), expected);
+}
+
+TEST(LinearSumAssignment, InfinityForbidsAPair) {
+  EXPECT_EQ(solve({{kInfinity, 1}, {1, 100}}).column_of_row, (Indices{1, 0}));
+  EXPECT_EQ(solve({{-kInfinity, 1}, {1, 100}}, {.maximize = true}).column_of_row, (Indices{1, 0}));
+  EXPECT_EQ(solve({{kInfinity, 2, 1}, {kInfinity, kInfinity, 0}}).column_of_row, (Indices{1, 2}));
+}
+
+TEST(LinearSumAssignment, ProblemsWithoutAnAnswerLeaveTheOthersAlone) {
+  const std::vector<std::pair<Matrix, AssignmentStatus>> cases = {
+      {{{1, 2}, {3, kNaN}}, AssignmentStatus::nan_cost},
+      {{{-kInfinity, 2}, {3, 4}}, AssignmentStatus::unbounded_cost},
+      {{{kInfinity, kInfinity}, {3, 4}}, AssignmentStatus::infeasible},
+      {{{kInfinity, 1}, {kInfinity, 4}}, AssignmentStatus::infeasible},
+  };
+  for (const auto& [bad, status] : cases) {
+    SCOPED_TRACE(describe(status));
+    std::vector<double> data = {1, 0, 0, 1};
+    const auto bad_data = flat<double>(bad);
+    data.insert(data.end(), bad_data.begin(), bad_data.end());
+    data.insert(data.end(), {0, 1, 1, 0});
+    const auto costs = contiguous_costs(data.data(), 3, 2, 2);
+
+    const Solution solution = solve(costs, {.on_unsolvable = OnUnsolvable::unmatched});
+    EXPECT_EQ(solution.column_of_row, (Indices{1, 0, -1, -1, 0, 1}));
+    EXPECT_EQ(solution.row_of_column, (Indices{1, 0, -1, -1, 0, 1}));
+    EXPECT_EQ(solution.statuses, (std::vector{AssignmentStatus::solved, status, AssignmentStatus::solved}));
+    try {
+      linear_sum_assignment(costs, {});
+      FAIL() << "no error";
+    } catch (const AssignmentError& error) {
+      EXPECT_EQ(error.problem, 1);
+      EXPECT_NE(std::string(error.what()).find("problem 1 has no answer: " + std::string(describe(status))), std::string::npos) << error.what();
+    }
+  }
+  const std::vector<double> unbounded = {kInfinity};
+  EXPECT_EQ(solve({{kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched}).statuses[0], AssignmentStatus::unbounded_cost);
+  EXPECT_EQ(solve({{-kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched}).statuses[0], AssignmentStatus::infeasible);
+}
+
+TEST(LinearSumAssignment, EmptySizes) {
+  const Solution no_columns = solve(contiguous_costs<double>(nullptr, 2, 3, 0));
+  EXPECT_EQ(no_columns.column_of_row, Indices(6, -1));
+  EXPECT_EQ(solve(contiguous_costs<double>(nullptr, 2, 0, 3)).row_of_column, Indices(6, -1));
+  EXPECT_TRUE(solve(contiguous_costs<double>(nullptr, 0, 3, 3)).column_of_row.empty());
+}
+
+TEST(LinearSumAssignment, CostsOfAnyMagnitude) {
+  constexpr double kLargest = std::numeric_limits<double>::max();
+  EXPECT_EQ(solve({{kLargest, -kLargest, kLargest}, {-kLargest, kLargest, kLargest}, {kLargest, -kLargest, -kLargest}}).column_of_row,
+            (Indices{1, 0, 2}));
+  // Row 0 moves over from the cheapest column to the dearest: the path's length is three times the largest double.
+  EXPECT_EQ(solve({{-kLargest, kLargest}, {kLargest, kInfinity}}).column_of_row, (Indices{1, 0}));
+  constexpr double kSmallest = std::numeric_limits<double>::denorm_min();
+  EXPECT_EQ(solve({{kSmallest, 0}, {2 * kSmallest, 0}}).column_of_row, (Indices{0, 1}));
+}
+
+TEST(LinearSumAssignment, BadInput) {
+  const double one = 1;
+  constexpr std::int64_t kHuge = std::int64_t{1} << 40;
+  EXPECT_THROW(contiguous_costs(&one, -1, 1, 1), InvalidArgument);
+  EXPECT_THROW(contiguous_costs(&one, kHuge, kHuge, kHuge), InvalidArgument);
+  EXPECT_THROW(contiguous_costs<double>(nullptr, 1, 1, 1), InvalidArgument);
+  std::int64_t untouched = 77;
+  const AssignmentResults results{.column_of_row = &untouched};
+  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{&one, 1, -1, 1}, results), InvalidArgument);
+  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{nullptr, 1, 1, 1}, results), InvalidArgument);
+  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{&one, 2, 1, 1, std::numeric_limits<std::int64_t>::max(), 1, 1}, results), InvalidArgument);
+  EXPECT_EQ(untouched, 77);
+}
+
+}  // namespace
+}  // namespace osc

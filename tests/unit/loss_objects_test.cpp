@@ -1,0 +1,503 @@
+#include "osc/loss_objects.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <string>
+#include <vector>
+
+#include "oracle.hpp"
+#include "osc/error.hpp"
+
+namespace osc {
+namespace {
+
+using oracle::Indices;
+
+constexpr double kEps = 1e-10;
+
+// f and p in float or double, [2B, S, C], and the same numbers as the oracle reads them.
+template <typename T>
+struct Case {
+  std::int64_t images, slots, channels;
+  std::vector<T> f, p;
+
+  Case(std::int64_t b, std::int64_t s, std::int64_t c, std::uint64_t seed) : images(b), slots(s), channels(c), f(2 * b * s * c), p(2 * b * s * c) {
+    std::mt19937_64 random(seed);
+    std::normal_distribution<double> normal;
+    for (T& value : f) value = static_cast<T>(normal(random));
+    for (T& value : p) value = static_cast<T>(normal(random));
+  }
+
+  std::array<std::int64_t, 3> shape() const { return {2 * images, slots, channels}; }
+  std::int64_t losses() const { return 2 * images * slots; }
+  T& f_at(std::int64_t view, std::int64_t image, std::int64_t slot, std::int64_t c) {
+    return f[((view * images + image) * slots + slot) * channels + c];
+  }
+  T& p_at(std::int64_t view, std::int64_t image, std::int64_t slot, std::int64_t c) {
+    return p[((view * images + image) * slots + slot) * channels + c];
+  }
+  oracle::Slots plain(const std::vector<T>& x) const {
+    oracle::Slots result(2);
+    auto value = x.begin();
+    for (auto& view : result) {
+      view.assign(images, std::vector<oracle::Vector>(slots, oracle::Vector(channels)));
+      for (auto& image : view) {
+        for (auto& slot : image) {
+          for (double& element : slot) element = static_cast<double>(*value++);
+        }
+      }
+    }
+    return result;
+  }
+};
+
+// Everything that one call gives, in memory that a wrong index would be seen in.
+template <typename T>
+struct Outcome {
+  std::vector<T> loss, gradient;
+  Indices matching;
+
+  // Equal bits, NaN included.
+  bool operator==(const Outcome& other) const {
+    const auto same = [](const std::vector<T>& a, const std::vector<T>& b) {
+      return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+    };
+    return same(loss, other.loss) && same(gradient, other.gradient) && matching == other.matching;
+  }
+};
+
+template <typename T>
+Outcome<T> run(const Case<T>& input, const MatchingSimilarityOptions& options = {}, const T* incoming = nullptr) {
+  Outcome<T> outcome{std::vector<T>(options.reduction == Reduction::none ? input.losses() : 1, T(-7)), std::vector<T>(input.p.size(), T(-7)),
+                     Indices(input.images * input.slots, -7)};
+  matching_similarity_loss_per_img(view_major_slots(input.f.data(), input.shape()), view_major_slots(input.p.data(), input.shape()), options,
+                                   {.loss = outcome.loss.data(),
+                                    .gradient = SimilarityGradient<T>{view_major_slots(outcome.gradient.data(), input.shape()), incoming},
+                                    .matching = outcome.matching.data()});
+  return outcome;
+}
+
+std::vector<Indices> rows(const Indices& matching, std::int64_t images, std::int64_t slots) {
+  std::vector<Indices> result;
+  for (std::int64_t image = 0; image < images; ++image) {
+    result.emplace_back(matching.begin() + image * slots, matching.begin() + (image + 1) * slots);
+  }
+  return result;
+}
+
+template <typename T>
+constexpr double kTolerance = 8.0 * std::numeric_limits<T>::epsilon();  // one rounding to T of numbers up to 1, and room for sums in double
+
+template <typename T>
+class MatchingSimilarity : public ::testing::Test {};
+using Types = ::testing::Types<float, double>;
+TYPED_TEST_SUITE(MatchingSimilarity, Types);
+
+TYPED_TEST(MatchingSimilarity, EqualsTheOracle) {
+  using T = TypeParam;
+  std::uint64_t seed = 0;
+  for (const auto& [b, s, c] : {std::array<std::int64_t, 3>{1, 1, 1}, {1, 2, 3}, {3, 4, 5}, {2, 6, 8}, {4, 7, 17}, {2, 11, 64}, {1, 40, 33}}) {
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      const Case<T> input(b, s, c, ++seed);
+      SCOPED_TRACE(::testing::Message() << b << ", " << s << ", " << c << ", seed " << seed);
+      const auto f = input.plain(input.f), p = input.plain(input.p);
+      const auto none = run(input, {.reduction = Reduction::none});
+      const auto matching = rows(none.matching, b, s);
+      for (std::int64_t image = 0; image < b; ++image) {
+        // The similarities are rounded to T before they are matched, so the sum may miss the best by as much.
+        EXPECT_TRUE(oracle::is_optimal(oracle::costs(f, image, kEps), matching[image], 2 * kTolerance<T>));
+      }
+      const auto expected = oracle::losses(f, p, matching, kEps);
+      double sum = 0;
+      for (std::int64_t i = 0; i < input.losses(); ++i) {
+        EXPECT_NEAR(none.loss[i], expected[i], kTolerance<T>) << i;
+        sum += expected[i];
+      }
+      EXPECT_NEAR(run(input, {.reduction = Reduction::sum}).loss[0], sum, kTolerance<T> * static_cast<double>(input.losses()));
+      EXPECT_NEAR(run(input).loss[0], sum / static_cast<double>(input.losses()), kTolerance<T>);
+      EXPECT_EQ(matching_similarity_loss_per_img(view_major_slots(input.f.data(), input.shape()), view_major_slots(input.p.data(), input.shape())),
+                run(input).loss[0]);
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, MatchingEqualsBruteForce) {
+  using T = TypeParam;
+  for (std::uint64_t seed = 0; seed < 60; ++seed) {
+    const std::int64_t slots = 1 + static_cast<std::int64_t>(seed % 7);
+    const Case<T> input(2, slots, 5, seed);
+    Indices matching(2 * slots);
+    match_slots(view_major_slots(input.f.data(), input.shape()), matching.data());
+    EXPECT_EQ(matching, run(input).matching);
+    for (std::size_t image = 0; image < 2; ++image) {
+      const auto costs = oracle::costs(input.plain(input.f), image, kEps);
+      double total = 0;
+      for (std::int64_t s = 0; s < slots; ++s) total += costs[s][matching[image * slots + s]];
+      EXPECT_NEAR(total, oracle::least_total(costs), static_cast<double>(2 * slots) * kTolerance<T>) << "seed " << seed;
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, GradientEqualsCentralDifferencesOfTheOracle) {
+  using T = TypeParam;
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+    const Case<T> input(2, 3, 4, 11);
+    std::vector<T> incoming(reduction == Reduction::none ? input.losses() : 1);
+    for (std::size_t i = 0; i < incoming.size(); ++i) incoming[i] = static_cast<T>(0.5 + 0.25 * static_cast<double>(i));
+    const auto outcome = run(input, {.reduction = reduction}, incoming.data());
+    const auto f = input.plain(input.f);
+    const auto matching = rows(outcome.matching, input.images, input.slots);
+    const auto weighted = [&](const std::vector<double>& p) {
+      oracle::Slots slots = input.plain(input.p);
+      auto value = p.begin();
+      for (auto& view : slots) {
+        for (auto& image : view) {
+          for (auto& slot : image) {
+            for (double& element : slot) element = *value++;
+          }
+        }
+      }
+      const auto losses = oracle::losses(f, slots, matching, kEps);
+      double result = 0;
+      for (std::size_t i = 0; i < losses.size(); ++i) result += losses[i] * static_cast<double>(incoming[reduction == Reduction::none ? i : 0]);
+      return reduction == Reduction::mean ? result / static_cast<double>(losses.size()) : result;
+    };
+    for (std::size_t i = 0; i < input.p.size(); ++i) {
+      std::vector<double> up(input.p.begin(), input.p.end()), down = up;
+      constexpr double kStep = 1e-6;
+      up[i] += kStep;
+      down[i] -= kStep;
+      EXPECT_NEAR(outcome.gradient[i], (weighted(up) - weighted(down)) / (2 * kStep), 1e-8 + kTolerance<T>) << "element " << i;
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, ShortSlotsFollowTheFloorOfTheNorm) {
+  using T = TypeParam;
+  // p has norm 0.5 under a floor of 2: unit(p) = p / 2, loss = (1 - <p/2, u>) / 2, gradient = -u / 4.
+  const std::vector<T> f = {3, 4, 3, 4}, p = {T(0.5), 0, 0, 0};
+  std::vector<T> loss(2), gradient(4);
+  matching_similarity_loss_per_img(view_major_slots(f.data(), {2, 1, 2}), view_major_slots(p.data(), {2, 1, 2}),
+                                   {.reduction = Reduction::none, .eps = 2},
+                                   {.loss = loss.data(), .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), {2, 1, 2})}});
+  EXPECT_NEAR(loss[0], (1 - 0.25 * 0.6) / 2, kTolerance<T>);
+  EXPECT_EQ(loss[1], T(0.5));  // a zero slot
+  EXPECT_NEAR(gradient[0], -0.6 / 4, kTolerance<T>);
+  EXPECT_NEAR(gradient[1], -0.8 / 4, kTolerance<T>);
+  EXPECT_NEAR(gradient[2], -0.6 / 4, kTolerance<T>);
+}
+
+TYPED_TEST(MatchingSimilarity, ZeroSlotsOnAnyFloor) {
+  using T = TypeParam;
+  const std::vector<T> zeros(2 * 3 * 4, 0);
+  for (const double eps : {1e-10, 1e-310, 1e300}) {
+    std::vector<T> loss(6), gradient(24, T(-7));
+    Indices matching(3);
+    const auto slots = view_major_slots(zeros.data(), {2, 3, 4});
+    matching_similarity_loss_per_img(slots, slots, {.reduction = Reduction::none, .eps = eps},
+                                     {.loss = loss.data(), .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), {2, 3, 4})},
+                                      .matching = matching.data()});
+    for (const T value : loss) EXPECT_EQ(value, T(0.5));
+    for (const T value : gradient) EXPECT_EQ(value, T(0));
+    EXPECT_EQ(matching, (Indices{0, 1, 2}));
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, MagnitudeDoesNotMatter) {
+  using T = TypeParam;
+  constexpr bool kDouble = sizeof(T) == 8;
+  const Case<T> input(2, 5, 9, 21);
+  const MatchingSimilarityOptions options{.reduction = Reduction::none, .eps = 1e-307};
+  const auto expected = run(input, options);
+  for (const int exponent : kDouble ? std::vector<int>{-900, -600, -100, 100, 600, 1019} : std::vector<int>{-100, -60, 60, 124}) {
+    SCOPED_TRACE(exponent);
+    Case<T> scaled = input;
+    for (T& value : scaled.f) value = std::ldexp(value, exponent);
+    for (T& value : scaled.p) value = std::ldexp(value, exponent);
+    const auto outcome = run(scaled, options);
+    EXPECT_EQ(outcome.matching, expected.matching);
+    for (std::size_t i = 0; i < expected.loss.size(); ++i) EXPECT_NEAR(outcome.loss[i], expected.loss[i], kTolerance<T>);
+    if (exponent > (kDouble ? 1000 : 100)) continue;  // the gradient itself is too small for all of T's bits
+    for (std::size_t i = 0; i < expected.gradient.size(); ++i) {
+      EXPECT_NEAR(std::ldexp(static_cast<double>(outcome.gradient[i]), exponent), expected.gradient[i], kTolerance<T>);
+    }
+  }
+  // The largest finite numbers: their norm is no number of T, their direction is.
+  const std::vector<T> largest(2 * 1 * 4, std::numeric_limits<T>::max());
+  const auto slots = view_major_slots(largest.data(), {2, 1, 4});
+  std::vector<T> gradient(8, T(-7));
+  T loss = -7;
+  matching_similarity_loss_per_img(slots, slots, {}, {.loss = &loss, .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), {2, 1, 4})}});
+  EXPECT_NEAR(loss, 0, kTolerance<T>);
+  for (const T value : gradient) EXPECT_NEAR(value, 0, kTolerance<T>);
+}
+
+TYPED_TEST(MatchingSimilarity, NonFiniteStaysInItsImage) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  const Case<T> clean(3, 4, 9, 31);
+  const auto expected = run(clean, {.reduction = Reduction::none});
+  std::mt19937_64 random(5);
+  for (int repeat = 0; repeat < 60; ++repeat) {
+    Case<T> spoilt = clean;
+    const auto pick = [&](std::int64_t size) { return std::uniform_int_distribution<std::int64_t>(0, size - 1)(random); };
+    const std::int64_t image = pick(3), view = pick(2), slot = pick(4), channel = pick(9);
+    const bool in_f = repeat % 2 == 0;
+    (in_f ? spoilt.f_at(view, image, slot, channel) : spoilt.p_at(view, image, slot, channel)) =
+        std::array{Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity()}[repeat % 3];
+    const auto outcome = run(spoilt, {.reduction = Reduction::none});
+    for (std::int64_t v = 0; v < 2; ++v) {
+      for (std::int64_t i = 0; i < 3; ++i) {
+        for (std::int64_t s = 0; s < 4; ++s) {
+          const auto index = (v * 3 + i) * 4 + s;
+          if (i == image) {
+            EXPECT_TRUE(std::isnan(outcome.loss[index]));
+          } else {
+            EXPECT_EQ(outcome.loss[index], expected.loss[index]);
+          }
+          for (std::int64_t c = 0; c < 9; ++c) {
+            const T gradient = outcome.gradient[index * 9 + c];
+            EXPECT_TRUE(i == image ? std::isnan(gradient) : gradient == expected.gradient[index * 9 + c]);
+          }
+        }
+      }
+    }
+    for (std::int64_t i = 0; i < 12; ++i) EXPECT_EQ(outcome.matching[i], i / 4 == image ? -1 : expected.matching[i]);
+    EXPECT_TRUE(std::isnan(run(spoilt).loss[0]));
+
+    std::vector<T> untouched(clean.p.size(), T(-7));
+    T loss = -7;
+    try {
+      matching_similarity_loss_per_img(view_major_slots(spoilt.f.data(), spoilt.shape()), view_major_slots(spoilt.p.data(), spoilt.shape()),
+                                       {.on_nonfinite = NonFinite::raise},
+                                       {.loss = &loss, .gradient = SimilarityGradient<T>{view_major_slots(untouched.data(), spoilt.shape())}});
+      FAIL() << "no error";
+    } catch (const NonFiniteError& error) {
+      EXPECT_EQ(error.image, image);
+      EXPECT_EQ(std::string(error.what()), (in_f ? "f: image " : "p: image ") + std::to_string(image) + " of 3 holds a NaN or an infinity");
+    }
+    EXPECT_EQ(loss, T(-7));
+    EXPECT_EQ(untouched, std::vector<T>(clean.p.size(), T(-7)));
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, MatchSlotsAndNonFinite) {
+  using T = TypeParam;
+  Case<T> input(3, 2, 2, 32);
+  input.f_at(1, 1, 0, 1) = std::numeric_limits<T>::infinity();
+  Indices matching(6, -7);
+  const auto slots = view_major_slots(input.f.data(), input.shape());
+  match_slots(slots, matching.data());
+  EXPECT_EQ(matching[2], -1);
+  EXPECT_EQ(matching[3], -1);
+  EXPECT_GE(matching[0], 0);
+  EXPECT_GE(matching[5], 0);
+  EXPECT_THROW(match_slots(slots, matching.data(), {.on_nonfinite = NonFinite::raise}), NonFiniteError);
+  EXPECT_THROW(match_slots(slots, nullptr), InvalidArgument);
+}
+
+TYPED_TEST(MatchingSimilarity, EmptySizes) {
+  using T = TypeParam;
+  for (const auto& [b, s, c] : {std::array<std::int64_t, 3>{0, 3, 4}, {2, 0, 4}, {0, 0, 0}}) {
+    const Case<T> input(b, s, c, 1);
+    EXPECT_TRUE(std::isnan(run(input, {.reduction = Reduction::mean}).loss[0]));
+    EXPECT_EQ(run(input, {.reduction = Reduction::sum}).loss[0], 0);
+    EXPECT_TRUE(run(input, {.reduction = Reduction::none}).loss.empty());
+  }
+  const auto no_channels = run(Case<T>(2, 3, 0, 1), {.reduction = Reduction::none});
+  EXPECT_EQ(no_channels.loss, std::vector<T>(12, T(0.5)));
+  EXPECT_EQ(no_channels.matching, (Indices{0, 1, 2, 0, 1, 2}));
+  T loss = -7;
+  const SlotPairs<const T> null{nullptr, 1, 2, 0, 5, 3, 2};
+  matching_similarity_loss_per_img(null, null, {}, {.loss = &loss});
+  EXPECT_EQ(loss, T(0.5));
+}
+
+TYPED_TEST(MatchingSimilarity, AnyNumberOfThreadsGivesTheSameBits) {
+  using T = TypeParam;
+  const Case<T> input(301, 7, 24, 41);
+  for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
+    ThreadPool one(1);
+    const auto expected = run(input, {.reduction = reduction, .executor = &one});
+    EXPECT_EQ(run(input, {.reduction = reduction}), expected);
+    for (const int threads : {2, 3, 5, 16}) {
+      ThreadPool pool(threads);
+      EXPECT_EQ(run(input, {.reduction = reduction, .executor = &pool}), expected) << threads;
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, BatchEqualsLoop) {
+  using T = TypeParam;
+  const Case<T> input(5, 4, 11, 42);
+  const auto batch = run(input, {.reduction = Reduction::none});
+  const auto image_size = input.slots * input.channels;
+  for (std::int64_t image = 0; image < 5; ++image) {
+    Case<T> single(1, 4, 11, 0);
+    for (std::int64_t view = 0; view < 2; ++view) {
+      std::copy_n(input.f.begin() + (view * 5 + image) * image_size, image_size, single.f.begin() + view * image_size);
+      std::copy_n(input.p.begin() + (view * 5 + image) * image_size, image_size, single.p.begin() + view * image_size);
+    }
+    const auto outcome = run(single, {.reduction = Reduction::none});
+    for (std::int64_t view = 0; view < 2; ++view) {
+      for (std::int64_t s = 0; s < 4; ++s) EXPECT_EQ(outcome.loss[view * 4 + s], batch.loss[(view * 5 + image) * 4 + s]);
+      for (std::int64_t i = 0; i < image_size; ++i) {
+        EXPECT_EQ(outcome.gradient[view * image_size + i], batch.gradient[(view * 5 + image) * image_size + i]);
+      }
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, PermutingSlotsPermutesTheResult) {
+  using T = TypeParam;
+  const Case<T> input(1, 6, 8, 43);
+  const auto original = run(input, {.reduction = Reduction::none});
+  std::mt19937_64 random(1);
+  Indices order = {0, 1, 2, 3, 4, 5};
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    std::shuffle(order.begin(), order.end(), random);
+    Case<T> shuffled = input;  // view 1 alone
+    for (std::int64_t s = 0; s < 6; ++s) {
+      for (std::int64_t c = 0; c < 8; ++c) {
+        shuffled.f_at(1, 0, s, c) = Case<T>(input).f_at(1, 0, order[s], c);
+        shuffled.p_at(1, 0, s, c) = Case<T>(input).p_at(1, 0, order[s], c);
+      }
+    }
+    const auto outcome = run(shuffled, {.reduction = Reduction::none});
+    for (std::int64_t s = 0; s < 6; ++s) {
+      EXPECT_EQ(order[outcome.matching[s]], original.matching[s]);
+      EXPECT_EQ(outcome.loss[s], original.loss[s]);
+      EXPECT_EQ(outcome.loss[6 + s], original.loss[6 + order[s]]);
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, SwappingViewsSwapsTheLosses) {
+  using T = TypeParam;
+  const Case<T> input(3, 5, 7, 44);
+  const auto original = run(input, {.reduction = Reduction::none});
+  Case<T> swapped = input;
+  std::rotate(swapped.f.begin(), swapped.f.begin() + std::ssize(swapped.f) / 2, swapped.f.end());
+  std::rotate(swapped.p.begin(), swapped.p.begin() + std::ssize(swapped.p) / 2, swapped.p.end());
+  auto outcome = run(swapped, {.reduction = Reduction::none});
+  std::rotate(outcome.loss.begin(), outcome.loss.begin() + std::ssize(outcome.loss) / 2, outcome.loss.end());
+  for (std::size_t i = 0; i < original.loss.size(); ++i) EXPECT_NEAR(outcome.loss[i], original.loss[i], kTolerance<T>);
+}
+
+TYPED_TEST(MatchingSimilarity, StridesEqualCopiesAndNothingElseIsTouched) {
+  using T = TypeParam;
+  const Case<T> input(3, 4, 5, 45);
+  const auto expected = run(input, {.reduction = Reduction::none});
+  constexpr T kSentinel = T(-1234);
+  // Image-major with two unused channels after each slot; NaN there would spread if it were read.
+  constexpr std::int64_t kSlotStride = 7, kViewStride = 4 * kSlotStride, kImageStride = 2 * kViewStride;
+  std::vector<T> f(3 * kImageStride, std::numeric_limits<T>::quiet_NaN()), p = f, gradient(f.size(), kSentinel);
+  const std::array<std::int64_t, 4> shape = {3, 2, 4, 5}, strides = {kImageStride, kViewStride, kSlotStride, 1};
+  const auto f_view = image_major_slots(f.data(), shape, strides), p_view = image_major_slots(p.data(), shape, strides);
+  const auto gradient_view = image_major_slots(gradient.data(), shape, strides);
+  for (std::int64_t view = 0; view < 2; ++view) {
+    for (std::int64_t image = 0; image < 3; ++image) {
+      for (std::int64_t s = 0; s < 4; ++s) {
+        const auto from = ((view * 3 + image) * 4 + s) * 5;
+        std::copy_n(input.f.begin() + from, 5, f_view.at(view, image, s));
+        std::copy_n(input.p.begin() + from, 5, p_view.at(view, image, s));
+      }
+    }
+  }
+  std::vector<T> loss(input.losses() + 1, kSentinel);
+  Indices matching(13, -7);
+  matching_similarity_loss_per_img(f_view, p_view, {.reduction = Reduction::none},
+                                   {.loss = loss.data(), .gradient = SimilarityGradient<T>{gradient_view}, .matching = matching.data()});
+  EXPECT_EQ(loss.back(), kSentinel);
+  EXPECT_EQ(matching.back(), -7);
+  loss.pop_back();
+  EXPECT_EQ(loss, expected.loss);
+  for (std::int64_t view = 0; view < 2; ++view) {
+    for (std::int64_t image = 0; image < 3; ++image) {
+      for (std::int64_t s = 0; s < 4; ++s) {
+        const T* const slot = gradient_view.at(view, image, s);
+        for (std::int64_t c = 0; c < 5; ++c) EXPECT_EQ(slot[c], expected.gradient[((view * 3 + image) * 4 + s) * 5 + c]);
+        EXPECT_EQ(slot[5], kSentinel);
+        EXPECT_EQ(slot[6], kSentinel);
+      }
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, FAndPMayBeTheSameMemory) {
+  using T = TypeParam;
+  Case<T> input(2, 4, 6, 46);
+  input.p = input.f;
+  const auto expected = run(input);
+  std::vector<T> gradient(input.p.size());
+  T loss = 0;
+  const auto slots = view_major_slots(input.f.data(), input.shape());
+  matching_similarity_loss_per_img(slots, slots, {}, {.loss = &loss, .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), input.shape())}});
+  EXPECT_EQ(loss, expected.loss[0]);
+  EXPECT_EQ(gradient, expected.gradient);
+}
+
+TYPED_TEST(MatchingSimilarity, BackwardWithTheSavedMatchingEqualsTheOnePass) {
+  using T = TypeParam;
+  Case<T> input(4, 5, 13, 47);
+  input.p_at(1, 2, 3, 4) = std::numeric_limits<T>::quiet_NaN();
+  for (const Reduction reduction : {Reduction::mean, Reduction::none}) {
+    std::vector<T> incoming(input.losses());
+    for (std::size_t i = 0; i < incoming.size(); ++i) incoming[i] = static_cast<T>(1 + i % 3);
+    const auto expected = run(input, {.reduction = reduction}, incoming.data());
+    auto outcome = expected;
+    std::fill(outcome.gradient.begin(), outcome.gradient.end(), T(-7));
+    const auto backward = [&](const Indices& matching) {
+      matching_similarity_loss_per_img_backward(view_major_slots(input.f.data(), input.shape()), view_major_slots(input.p.data(), input.shape()),
+                                                matching.data(), {.reduction = reduction},
+                                                {view_major_slots(outcome.gradient.data(), input.shape()), incoming.data()});
+    };
+    backward(expected.matching);
+    EXPECT_EQ(outcome, expected);
+    for (const std::int64_t wrong : {std::int64_t{-1}, std::int64_t{5}, expected.matching[6]}) {
+      Indices matching = expected.matching;
+      matching[5] = wrong;
+      EXPECT_THROW(backward(matching), InvalidArgument) << wrong;
+    }
+  }
+}
+
+TYPED_TEST(MatchingSimilarity, BadInputIsAnErrorBeforeAnythingIsWritten) {
+  using T = TypeParam;
+  std::vector<T> data(64, T(1)), gradient(64, T(-7));
+  T loss = -7;
+  std::int64_t matching[8] = {-7, -7, -7, -7, -7, -7, -7, -7};
+  const auto slots = view_major_slots<const T>(data.data(), {4, 2, 3});
+  const auto call = [&](const SlotPairs<const T>& f, const SlotPairs<const T>& p, const SlotPairs<T>& g, const MatchingSimilarityOptions& options) {
+    matching_similarity_loss_per_img(f, p, options, {.loss = &loss, .gradient = SimilarityGradient<T>{g}, .matching = matching});
+  };
+  const auto good = view_major_slots(gradient.data(), {4, 2, 3});
+  const auto other = view_major_slots<const T>(data.data(), {4, 3, 2});
+  EXPECT_THROW(call(slots, other, good, {}), InvalidArgument);
+  EXPECT_THROW(call(other, slots, good, {}), InvalidArgument);
+  EXPECT_THROW(call(slots, slots, view_major_slots(gradient.data(), {2, 2, 3}), {}), InvalidArgument);
+  EXPECT_THROW(call(SlotPairs<const T>{nullptr, 2, 2, 3}, slots, good, {}), InvalidArgument);
+  for (const double eps : {0.0, -1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_THROW(call(slots, slots, good, {.eps = eps}), InvalidArgument);
+  }
+  EXPECT_THROW(matching_similarity_loss_per_img(slots, slots, {.reduction = Reduction::none}), InvalidArgument);
+  EXPECT_EQ(loss, T(-7));
+  EXPECT_EQ(gradient, std::vector<T>(64, T(-7)));
+  EXPECT_EQ(matching[0], -7);
+}
+
+TEST(ReductionFromName, KnowsThree) {
+  EXPECT_EQ(reduction_from_name("none"), Reduction::none);
+  EXPECT_EQ(reduction_from_name("mean"), Reduction::mean);
+  EXPECT_EQ(reduction_from_name("sum"), Reduction::sum);
+  EXPECT_THROW(reduction_from_name("Mean"), InvalidArgument);
+  EXPECT_THROW(reduction_from_name(""), InvalidArgument);
+}
+
+}  // namespace
+}  // namespace osc
