@@ -1,6 +1,6 @@
 """`make ablation`: what each part of the objective does. Trains each variant, and writes the table into docs/learning.md between its marks.
 
-    .venv/bin/python bench/ablation.py [--seeds 0 1 2] [--steps N]
+    .venv/bin/python bench/ablation.py [--seeds 0 1 2] [--steps N] [--only recipe]
 
 Runs are kept in runs/ablation/ and reused where they are finished, so that an interrupted ablation goes on where it stopped.
 """
@@ -72,10 +72,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=0, help="of each run; 0: the objective's own")
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, help="these variants; prints the table and leaves docs/learning.md alone")
     arguments = parser.parse_args()
-    results = {name: [finished_run(name, seed, flags, arguments.steps) for seed in arguments.seeds] for name, (_, flags) in VARIANTS.items()}
+    results = {name: [finished_run(name, seed, flags, arguments.steps) for seed in arguments.seeds] for name, (_, flags) in VARIANTS.items() if name in (arguments.only or VARIANTS)}
     text = table(results, arguments.seeds, arguments.steps)
     print(text)
+    if arguments.only:
+        return
     page = ROOT / "docs/learning.md"
     before, rest = page.read_text().split(BEGIN)
     after = rest.split(END)[1]

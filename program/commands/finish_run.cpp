@@ -7,6 +7,7 @@
 #include "report/report.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/interrupt.hpp"
 
 namespace osc::program {
 
@@ -58,7 +59,10 @@ nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const He
   if (images.scored.has_masks()) {
     const EvaluationInput input{trained.model, make_model(config), &images.scored, images.scored.has_objects() && images.gallery.has_objects() ? &images.gallery : nullptr,
                                 static_cast<std::uint64_t>(config.seed)};
-    result.update(evaluate(input, [&](const std::string& what) { progress.show("scoring: " + what); }));
+    result.update(evaluate(input, [&](const std::string& what) {
+      if (interrupted()) throw Interrupted("stopped while scoring; go on with: osc train --resume " + run.path.string());
+      progress.show("scoring: " + what);
+    }));
   }
   const std::vector<nlohmann::ordered_json> metrics = read_metrics(run);
   result["source"] = images.scored.source;

@@ -65,7 +65,6 @@ void train(const TrainFlags& flags) {
   const RunConfig config = resumes ? read_config(open_run(flags.resume)) : config_of(flags);
   const int threads = use_threads(config.threads);
   Progress progress;
-  catch_interrupts();
   const ImageSet images = training_images(config, threads);
   const HeldOutImages held_out = held_out_images(config, threads);
   name_skipped(images, progress);
@@ -82,6 +81,8 @@ void train(const TrainFlags& flags) {
     }
   }
   const RunFolder run = resumes ? open_run(flags.resume) : create_run(flags.out.empty() ? default_out : std::filesystem::path(flags.out), config, flags.overwrite);
+  const RunLock lock(run);
+  catch_interrupts();
   progress.say((resumes ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count()) : "training in " + run.path.string()) + ": " +
                std::to_string(images.size()) + " images, " + std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
   run_training(run, config, trainer, held_out.followed, progress);

@@ -1,5 +1,7 @@
 #include "evaluation/kmeans_masks.hpp"
 
+#include <limits>
+
 #include "model/targets.hpp"
 
 namespace osc::program {

@@ -1,6 +1,7 @@
 #include "evaluation/object_index.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "evaluation/readings.hpp"

@@ -115,7 +115,8 @@ std::string stage_facts(Stage& stage) {
 }
 
 std::string stage_html(Stage& stage) {
-  static const std::vector<std::string> kNotTerms = {"loss", "images_per_second", "seconds", "learning_rate", "gradient_norm", "control", "fg_ari", "ari", "miou"};
+  static const std::vector<std::string> kNotTerms = {"loss",          "images_per_second", "seconds", "learning_rate",
+                                                     "gradient_norm", "control",           "fg_ari",  "ari",           "miou"};
   std::vector<std::string> terms;
   for (const auto& [key, measured] : stage.series) {
     if (!measured.points.empty() && std::find(kNotTerms.begin(), kNotTerms.end(), key) == kNotTerms.end()) terms.push_back(key);

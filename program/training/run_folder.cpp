@@ -1,5 +1,9 @@
 #include "training/run_folder.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <cstring>
 #include <sstream>
@@ -11,12 +15,22 @@ namespace osc::program {
 
 namespace fs = std::filesystem;
 
+RunLock::RunLock(const RunFolder& run) : file_(::open(run.config().c_str(), O_RDONLY | O_CLOEXEC)) {
+  if (file_ < 0) throw UserError(run.config().string() + " cannot be read: " + std::strerror(errno));
+  if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
+  ::close(file_);
+  throw UserError("another process is training in " + run.path.string());
+}
+
+RunLock::~RunLock() { ::close(file_); }
+
 RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwrite) {
   const RunFolder run{path};
   std::error_code error;
   if (fs::exists(path, error) && !(fs::is_directory(path, error) && fs::is_empty(path, error))) {
     if (!fs::is_regular_file(run.config(), error)) throw UserError(path.string() + " exists and holds no run; wanted a new folder");
     if (!overwrite) throw UserError(path.string() + " holds a run; give another --out, --resume " + path.string() + ", or --overwrite");
+    const RunLock lock(run);
     // The configuration goes last: until then the folder is still a run, and a second --overwrite finishes what an interrupted one began.
     for (const fs::path& file : {run.report(), run.result(), run.metrics(), run.checkpoint(), run.config()}) {
       fs::remove(file, error);

@@ -26,6 +26,18 @@ struct RunFolder {
 // removed first, and a folder that holds no run is refused all the same.
 RunFolder create_run(const std::filesystem::path& path, const RunConfig& config, bool overwrite);
 
+// Held while a process trains in a folder, so that no second one does; the system lets go of it when the process ends, however it ends.
+class RunLock {
+ public:
+  explicit RunLock(const RunFolder& run);  // throws UserError where another process holds it
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int file_;
+};
+
 // A folder that holds a run, and its configuration. Throws UserError naming what is missing or wrong.
 RunFolder open_run(const std::filesystem::path& path);
 RunConfig read_config(const RunFolder& run);

@@ -97,12 +97,14 @@ def test_kill_and_resume_is_as_never_stopped(succeed, tmp_path, stop_at):
     assert (tmp_path / "killed/report.html").exists()
 
 
-def test_interrupt(succeed, tmp_path):
+def test_interrupt(fail, tmp_path):
     process = subprocess.Popen(
         [OSC, *map(str, ["train", "--out", tmp_path / "run", "--steps", 5000, *TINY])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    while not ((tmp_path / "run/metrics.jsonl").exists() and len(metrics(tmp_path / "run")) >= 3):
+    while not ((tmp_path / "run/metrics.jsonl").exists() and (tmp_path / "run/metrics.jsonl").read_text().count("\n") >= 3):
         time.sleep(0.01)
+    fail(["train", "--resume", tmp_path / "run"], "another process")
+    fail(["train", "--out", tmp_path / "run", "--overwrite"], "another process")
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "--resume" in error and len(error.splitlines()) == 1

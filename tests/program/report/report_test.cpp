@@ -154,8 +154,8 @@ TEST(Report, StaysSmallWithLargerImages) {
 
 TEST(Report, SaysWhatWasLearned) {
   const Page page = read_page(render_report(full_contents()));
-  for (const std::string words : {"image 5, mean cosine 0.75", "by 0.95 on average", "k-means, which learns nothing, reaches 0.95", "93 times in 100 among 1,197", "among 1,140", "2,600",
-                                  "4 min 31 s", "tetrominoes (final, seed 7)", "0.973", "0.933"}) {
+  for (const std::string words : {"by 0.95 on average", "k-means, which learns nothing, reaches 0.95", "93 times in 100 among 1,197", "among 1,140", "2,600",
+                                  "4 min 31 s", "tetrominoes (final, seed 7)", "0.973", "0.933", "image 5, mean cosine 0.75"}) {
     EXPECT_NE(page.text.find(words), std::string::npos) << words;
   }
 }
