@@ -45,8 +45,10 @@ def finished_run(name, seed, flags, steps):
 
 
 def table(results, seeds, steps):
-    command = "make ablation" if seeds == [0, 1, 2] and not steps else f".venv/bin/python bench/ablation.py --seeds {' '.join(map(str, seeds))}" + (f" --steps {steps}" if steps else "")
-    lines = [f"Median over seeds {', '.join(map(str, seeds))}, final scenes; `{command}` repeats it.", ""]
+    over = f"Median over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"Seed {seeds[0]} alone"
+    command = " ".join([".venv/bin/python bench/ablation.py --seeds", *map(str, seeds), *(["--steps", str(steps)] if steps else [])])
+    length = f"runs of {steps} steps" if steps else "runs of full length"
+    lines = [f"{over}, {length}, final scenes; `{command}` repeats it.", ""]
     lines.append("| objective | what differs | " + " | ".join(name for name, _ in COLUMNS) + " |")
     lines.append("|---|---|" + "---|" * len(COLUMNS))
 

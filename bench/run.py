@@ -1,5 +1,6 @@
 """`make bench`: every comparison, one after another. Results are printed and left in build/bench/."""
 
+import argparse
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def main():
+    argparse.ArgumentParser(description=__doc__).parse_args()  # so that --help does not run it all
     subprocess.run(
         [ROOT / "build/bench/kernels_bench", f"--benchmark_out={ROOT / 'build/bench/kernels.json'}", "--benchmark_out_format=json"], check=True
     )

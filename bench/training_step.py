@@ -29,7 +29,7 @@ def scenes(count):
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "scenes"
         subprocess.run([ROOT / "build/bin/osc", "generate", "tetrominoes", "--count", str(count), "--seed", "0", "--out", out], check=True, stdout=subprocess.DEVNULL)
-        images = [torch.from_numpy(np.asarray(Image.open(path))) for path in sorted((out / "images").iterdir())]
+        images = [torch.from_numpy(np.array(Image.open(path))) for path in sorted((out / "images").iterdir())]
     return torch.stack(images).permute(0, 3, 1, 2).contiguous()
 
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -38,6 +39,7 @@ void find(const FindFlags& flags) {
     throw UserError("slot " + std::to_string(flags.slot) + " of " + flags.image + " covers no pixel (osc segment shows which do)");
   }
 
+  const bool is_object = std::any_of(query.objects.begin(), query.objects.end(), [&](const IndexedObject& object) { return object.slot == flags.slot; });
   const ImageSet among = read_image_set(flags.among, static_cast<int>(config.image_size), threads);
   for (const std::string& line : among.skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
   const ObjectIndex index = build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
@@ -56,9 +58,10 @@ void find(const FindFlags& flags) {
   }
   write_file_atomically(flags.out, encode_png(draw_retrieval_sheet(retrieval)));
   if (flags.json) {
-    const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot}, {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
+    const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot}, {"is_object", is_object}, {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
     std::printf("%s\n", json.dump().c_str());
   } else {
+    if (!is_object) std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n", flags.slot, flags.image.c_str());
     for (const auto& result : results) {
       std::printf("%.4f  %s  slot %d\n", result["similarity"].get<double>(), result["image"].get<std::string>().c_str(), result["slot"].get<int>());
     }

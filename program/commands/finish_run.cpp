@@ -1,5 +1,6 @@
 #include "commands/finish_run.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "evaluation/evaluate.hpp"
@@ -19,30 +20,30 @@ constexpr std::int64_t kRetrievals = 12;
 constexpr std::int64_t kNearest = 8;
 
 std::string score_text(const nlohmann::json& scores, const std::string& key) {
-  char text[16] = "    –";
+  char text[16] = "–";
   if (scores.is_object() && scores.contains(key) && scores[key].is_number()) std::snprintf(text, sizeof text, "%5.3f", scores[key].get<double>());
   return text;
 }
 
-// A column's values of every row: the model first, then the baselines.
-std::string table_text(const std::string& title, const nlohmann::json& model, const nlohmann::json& baselines, const std::vector<std::string>& columns,
+struct Column {
+  std::string title, key;
+};
+
+// A row for the model, then one for each baseline.
+std::string table_text(const std::string& title, const nlohmann::json& model, const nlohmann::json& baselines, const std::vector<Column>& columns, int width,
                        const std::function<std::string(const nlohmann::json&, const std::string&)>& cell) {
   constexpr int kNameWidth = 22;
-  char name[64];
-  std::snprintf(name, sizeof name, "%-*s", kNameWidth, title.c_str());
-  std::string text = name;
-  for (const std::string& column : columns) {
-    std::snprintf(name, sizeof name, "  %18s", column.c_str());
-    text += name;
-  }
+  const auto padded = [](const std::string& text, int to, bool left) {
+    int shown = 0;
+    for (const char c : text) shown += (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // characters, not the bytes of a dash
+    const std::string space(static_cast<std::size_t>(std::max(0, to - shown)), ' ');
+    return left ? text + space : space + text;
+  };
+  std::string text = padded(title, kNameWidth, true);
+  for (const Column& column : columns) text += padded(column.title, width, false);
   const auto row = [&](const std::string& label, const nlohmann::json& scores) {
-    std::snprintf(name, sizeof name, "\n%-*s", kNameWidth, label.c_str());
-    text += name;
-    for (const std::string& column : columns) {
-      const std::string value = cell(scores, column);
-      const std::size_t shown = value.ends_with("–") ? value.size() - 2 : value.size();  // an en dash is three bytes wide and one column
-      text += std::string(shown < 20 ? 20 - shown : 0, ' ') + value;
-    }
+    text += "\n" + padded(label, kNameWidth, true);
+    for (const Column& column : columns) text += padded(cell(scores, column.key), width, false);
   };
   row("this model", model);
   if (baselines.is_object()) {
@@ -80,7 +81,7 @@ void write_report(const RunFolder& run, const RunConfig& config, const HeldOutIm
   const TrainedModel trained = load_model(run, config);
   const auto seed = static_cast<std::uint64_t>(config.seed);
   ReportContents contents;
-  contents.title = run.path.filename().string();
+  contents.title = "What osc learned from " + config.data + ": " + run.path.filename().string();
   contents.config_toml = read_file(run.config());
   std::error_code error;
   if (std::filesystem::exists(run.result(), error)) {
@@ -104,10 +105,12 @@ std::string result_text(const nlohmann::json& result) {
     const nlohmann::json& one = scores.is_object() && scores.contains(view) ? scores[view] : nlohmann::json();
     return score_text(one, "fg_ari") + " " + score_text(one, "ari") + " " + score_text(one, "miou");
   };
-  text += table_text("FG-ARI, ARI, mIoU", result["masks"], of("masks"), {"clean", "weak", "strong"}, mask_cell);
+  text += table_text("FG-ARI, ARI, mIoU", result["masks"], of("masks"), {{"clean", "clean"}, {"weak view", "weak"}, {"strong view", "strong"}}, 20, mask_cell);
   if (result.contains("recognition") && result["recognition"].is_object()) {
-    text += "\n" + table_text("recognition", result["recognition"], of("recognition"),
-                              {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak", "this_object_strong", "slot_identity_weak"}, score_text);
+    text += "\nRecall at 1: an object of the same shape and colour in other images; this very object among another view's; and slots matched as their objects are.\n" +
+            table_text("", result["recognition"], of("recognition"),
+                       {{"same kind", "same_kind"}, {"weak", "same_kind_weak"}, {"strong", "same_kind_strong"}, {"this: weak", "this_object_weak"},
+                        {"strong", "this_object_strong"}, {"slots: weak", "slot_identity_weak"}, {"strong", "slot_identity_strong"}}, 12, score_text);
   }
   return text;
 }

@@ -83,6 +83,7 @@ void train(const TrainFlags& flags) {
   const RunFolder run = resumes ? open_run(flags.resume) : create_run(flags.out.empty() ? default_out : std::filesystem::path(flags.out), config, flags.overwrite);
   const RunLock lock(run);
   catch_interrupts();
+  if (resumes && trainer.step_count() == config.total_steps()) progress.say(run.path.string() + " is trained to its last step; scoring it again");
   progress.say((resumes ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count()) : "training in " + run.path.string()) + ": " +
                std::to_string(images.size()) + " images, " + std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
   run_training(run, config, trainer, held_out.followed, progress);

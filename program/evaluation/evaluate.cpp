@@ -104,10 +104,6 @@ torch::Tensor templates(const ReadBatch& batch, double place_weight) {
   return result;
 }
 
-torch::Tensor joined_embedding(ObjectEmbedding embedding, const ReadBatch& batch) {
-  return embedding->forward(batch.normalised, batch.found.masks).joined();
-}
-
 // What is compared, how.
 struct Contender {
   std::string name;
@@ -254,14 +250,16 @@ json evaluate(const EvaluationInput& input, const std::function<void(const std::
       features[kTheModel] = batch.found.features;
       return features;
     }
-    ObjectEmbedding trained = model.embedding;
-    const Embedding embedding = trained->forward(batch.normalised, batch.found.masks);
-    features[kTheModel] = embedding.joined();
-    features["what"] = embedding.what;
-    features["which"] = embedding.which;
     features["slot_feature"] = batch.found.features;
-    if (!input.untrained.embedding.is_empty()) features["untrained_embedding"] = joined_embedding(input.untrained.embedding, batch);
-    if (!model.control.is_empty()) features["random_matching"] = joined_embedding(model.control, batch);
+    const auto embed = [&](ObjectEmbedding embedding, const std::string& joined, const std::string& which) {
+      const Embedding embedded = embedding->forward(batch.normalised, batch.found.masks);
+      features[joined] = embedded.joined();
+      features[which] = embedded.which;
+      return embedded;
+    };
+    features["what"] = embed(model.embedding, kTheModel, "which").what;
+    if (!input.untrained.embedding.is_empty()) embed(input.untrained.embedding, "untrained_embedding", "which_untrained");
+    if (!model.control.is_empty()) embed(model.control, "random_matching", "which_random_matching");
     return features;
   };
   const ReadAll trained = read_all(model, samples, input.seed, describe, "the model", progress);

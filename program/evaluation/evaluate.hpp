@@ -31,8 +31,8 @@ struct EvaluationInput {
 //   "images": how many were scored, "source": of the images
 // }
 // Names of mask baselines: untrained, attention, one_start (these two are absent where the model itself is read by attention), kmeans_colour, kmeans_seeded.
-// Of recognition baselines, on the model's own masks: slot_feature, what, which, untrained_embedding (absent without a second stage), random_matching (absent
-// without a control), template, template_position (no slot identity: null); and untrained (masks and all).
+// Of recognition baselines, on the model's own masks: slot_feature, what, which, untrained_embedding, which_untrained (absent without a second stage),
+// random_matching, which_random_matching (absent without a control), template, template_position (no slot identity: null); and untrained (masks and all).
 // Every method sees the same views, and recognises objects that are visible in both views of the first 400 images at most. A number that cannot be computed is
 // null; images without masks have nothing but nulls. Deterministic by seed and number of threads. `progress` is told what is being computed.
 nlohmann::json evaluate(const EvaluationInput& input, const std::function<void(const std::string&)>& progress);

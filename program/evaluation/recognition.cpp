@@ -1,7 +1,6 @@
 #include "evaluation/recognition.hpp"
 
 #include <algorithm>
-#include <limits>
 
 #include "evaluation/region_overlap.hpp"
 #include "osc/libtorch/assignment.hpp"

@@ -1,7 +1,6 @@
 #include "evaluation/segmentation_scores.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <stdexcept>
 
 #include "evaluation/region_overlap.hpp"

@@ -3,6 +3,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <fstream>
 #include <sstream>
@@ -169,9 +170,9 @@ std::string to_text(const Value& value) {
         } else if constexpr (std::is_same_v<T, bool>) {
           return x ? "true" : "false";
         } else if constexpr (std::is_same_v<T, double>) {
-          std::ostringstream text;
-          text << toml::value<double>(x);
-          return text.str();
+          char digits[32];
+          std::string text(digits, std::to_chars(digits, digits + sizeof digits, x).ptr);  // the fewest that read back as the same number
+          return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
         } else {
           return std::to_string(x);
         }

@@ -36,14 +36,15 @@ std::string progress_line(const RunConfig& config, const Trainer::StepReport& re
   std::snprintf(text, sizeof text, "stage %d/2  step %lld/%lld  loss %.4f", report.stage, static_cast<long long>(report.step),
                 static_cast<long long>(config.total_steps()), report.loss);
   std::string line = text;
-  if (report.terms.size() > 1) {
+  std::snprintf(text, sizeof text, "  %.0f images/s  %s left", images_per_second, duration_text(seconds_left).c_str());
+  line += text;
+  if (report.terms.size() > 1) {  // last, since a narrow terminal cuts the line
     for (const auto& [name, loss] : report.terms) {
       std::snprintf(text, sizeof text, "  %s %.4f", name.c_str(), loss);
       line += text;
     }
   }
-  std::snprintf(text, sizeof text, "  %.0f images/s  %s left", images_per_second, duration_text(seconds_left).c_str());
-  return line + text;
+  return line;
 }
 
 }  // namespace

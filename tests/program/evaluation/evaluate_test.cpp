@@ -33,7 +33,7 @@ TEST(Evaluate, HasEveryScoreAndBaseline) {
   EXPECT_EQ(result["fg_ari"], result["masks"]["clean"]["fg_ari"]);
   EXPECT_EQ(keys(result["baselines"]["masks"]), (std::set<std::string>{"untrained", "attention", "one_start", "kmeans_colour", "kmeans_seeded"}));
   EXPECT_EQ(keys(result["baselines"]["recognition"]), (std::set<std::string>{"slot_feature", "template", "template_position", "untrained_embedding",
-                                                                              "random_matching", "what", "which", "untrained"}));
+                                                                              "random_matching", "what", "which", "which_untrained", "which_random_matching", "untrained"}));
   std::vector<json> mask_tables{result["masks"]}, recognition_tables{result["recognition"]};
   for (const json& table : result["baselines"]["masks"]) mask_tables.push_back(table);
   for (const json& table : result["baselines"]["recognition"]) recognition_tables.push_back(table);
