@@ -1,9 +1,15 @@
 // The osc program: one line on stderr and a non-zero status for whatever goes wrong.
 #include <CLI/CLI.hpp>
 
+#include <fcntl.h>
+
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <new>
+#include <string>
+#include <string_view>
 
 #include "commands/commands.hpp"
 #include "osc/version.hpp"
@@ -15,15 +21,26 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;  // as a shell reports a process ended by Ctrl-C
 
-int complain(const char* text, int status) {
-  std::fprintf(stderr, "osc: %s\n", text);
+// One line: of a longer text (libtorch's carry a stack trace) the first, with control characters (of a file's name, say) made visible.
+int complain(std::string_view text, int status) {
+  std::string line(text.substr(0, text.find("\nException raised from")));
+  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::fprintf(stderr, "osc: %s\n", line.c_str());
   return status;
+}
+
+// A standard stream that was closed would give its number to the next file that is opened, and what is printed would end up in that file.
+void open_standard_streams() {
+  for (int stream = 0; stream <= 2; ++stream) {
+    if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) == -1) std::_Exit(kFailed);
+  }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   using namespace osc::program;
+  open_standard_streams();
   CLI::App program("Learns objects from images without labels, finds them, and recognises each again.", "osc");
   program.set_version_flag("--version", std::string("osc ") + osc::version());
   program.require_subcommand(1);
@@ -39,7 +56,7 @@ int main(int argc, char** argv) {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);  // --help, --version
-    return complain((std::string(error.what()) + "; see osc --help, or osc COMMAND --help").c_str(), kBadUsage);
+    return complain(std::string(error.what()) + "; see osc --help, or osc COMMAND --help", kBadUsage);
   } catch (const UserError& error) {
     return complain(error.what(), kFailed);
   } catch (const Interrupted& interruption) {
@@ -49,5 +66,6 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return complain(error.what(), kFailed);
   }
+  if (std::fflush(stdout) != 0) return complain("standard output cannot be written", kFailed);
   return 0;
 }

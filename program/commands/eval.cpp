@@ -31,7 +31,7 @@ void eval(const EvalFlags& flags) {
   const nlohmann::json result = score_run(run, config, images, progress);
   if (flags.data.empty()) write_result(run, result);
   if (flags.json) {
-    std::printf("%s\n", result.dump().c_str());
+    std::printf("%s\n", result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   } else {
     progress.say(result_text(result));
   }

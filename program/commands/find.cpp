@@ -32,6 +32,8 @@ void find(const FindFlags& flags) {
     throw UserError("--slot is " + std::to_string(flags.slot) + ", wanted 0 to " + std::to_string(config.slots - 1) + " (osc segment shows them)");
   }
   const Image image = read_image(flags.image);
+  std::error_code error;
+  if (fs::equivalent(flags.image, flags.out, error)) throw UserError("--out is " + flags.out + ", the image itself");
   const std::string name = fs::path(flags.image).stem().string();
   const ObjectIndex query = index_single_image(trained.model, config, image, name);
   const std::vector<std::uint8_t>& values = query.slot_of_pixel[0].values;
@@ -59,7 +61,7 @@ void find(const FindFlags& flags) {
   write_file_atomically(flags.out, encode_png(draw_retrieval_sheet(retrieval)));
   if (flags.json) {
     const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot}, {"is_object", is_object}, {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
-    std::printf("%s\n", json.dump().c_str());
+    std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   } else {
     if (!is_object) std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n", flags.slot, flags.image.c_str());
     for (const auto& result : results) {

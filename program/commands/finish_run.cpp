@@ -75,7 +75,7 @@ nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const He
   return result;
 }
 
-void write_result(const RunFolder& run, const nlohmann::json& result) { write_file_atomically(run.result(), result.dump(2) + "\n"); }
+void write_result(const RunFolder& run, const nlohmann::json& result) { write_file_atomically(run.result(), result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"); }
 
 void write_report(const RunFolder& run, const RunConfig& config, const HeldOutImages& images) {
   const TrainedModel trained = load_model(run, config);

@@ -30,7 +30,14 @@ void segment(const SegmentFlags& flags) {
     const std::string name = fs::path(image).stem().string();
     const auto [same, is_new] = path_of_name.emplace(name, image);
     if (!is_new) throw UserError(same->second + " and " + image + " would both be written to " + name + ".png");
+    for (const char* ending : {".png", ".overlay.png"}) {
+      std::error_code error;
+      if (fs::equivalent(image, fs::path(flags.out) / (name + ending), error)) throw UserError(image + " would be overwritten; give another --out");
+    }
     read_image(image);  // nothing is written where one cannot be read
+  }
+  for (const auto& [name, path] : path_of_name) {
+    if (path_of_name.contains(name + ".overlay")) throw UserError(path + " and " + path_of_name.at(name + ".overlay") + " would both be written to " + name + ".overlay.png");
   }
   create_folder(flags.out);
   for (const auto& [name, path] : path_of_name) {

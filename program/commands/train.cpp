@@ -91,7 +91,7 @@ void train(const TrainFlags& flags) {
   const nlohmann::json result = score_run(run, config, held_out, progress);
   write_result(run, result);
   write_report(run, config, held_out);
-  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(result.value("seconds", 0.0)) + "; look at " + run.report().string());
+  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(result["seconds"].is_number() ? result["seconds"].get<double>() : 0.0) + "; look at " + run.report().string());
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <limits>
 
 #include "evaluation/evaluate.hpp"
 #include "support/error.hpp"
@@ -75,9 +76,10 @@ void run_training(const RunFolder& run, const RunConfig& config, Trainer& traine
     if (followed.has_masks() && masks_still_change && config.score_every > 0 && (report.step % config.score_every == 0 || end_of_stage)) {
       const nlohmann::json scores = quick_mask_scores(trainer.model(), followed, followed.size(), static_cast<std::uint64_t>(config.seed));
       for (const char* score : {"fg_ari", "ari", "miou"}) line[score] = scores[score];
+      const auto number = [&](const char* score) { return scores[score].is_number() ? scores[score].get<double>() : std::numeric_limits<double>::quiet_NaN(); };
       char text[96];
-      std::snprintf(text, sizeof text, "step %lld: held-out FG-ARI %.3f, ARI %.3f, mIoU %.3f", static_cast<long long>(report.step), scores.value("fg_ari", 0.0),
-                    scores.value("ari", 0.0), scores.value("miou", 0.0));
+      std::snprintf(text, sizeof text, "step %lld: held-out FG-ARI %.3f, ARI %.3f, mIoU %.3f", static_cast<long long>(report.step), number("fg_ari"), number("ari"),
+                    number("miou"));
       progress.say(text);
     }
     log.append(line);

@@ -242,6 +242,27 @@ def test_full_disk(tmp_path):
     assert sorted(os.listdir(tmp_path / "run")) == ["config.toml", "metrics.jsonl"]
 
 
+def test_closed_streams_do_not_end_up_in_files(tmp_path):
+    command = ["bash", "-c", 'exec "$@" <&- >&-', "closed", OSC, "train", "--out", tmp_path / "run", "--steps", "6", *TINY]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert len(metrics(tmp_path / "run")) == 6
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([OSC, "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+
+
+def test_masks_without_objects_have_no_scores(succeed, scenes, tmp_path):
+    empty = shutil.copytree(scenes, tmp_path / "empty")
+    for mask in (empty / "masks").iterdir():
+        Image.new("L", (36, 36)).save(mask)
+    succeed("train", "--data", empty, "--out", tmp_path / "run", "--steps", 6, "--score-every", 2, *TINY)
+    assert json.loads((tmp_path / "run/result.json").read_text())["fg_ari"] is None
+
+
 def test_a_minute_of_training_beats_none(succeed, tmp_path):
     succeed("train", "--out", tmp_path / "run", "--steps", 560, "--final-images", 200, "--gallery-images", 300)
     result = json.loads((tmp_path / "run/result.json").read_text())
