@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
   RunConfig config = preset("recipe");
   config.train_images = 512;
   config.control = false;  // PyTorch's side trains none
-  const ImageSet images = training_images(config, threads);
+  const ImageSet images = run_images(config, threads).trained;
   RunConfig second = config;
   second.stage[0].steps = 0;
   config.stage[0].steps = second.stage[1].steps = 1'000'000;

@@ -9,6 +9,7 @@
 #include "report/drawing.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "training/trainer.hpp"
 
 namespace osc::program {
 
@@ -46,12 +47,13 @@ void find(const FindFlags& flags) {
   for (const std::string& line : among.skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
   const ObjectIndex index = build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
   std::optional<std::int64_t> itself;  // the query's own image says nothing about others
+  const Image resized = resize(image, among.side, among.side);
   for (std::int64_t i = 0; i < among.size(); ++i) {
-    if (among.image(i).pixels == resize(image, among.side, among.side).pixels) itself = i;
+    if (among.image(i).pixels == resized.pixels) itself = i;
   }
 
   Retrieval retrieval;
-  retrieval.query = {name, resize(image, among.side, among.side), query.slot_of_pixel[0], flags.slot, 1, std::nullopt};
+  retrieval.query = {name, resized, query.slot_of_pixel[0], flags.slot, 1, std::nullopt};
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const RankedObject& ranked : rank(index, query.embedding(0, flags.slot), flags.top, itself)) {
     const std::int64_t i = ranked.object.image;
@@ -60,7 +62,8 @@ void find(const FindFlags& flags) {
   }
   write_file_atomically(flags.out, encode_png(draw_retrieval_sheet(retrieval)));
   if (flags.json) {
-    const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot}, {"is_object", is_object}, {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
+    const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot},       {"is_object", is_object},
+                                         {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
     std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   } else {
     if (!is_object) std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n", flags.slot, flags.image.c_str());

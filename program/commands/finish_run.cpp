@@ -9,6 +9,7 @@
 #include "support/error.hpp"
 #include "support/files.hpp"
 #include "support/interrupt.hpp"
+#include "training/trainer.hpp"
 
 namespace osc::program {
 
@@ -75,7 +76,9 @@ nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const He
   return result;
 }
 
-void write_result(const RunFolder& run, const nlohmann::json& result) { write_file_atomically(run.result(), result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"); }
+void write_result(const RunFolder& run, const nlohmann::json& result) {
+  write_file_atomically(run.result(), result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");  // a folder's name need not be UTF-8
+}
 
 void write_report(const RunFolder& run, const RunConfig& config, const HeldOutImages& images) {
   const TrainedModel trained = load_model(run, config);

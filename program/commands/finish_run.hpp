@@ -4,9 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "training/progress.hpp"
-#include "training/run_folder.hpp"
-#include "training/trainer.hpp"
 #include "training/run_data.hpp"
+#include "training/run_folder.hpp"
 
 namespace osc::program {
 

@@ -4,7 +4,6 @@
 
 #include "commands/commands.hpp"
 #include "osc/system.hpp"
-#include "support/error.hpp"
 
 namespace osc::program {
 

@@ -7,6 +7,7 @@
 #include "report/drawing.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "training/trainer.hpp"
 
 namespace osc::program {
 

@@ -2,17 +2,13 @@
 
 namespace osc::program {
 
-ImageSet single_image_set(const RunConfig& config, const Image& image, const std::string& name) {
+ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name) {
   ImageSet set;
   set.source = name;
   set.side = static_cast<int>(config.image_size);
   set.names = {name};
   set.pixels = resize(image, set.side, set.side).pixels;
-  return set;
-}
-
-ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name) {
-  return build_object_index(model, single_image_set(config, image, name), static_cast<std::uint64_t>(config.seed));
+  return build_object_index(model, set, static_cast<std::uint64_t>(config.seed));
 }
 
 }  // namespace osc::program

@@ -2,11 +2,10 @@
 #pragma once
 
 #include "evaluation/object_index.hpp"
-#include "training/trainer.hpp"
+#include "training/config.hpp"
 
 namespace osc::program {
 
-ImageSet single_image_set(const RunConfig& config, const Image& image, const std::string& name);
 ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name);
 
 }  // namespace osc::program

@@ -53,10 +53,6 @@ RunConfig config_of(const TrainFlags& flags) {
   return make_config(given);
 }
 
-void name_skipped(const ImageSet& images, Progress& progress) {
-  for (const std::string& line : images.skipped) progress.say("skipped: " + line);
-}
-
 void train(const TrainFlags& flags) {
   if (!flags.resume.empty() && (!flags.out.empty() || !flags.config.empty() || flags.overwrite || !flags.settings.empty())) {
     throw UserError("--resume goes on with a run as config.toml in its folder says, and takes no other flag");
@@ -65,13 +61,12 @@ void train(const TrainFlags& flags) {
   const RunConfig config = resumes ? read_config(open_run(flags.resume)) : config_of(flags);
   const int threads = use_threads(config.threads);
   Progress progress;
-  const ImageSet images = training_images(config, threads);
-  const HeldOutImages held_out = held_out_images(config, threads);
-  name_skipped(images, progress);
+  const RunImages images = run_images(config, threads);
+  for (const std::string& line : images.trained.skipped) progress.say("skipped: " + line);
 
   const std::filesystem::path data_name = std::filesystem::path(config.data).lexically_normal();
   const std::filesystem::path default_out = std::filesystem::path("runs") / (data_name.has_filename() ? data_name : data_name.parent_path()).filename();
-  Trainer trainer(config, images);
+  Trainer trainer(config, images.trained);
   if (resumes && std::filesystem::exists(open_run(flags.resume).checkpoint())) {
     const RunFolder run = open_run(flags.resume);
     try {
@@ -85,13 +80,14 @@ void train(const TrainFlags& flags) {
   catch_interrupts();
   if (resumes && trainer.step_count() == config.total_steps()) progress.say(run.path.string() + " is trained to its last step; scoring it again");
   progress.say((resumes ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count()) : "training in " + run.path.string()) + ": " +
-               std::to_string(images.size()) + " images, " + std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
-  run_training(run, config, trainer, held_out.followed, progress);
+               std::to_string(images.trained.size()) + " images, " + std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
+  run_training(run, config, trainer, images.held_out.followed, progress);
 
-  const nlohmann::json result = score_run(run, config, held_out, progress);
+  const nlohmann::json result = score_run(run, config, images.held_out, progress);
   write_result(run, result);
-  write_report(run, config, held_out);
-  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(result["seconds"].is_number() ? result["seconds"].get<double>() : 0.0) + "; look at " + run.report().string());
+  write_report(run, config, images.held_out);
+  const double seconds = result["seconds"].is_number() ? result["seconds"].get<double>() : 0;
+  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(seconds) + "; look at " + run.report().string());
 }
 
 }  // namespace

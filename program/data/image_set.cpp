@@ -1,11 +1,9 @@
 #include "data/image_set.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <thread>
 
 #include "data/image_folder.hpp"
-#include "support/error.hpp"
+#include "support/parallel.hpp"
 
 namespace osc::program {
 
@@ -42,26 +40,18 @@ ImageSet make_scene_set(Split split, std::uint64_t seed, std::int64_t count, int
   for (std::int64_t i = 0; i < count; ++i) set.names.push_back(std::to_string(i));
 
   const float scale = static_cast<float>(side) / kSceneSide;
-  std::atomic<std::int64_t> next{0};
-  const auto work = [&] {
-    for (std::int64_t i; (i = next++) < count;) {
-      Scene scene = tetromino_scene(scene_seed(split, seed), static_cast<std::uint64_t>(i));
-      const Image image = side == kSceneSide ? std::move(scene.image) : resize(scene.image, side, side);
-      const Mask mask = side == kSceneSide ? std::move(scene.mask) : resize(scene.mask, side, side);
-      std::copy(image.pixels.begin(), image.pixels.end(), set.pixels.begin() + i * area * 3);
-      std::copy(mask.values.begin(), mask.values.end(), set.masks.begin() + i * area);
-      for (SceneObject& object : scene.objects) {
-        object.x *= scale;
-        object.y *= scale;
-      }
-      set.objects[i] = std::move(scene.objects);
+  parallel_for(count, threads, [&](std::int64_t i) {
+    Scene scene = tetromino_scene(scene_seed(split, seed), static_cast<std::uint64_t>(i));
+    const Image image = side == kSceneSide ? std::move(scene.image) : resize(scene.image, side, side);
+    const Mask mask = side == kSceneSide ? std::move(scene.mask) : resize(scene.mask, side, side);
+    std::copy(image.pixels.begin(), image.pixels.end(), set.pixels.begin() + i * area * 3);
+    std::copy(mask.values.begin(), mask.values.end(), set.masks.begin() + i * area);
+    for (SceneObject& object : scene.objects) {
+      object.x *= scale;
+      object.y *= scale;
     }
-  };
-  {
-    std::vector<std::jthread> workers;
-    for (int k = 1; k < threads; ++k) workers.emplace_back(work);
-    work();
-  }
+    set.objects[i] = std::move(scene.objects);
+  });
   return set;
 }
 

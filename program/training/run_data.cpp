@@ -1,6 +1,6 @@
 #include "training/run_data.hpp"
 
-#include <algorithm>
+#include <utility>
 
 namespace osc::program {
 
@@ -24,26 +24,8 @@ ImageSet part(const ImageSet& all, std::int64_t most, Keep keep) {
   return select(all, indices);
 }
 
-}  // namespace
-
-ImageSet training_images(const RunConfig& config, int threads) {
-  const int side = static_cast<int>(config.image_size);
-  if (is_built_in(config)) return make_scene_set(Split::train, static_cast<std::uint64_t>(config.seed), config.train_images, side, threads);
-  ImageSet all = read_image_set(config.data, side, threads);
-  if (all.size() < kFewImages) return all;
-  ImageSet trained = part(all, all.size(), [](std::int64_t i) { return !is_held_out(i); });
-  trained.skipped = std::move(all.skipped);
-  return trained;
-}
-
-HeldOutImages held_out_images(const RunConfig& config, int threads) {
-  const int side = static_cast<int>(config.image_size);
-  const auto seed = static_cast<std::uint64_t>(config.seed);
-  if (is_built_in(config)) {
-    return {make_scene_set(Split::heldout, seed, kFollowedImages, side, threads), make_scene_set(Split::final, seed, config.final_images, side, threads),
-            make_scene_set(Split::gallery, seed, config.gallery_images, side, threads)};
-  }
-  const ImageSet all = read_image_set(config.data, side, threads);
+// Of all the images of a folder.
+HeldOutImages held_out_part(const RunConfig& config, const ImageSet& all) {
   const bool few = all.size() < kFewImages;
   HeldOutImages images;
   images.scored = part(all, config.final_images, [&](std::int64_t i) { return few || is_held_out(i); });
@@ -52,6 +34,29 @@ HeldOutImages held_out_images(const RunConfig& config, int threads) {
   if (few) images.gallery.objects.clear();  // each object would be found in its own image: no score of that
   images.followed = part(images.scored, kFollowedImages, [](std::int64_t) { return true; });
   return images;
+}
+
+}  // namespace
+
+HeldOutImages held_out_images(const RunConfig& config, int threads) {
+  const int side = static_cast<int>(config.image_size);
+  if (!is_built_in(config)) return held_out_part(config, read_image_set(config.data, side, threads));
+  const auto seed = static_cast<std::uint64_t>(config.seed);
+  return {make_scene_set(Split::heldout, seed, kFollowedImages, side, threads), make_scene_set(Split::final, seed, config.final_images, side, threads),
+          make_scene_set(Split::gallery, seed, config.gallery_images, side, threads)};
+}
+
+RunImages run_images(const RunConfig& config, int threads) {
+  const int side = static_cast<int>(config.image_size);
+  if (is_built_in(config)) {
+    return {make_scene_set(Split::train, static_cast<std::uint64_t>(config.seed), config.train_images, side, threads), held_out_images(config, threads)};
+  }
+  ImageSet all = read_image_set(config.data, side, threads);
+  HeldOutImages held_out = held_out_part(config, all);
+  if (all.size() < kFewImages) return {std::move(all), std::move(held_out)};
+  ImageSet trained = part(all, all.size(), [](std::int64_t i) { return !is_held_out(i); });
+  trained.skipped = std::move(all.skipped);
+  return {std::move(trained), std::move(held_out)};
 }
 
 }  // namespace osc::program

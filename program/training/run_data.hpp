@@ -6,15 +6,19 @@
 
 namespace osc::program {
 
-// What a run trains on.
-ImageSet training_images(const RunConfig& config, int threads);
-
-// What it does not train on. Of a folder, every tenth image is held out; a folder with fewer than 20 images is both trained on and scored, and `source` says so.
+// What a run does not train on. Of a folder, every tenth image is held out; a folder with fewer than 20 images is both trained on and scored, and `source` says so.
 struct HeldOutImages {
   ImageSet followed;  // scored now and then while training
   ImageSet scored;    // scored at the end; of the built-in scenes, used for nothing else
   ImageSet gallery;   // searched for objects like those of `scored`
 };
 HeldOutImages held_out_images(const RunConfig& config, int threads);
+
+// All that a training needs, a folder read once.
+struct RunImages {
+  ImageSet trained;  // `skipped` names the images of the folder that could not be read
+  HeldOutImages held_out;
+};
+RunImages run_images(const RunConfig& config, int threads);
 
 }  // namespace osc::program
