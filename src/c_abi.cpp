@@ -1,4 +1,5 @@
-// The C interface over the C++ one: arguments are put into views, exceptions become a status and a text.
+// The C interface over the C++ one: arguments are put into views, a Status becomes an osc_status and a text.
+#include <exception>
 #include <new>
 #include <string>
 
@@ -6,55 +7,84 @@
 #include "osc/error.hpp"
 #include "osc/loss_objects.hpp"
 #include "osc/osc.h"
+#include "osc/system.hpp"
 #include "osc/version.hpp"
 
 struct osc_pool {
   osc::ThreadPool threads;
 };
 
+struct osc_workspace {
+  osc::Workspace memory;
+};
+
 namespace {
+
+static_assert(OSC_OK == static_cast<int>(osc::StatusCode::ok) && OSC_INVALID_ARGUMENT == static_cast<int>(osc::StatusCode::invalid_argument) &&
+              OSC_NONFINITE == static_cast<int>(osc::StatusCode::nonfinite) && OSC_UNSOLVABLE == static_cast<int>(osc::StatusCode::unsolvable) &&
+              OSC_OUT_OF_MEMORY == static_cast<int>(osc::StatusCode::out_of_memory) && OSC_INTERNAL == static_cast<int>(osc::StatusCode::internal));
 
 thread_local std::string last_error;
 
-void keep_error(const char* text) noexcept {
+osc_status reported(const osc::Status& status) noexcept {
+  if (!status.ok()) {
+    try {
+      last_error = status.text();
+    } catch (...) {
+      last_error.clear();
+    }
+  }
+  return static_cast<osc_status>(status.code());
+}
+
+// What `call` returns, or a Status for what it throws.
+template <typename Call>
+osc::Status guarded(const Call& call) noexcept {
+  using osc::Status, osc::StatusCode;
   try {
-    last_error = text;
+    return call();
+  } catch (const osc::InvalidArgument& error) {
+    return Status(StatusCode::invalid_argument, -1, "%s", error.what());
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, -1, "out of memory");
+  } catch (const std::exception& error) {
+    return Status(StatusCode::internal, -1, "%s", error.what());
   } catch (...) {
-    last_error.clear();
+    return Status(StatusCode::internal, -1, "an exception of unknown type");
   }
 }
 
+// Calls call(T()) with T the C++ type of `dtype`.
 template <typename Call>
-osc_status guarded(const Call& call) noexcept {
-  try {
-    call();
-    return OSC_OK;
-  } catch (const osc::InvalidArgument& error) {
-    keep_error(error.what());
-    return OSC_INVALID_ARGUMENT;
-  } catch (const osc::NonFiniteError& error) {
-    keep_error(error.what());
-    return OSC_NONFINITE;
-  } catch (const osc::AssignmentError& error) {
-    keep_error(error.what());
-    return OSC_UNSOLVABLE;
-  } catch (const std::bad_alloc&) {
-    keep_error("out of memory");
-    return OSC_OUT_OF_MEMORY;
-  } catch (const std::exception& error) {
-    keep_error(error.what());
-    return OSC_INTERNAL;
-  } catch (...) {
-    keep_error("an exception of unknown type");
-    return OSC_INTERNAL;
-  }
+osc_status with_type(int32_t dtype, const Call& call) noexcept {
+  return reported(guarded([&] {
+    switch (dtype) {
+      case OSC_FLOAT64:
+        return call(double());
+      case OSC_FLOAT32:
+        return call(float());
+      case OSC_FLOAT16:
+        return call(osc::float16());
+      case OSC_BFLOAT16:
+        return call(osc::bfloat16());
+      default:
+        throw osc::InvalidArgument("unknown dtype " + std::to_string(dtype) + ": it must be OSC_FLOAT64, _FLOAT32, _FLOAT16 or OSC_BFLOAT16");
+    }
+  }));
 }
 
 template <typename T>
-osc::SlotPairs<T> slots(const char* name, const int64_t* sizes, T* data, const int64_t* strides) {
+osc::SlotPairs<const T> slots(const char* name, const int64_t* sizes, const void* data, const int64_t* strides) {
   if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
   if (!strides) throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
-  return {data, sizes[0], sizes[1], sizes[2], strides[0], strides[1], strides[2]};
+  return {static_cast<const T*>(data), sizes[0], sizes[1], sizes[2], strides[0], strides[1], strides[2]};
+}
+
+template <typename T>
+osc::SimilarityGradient<T> gradient(const int64_t* sizes, void* data, const int64_t* strides, const void* incoming) {
+  const osc::SlotPairs<const T> view = slots<T>("grad_p", sizes, data, strides);
+  return {{static_cast<T*>(data), view.images, view.slots, view.channels, view.view_stride, view.image_stride, view.slot_stride},
+          static_cast<const T*>(incoming)};
 }
 
 osc::Reduction reduction_of(int32_t value) {
@@ -80,43 +110,11 @@ bool raises(int32_t value) {
 osc::NonFinite nonfinite_of(int32_t value) { return raises(value) ? osc::NonFinite::raise : osc::NonFinite::propagate; }
 
 osc::Executor* executor_of(osc_pool* pool) { return pool ? &pool->threads : nullptr; }
+osc::Workspace* memory_of(osc_workspace* workspace) { return workspace ? &workspace->memory : nullptr; }
 
-template <typename T>
-osc_status loss(const int64_t* sizes, const T* f, const int64_t* f_strides, const T* p, const int64_t* p_strides, int32_t reduction, double eps,
-                int32_t on_nonfinite, osc_pool* pool, T* loss, const T* grad_loss, T* grad_p, const int64_t* grad_p_strides, int64_t* matching) {
-  return guarded([&] {
-    osc::MatchingSimilarityResults<T> results{.loss = loss, .matching = matching};
-    if (grad_p) results.gradient = {slots("grad_p", sizes, grad_p, grad_p_strides), grad_loss};
-    osc::matching_similarity_loss_per_img(slots("f", sizes, f, f_strides), slots("p", sizes, p, p_strides),
-                                          {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool)}, results);
-  });
-}
-
-template <typename T>
-osc_status backward(const int64_t* sizes, const T* f, const int64_t* f_strides, const T* p, const int64_t* p_strides, const int64_t* matching,
-                    int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool, const T* grad_loss, T* grad_p, const int64_t* grad_p_strides) {
-  return guarded([&] {
-    osc::matching_similarity_loss_per_img_backward(slots("f", sizes, f, f_strides), slots("p", sizes, p, p_strides), matching,
-                                                   {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool)},
-                                                   {slots("grad_p", sizes, grad_p, grad_p_strides), grad_loss});
-  });
-}
-
-template <typename T>
-osc_status match(const int64_t* sizes, const T* data, const int64_t* strides, double eps, int32_t on_nonfinite, osc_pool* pool, int64_t* matching) {
-  return guarded([&] { osc::match_slots(slots("slots", sizes, data, strides), matching, {eps, nonfinite_of(on_nonfinite), executor_of(pool)}); });
-}
-
-template <typename T>
-osc_status assign(const int64_t* sizes, const T* costs, const int64_t* strides, int32_t maximize, int32_t on_unsolvable, osc_pool* pool,
-                  int64_t* column_of_row, int64_t* row_of_column, int32_t* statuses) {
-  static_assert(sizeof(osc::AssignmentStatus) == sizeof(int32_t));
-  return guarded([&] {
-    if (!sizes || !strides) throw osc::InvalidArgument("the pointer to the sizes or the strides of the costs is null");
-    osc::linear_sum_assignment(osc::CostMatrices<T>{costs, sizes[0], sizes[1], sizes[2], strides[0], strides[1], strides[2]},
-                               {column_of_row, row_of_column, reinterpret_cast<osc::AssignmentStatus*>(statuses)},
-                               {maximize != 0, raises(on_unsolvable) ? osc::OnUnsolvable::raise : osc::OnUnsolvable::unmatched, executor_of(pool)});
-  });
+osc::ImageStatus* image_statuses(int32_t* statuses) {
+  static_assert(sizeof(osc::ImageStatus) == sizeof(int32_t));
+  return reinterpret_cast<osc::ImageStatus*>(statuses);
 }
 
 }  // namespace
@@ -125,55 +123,74 @@ const char* osc_version(void) { return osc::version(); }
 
 const char* osc_last_error(void) { return last_error.c_str(); }
 
+const char* osc_instruction_set(void) { return osc::instruction_set(); }
+
+osc_status osc_set_instruction_set(const char* name) { return reported(osc::try_set_instruction_set(name)); }
+
 osc_status osc_pool_create(int32_t threads, osc_pool** pool) {
-  return guarded([&] {
+  return reported(guarded([&] {
     if (!pool) throw osc::InvalidArgument("osc_pool_create: the pointer for the result is null");
     *pool = new osc_pool{osc::ThreadPool(threads)};
-  });
+    return osc::Status();
+  }));
 }
 
 void osc_pool_destroy(osc_pool* pool) { delete pool; }
 
-osc_status osc_matching_similarity_loss_per_img_f32(const int64_t sizes[3], const float* f, const int64_t f_strides[3], const float* p,
-                                                    const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
-                                                    float* result, const float* grad_loss, float* grad_p, const int64_t grad_p_strides[3],
-                                                    int64_t* matching) {
-  return loss(sizes, f, f_strides, p, p_strides, reduction, eps, on_nonfinite, pool, result, grad_loss, grad_p, grad_p_strides, matching);
-}
-osc_status osc_matching_similarity_loss_per_img_f64(const int64_t sizes[3], const double* f, const int64_t f_strides[3], const double* p,
-                                                    const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
-                                                    double* result, const double* grad_loss, double* grad_p, const int64_t grad_p_strides[3],
-                                                    int64_t* matching) {
-  return loss(sizes, f, f_strides, p, p_strides, reduction, eps, on_nonfinite, pool, result, grad_loss, grad_p, grad_p_strides, matching);
+osc_status osc_workspace_create(osc_workspace** workspace) {
+  return reported(guarded([&] {
+    if (!workspace) throw osc::InvalidArgument("osc_workspace_create: the pointer for the result is null");
+    *workspace = new osc_workspace;
+    return osc::Status();
+  }));
 }
 
-osc_status osc_matching_similarity_loss_per_img_backward_f32(const int64_t sizes[3], const float* f, const int64_t f_strides[3], const float* p,
-                                                             const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
-                                                             int32_t on_nonfinite, osc_pool* pool, const float* grad_loss, float* grad_p,
-                                                             const int64_t grad_p_strides[3]) {
-  return backward(sizes, f, f_strides, p, p_strides, matching, reduction, eps, on_nonfinite, pool, grad_loss, grad_p, grad_p_strides);
-}
-osc_status osc_matching_similarity_loss_per_img_backward_f64(const int64_t sizes[3], const double* f, const int64_t f_strides[3], const double* p,
-                                                             const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
-                                                             int32_t on_nonfinite, osc_pool* pool, const double* grad_loss, double* grad_p,
-                                                             const int64_t grad_p_strides[3]) {
-  return backward(sizes, f, f_strides, p, p_strides, matching, reduction, eps, on_nonfinite, pool, grad_loss, grad_p, grad_p_strides);
+void osc_workspace_destroy(osc_workspace* workspace) { delete workspace; }
+
+osc_status osc_matching_similarity_loss_per_img(int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3], const void* p,
+                                                const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                osc_workspace* workspace, void* loss, const void* grad_loss, void* grad_p,
+                                                const int64_t grad_p_strides[3], int64_t* matching, int32_t* statuses) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    osc::MatchingSimilarityResults<T> results{.loss = static_cast<T*>(loss), .matching = matching, .statuses = image_statuses(statuses)};
+    if (grad_p) results.gradient = gradient<T>(sizes, grad_p, grad_p_strides, grad_loss);
+    return osc::try_matching_similarity_loss_per_img(slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides),
+                                                     {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)}, results);
+  });
 }
 
-osc_status osc_match_slots_f32(const int64_t sizes[3], const float* data, const int64_t strides[3], double eps, int32_t on_nonfinite, osc_pool* pool,
-                               int64_t* matching) {
-  return match(sizes, data, strides, eps, on_nonfinite, pool, matching);
-}
-osc_status osc_match_slots_f64(const int64_t sizes[3], const double* data, const int64_t strides[3], double eps, int32_t on_nonfinite, osc_pool* pool,
-                               int64_t* matching) {
-  return match(sizes, data, strides, eps, on_nonfinite, pool, matching);
+osc_status osc_matching_similarity_loss_per_img_backward(int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3], const void* p,
+                                                         const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
+                                                         int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace, const void* grad_loss,
+                                                         void* grad_p, const int64_t grad_p_strides[3]) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    return osc::try_matching_similarity_loss_per_img_backward(
+        slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides), matching,
+        {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)},
+        gradient<T>(sizes, grad_p, grad_p_strides, grad_loss));
+  });
 }
 
-osc_status osc_linear_sum_assignment_f32(const int64_t sizes[3], const float* costs, const int64_t strides[3], int32_t maximize, int32_t on_unsolvable,
-                                         osc_pool* pool, int64_t* column_of_row, int64_t* row_of_column, int32_t* statuses) {
-  return assign(sizes, costs, strides, maximize, on_unsolvable, pool, column_of_row, row_of_column, statuses);
+osc_status osc_match_slots(int32_t dtype, const int64_t sizes[3], const void* data, const int64_t strides[3], double eps, int32_t on_nonfinite,
+                           osc_pool* pool, osc_workspace* workspace, int64_t* matching, int32_t* statuses) {
+  return with_type(dtype, [&](auto element) {
+    return osc::try_match_slots(slots<decltype(element)>("slots", sizes, data, strides), {matching, image_statuses(statuses)},
+                                {eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)});
+  });
 }
-osc_status osc_linear_sum_assignment_f64(const int64_t sizes[3], const double* costs, const int64_t strides[3], int32_t maximize, int32_t on_unsolvable,
-                                         osc_pool* pool, int64_t* column_of_row, int64_t* row_of_column, int32_t* statuses) {
-  return assign(sizes, costs, strides, maximize, on_unsolvable, pool, column_of_row, row_of_column, statuses);
+
+osc_status osc_linear_sum_assignment(int32_t dtype, const int64_t sizes[3], const void* costs, const int64_t strides[3], int32_t maximize,
+                                     int32_t on_unsolvable, osc_pool* pool, osc_workspace* workspace, int64_t* column_of_row, int64_t* row_of_column,
+                                     int32_t* statuses) {
+  static_assert(sizeof(osc::AssignmentStatus) == sizeof(int32_t));
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    if (!sizes || !strides) throw osc::InvalidArgument("the pointer to the sizes or the strides of the costs is null");
+    return osc::try_linear_sum_assignment(
+        osc::CostMatrices<T>{static_cast<const T*>(costs), sizes[0], sizes[1], sizes[2], strides[0], strides[1], strides[2]},
+        {column_of_row, row_of_column, reinterpret_cast<osc::AssignmentStatus*>(statuses)},
+        {maximize != 0, raises(on_unsolvable) ? osc::OnUnsolvable::raise : osc::OnUnsolvable::unmatched, executor_of(pool), memory_of(workspace)});
+  });
 }

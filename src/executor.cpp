@@ -17,6 +17,25 @@
 #include "osc/system.hpp"
 
 namespace osc {
+namespace {
+
+// Waking a sleeping thread takes longer than most calls compute, so threads look out for work, and for the end of it, this many times first: some ten microseconds.
+constexpr int kLooks = 2000;
+
+template <typename Condition>
+bool comes_true_soon(const Condition& condition) {
+  for (int look = 0; look < kLooks; ++look) {
+    if (condition()) return true;
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
+#endif
+  }
+  return false;
+}
+
+}  // namespace
 
 Executor::~Executor() = default;
 
@@ -33,10 +52,10 @@ struct ThreadPool::Shared {
   std::condition_variable job_ready;
   std::condition_variable job_done;
   Job job;
-  std::uint64_t jobs_started = 0;
-  int parts_running = 0;  // of the workers; the caller's own part is not counted
+  std::atomic<std::uint64_t> jobs_started = 0;  // changes under the mutex, as do the next two
+  std::atomic<int> parts_running = 0;  // of the workers; the caller's own part is not counted
   std::exception_ptr failure;
-  bool stopping = false;
+  std::atomic<bool> stopping = false;
   std::vector<std::thread> workers;
 
   void run_part(const Job& current, int part) {
@@ -53,10 +72,12 @@ struct ThreadPool::Shared {
   }
 
   void work(int part) {
-    std::unique_lock lock(mutex);
     std::uint64_t jobs_seen = 0;
+    const auto has_news = [&] { return stopping || jobs_started != jobs_seen; };
     while (true) {
-      job_ready.wait(lock, [&] { return stopping || jobs_started != jobs_seen; });
+      comes_true_soon(has_news);
+      std::unique_lock lock(mutex);
+      job_ready.wait(lock, has_news);
       if (stopping) return;
       jobs_seen = jobs_started;
       if (part >= job.parts) continue;
@@ -96,12 +117,12 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : shared_->workers) worker.join();
 }
 
-int ThreadPool::threads() const noexcept { return static_cast<int>(shared_->workers.size()) + 1; }
+int ThreadPool::concurrency() const noexcept { return static_cast<int>(shared_->workers.size()) + 1; }
 
 void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
   if (count <= 0) return;
   const std::int64_t worthwhile = std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1);
-  const int parts = static_cast<int>(std::min<std::int64_t>(worthwhile, threads()));
+  const int parts = static_cast<int>(std::min<std::int64_t>(worthwhile, concurrency()));
   Shared& shared = *shared_;
   if (parts == 1 || getpid() != shared.owner || shared.busy.test_and_set(std::memory_order_acquire)) {
     body(0, count);
@@ -117,10 +138,12 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body
   }
   shared.job_ready.notify_all();
   shared.run_part(job, 0);
+  const auto all_done = [&] { return shared.parts_running == 0; };
+  comes_true_soon(all_done);
   std::exception_ptr failure;
   {
     std::unique_lock lock(shared.mutex);
-    shared.job_done.wait(lock, [&] { return shared.parts_running == 0; });
+    shared.job_done.wait(lock, all_done);
     failure = std::exchange(shared.failure, nullptr);
   }
   shared.busy.clear(std::memory_order_release);

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "checked_size.hpp"
+#include "element_types.hpp"
 #include "osc/error.hpp"
 
 namespace osc {
@@ -28,31 +29,41 @@ void check_shape(const std::array<std::int64_t, N>& shape, const std::array<std:
 }  // namespace
 
 template <typename T>
-void check(const SlotPairs<T>& slots) {
-  const auto fail = [&](const std::string& reason) {
-    throw InvalidArgument("slots [2*" + std::to_string(slots.images) + ", " + std::to_string(slots.slots) + ", " + std::to_string(slots.channels) +
-                          "]: " + reason);
+Status try_check(const SlotPairs<T>& slots, const char* name) noexcept {
+  const auto fail = [&](const char* reason) {
+    return Status(StatusCode::invalid_argument, -1, "%s [2*%lld, %lld, %lld]: %s", name, static_cast<long long>(slots.images),
+                  static_cast<long long>(slots.slots), static_cast<long long>(slots.channels), reason);
   };
-  if (slots.images < 0 || slots.slots < 0 || slots.channels < 0) fail("a size is negative");
+  if (slots.images < 0 || slots.slots < 0 || slots.channels < 0) return fail("a size is negative");
   // With C = 0 there are still 2BS losses, and for each image S^2 cosines.
   const bool has_losses = slots.images > 0 && slots.slots > 0;
   const std::int64_t channels = slots.channels > 0 ? slots.channels : 1;
   constexpr std::int64_t kElementBytes = 8;
   if (has_losses && (!product({2, slots.images, slots.slots, channels, kElementBytes}) || !product({slots.slots, slots.slots, kElementBytes}))) {
-    fail("the product of the sizes overflows");
+    return fail("the product of the sizes overflows");
   }
-  if (!has_losses || slots.channels == 0) return;
-  if (!slots.data) fail("the data pointer is null");
+  if (!has_losses || slots.channels == 0) return {};
+  if (!slots.data) return fail("the data pointer is null");
   if (!spans_memory({{2, slots.view_stride}, {slots.images, slots.image_stride}, {slots.slots, slots.slot_stride}, {slots.channels, 1}}, sizeof(T))) {
-    fail("the strides [view " + std::to_string(slots.view_stride) + ", image " + std::to_string(slots.image_stride) + ", slot " +
-         std::to_string(slots.slot_stride) + "] overflow");
+    return Status(StatusCode::invalid_argument, -1, "%s [2*%lld, %lld, %lld]: the strides [view %lld, image %lld, slot %lld] overflow", name,
+                  static_cast<long long>(slots.images), static_cast<long long>(slots.slots), static_cast<long long>(slots.channels),
+                  static_cast<long long>(slots.view_stride), static_cast<long long>(slots.image_stride), static_cast<long long>(slots.slot_stride));
   }
+  return {};
 }
 
-template OSC_API void check(const SlotPairs<float>&);
-template OSC_API void check(const SlotPairs<const float>&);
-template OSC_API void check(const SlotPairs<double>&);
-template OSC_API void check(const SlotPairs<const double>&);
+template <typename T>
+void check(const SlotPairs<T>& slots) {
+  raise_unless_ok(try_check(slots, "slots"));
+}
+
+#define OSC_INSTANTIATE(T)                                                       \
+  template OSC_API void check(const SlotPairs<T>&);                              \
+  template OSC_API void check(const SlotPairs<const T>&);                        \
+  template OSC_API Status try_check(const SlotPairs<T>&, const char*) noexcept; \
+  template OSC_API Status try_check(const SlotPairs<const T>&, const char*) noexcept;
+OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
+#undef OSC_INSTANTIATE
 
 namespace detail {
 

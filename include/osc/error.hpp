@@ -8,6 +8,7 @@
 #include <string>
 
 #include "osc/export.h"
+#include "osc/status.hpp"
 
 namespace osc {
 
@@ -35,5 +36,8 @@ class OSC_API AssignmentError : public std::domain_error {
 
   std::int64_t problem;  // the first problem without an answer
 };
+
+// Throws what `status` says: one of the above, std::bad_alloc or std::runtime_error. Nothing where it is ok().
+OSC_API void raise_unless_ok(const Status& status);
 
 }  // namespace osc

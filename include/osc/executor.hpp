@@ -18,12 +18,15 @@ class OSC_API Executor {
 
   virtual ~Executor();
 
+  // The number of parts that are worth making of a large range, at least 1: the number of threads.
+  virtual int concurrency() const noexcept = 0;
+
   // Calls `body` with disjoint ranges that together are [0, count), possibly on several threads at once, and returns when every call has returned.
   // `grain` (>= 1) is the number of elements that are worth waking a thread for. Where calls throw, one of the exceptions is rethrown on the calling thread.
   virtual void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) = 0;
 };
 
-// A fixed number of threads, the calling one included. Safe to call from several threads at once and from inside a body: while it is busy, a further call
+// A fixed number of threads, the calling one included. A thread without work looks out for more for some ten microseconds before it sleeps. Safe to call from several threads at once and from inside a body: while it is busy, a further call
 // runs on its calling thread alone. After fork() the child's calls run on the calling thread.
 class OSC_API ThreadPool final : public Executor {
  public:
@@ -34,7 +37,7 @@ class OSC_API ThreadPool final : public Executor {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) override;
-  int threads() const noexcept;
+  int concurrency() const noexcept override;
 
  private:
   struct Shared;

@@ -28,6 +28,9 @@ typedef enum osc_status {
   OSC_INTERNAL = 5
 } osc_status;
 
+/* Values of the arguments `dtype`: the type of every pointer to void. 16-bit numbers are computed in float. */
+enum { OSC_FLOAT64 = 0, OSC_FLOAT32 = 1, OSC_FLOAT16 = 2, OSC_BFLOAT16 = 3 };
+
 /* Values of the arguments `reduction`. */
 enum { OSC_REDUCTION_NONE = 0, OSC_REDUCTION_MEAN = 1, OSC_REDUCTION_SUM = 2 };
 
@@ -40,50 +43,47 @@ OSC_API const char* osc_version(void);
 /* Why the last call on this thread that did not return OSC_OK failed; "" before the first. Valid until the next failure on this thread. */
 OSC_API const char* osc_last_error(void);
 
+/* The instruction set whose kernels run, and a way to force another, as osc/system.hpp has them. */
+OSC_API const char* osc_instruction_set(void);
+OSC_API osc_status osc_set_instruction_set(const char* name);
+
 /* Threads to run on. Where a function takes a pool, null stands for one of all the cores that this process may use. */
 typedef struct osc_pool osc_pool;
 OSC_API osc_status osc_pool_create(int32_t threads, osc_pool** pool);
 OSC_API void osc_pool_destroy(osc_pool* pool); /* null is fine; not while a call uses it */
 
+/* Memory that calls work in, one call at a time; it grows as they need. Where a function takes one, null stands for memory of the call's own. */
+typedef struct osc_workspace osc_workspace;
+OSC_API osc_status osc_workspace_create(osc_workspace** workspace);
+OSC_API void osc_workspace_destroy(osc_workspace* workspace); /* null is fine; not while a call uses it */
+
 /*
  * The loss: loss is one element, or 2BS for OSC_REDUCTION_NONE. grad_p is the gradient with respect to p, of p's sizes and strides of its own; grad_loss is the
- * gradient that comes in, one element or 2BS as loss is, and null stands for ones. matching is [B, S], contiguous. eps is the floor of a norm (1e-10).
+ * gradient that comes in, one element or 2BS as loss is, and null stands for ones. matching is [B, S], contiguous. statuses is [B]: 0, or 1 for an image that holds a NaN or an
+ * infinity. eps is the floor of a norm (1e-10).
  */
-OSC_API osc_status osc_matching_similarity_loss_per_img_f32(const int64_t sizes[3], const float* f, const int64_t f_strides[3], const float* p,
-                                                            const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite,
-                                                            osc_pool* pool, float* loss, const float* grad_loss, float* grad_p,
-                                                            const int64_t grad_p_strides[3], int64_t* matching);
-OSC_API osc_status osc_matching_similarity_loss_per_img_f64(const int64_t sizes[3], const double* f, const int64_t f_strides[3], const double* p,
-                                                            const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite,
-                                                            osc_pool* pool, double* loss, const double* grad_loss, double* grad_p,
-                                                            const int64_t grad_p_strides[3], int64_t* matching);
+OSC_API osc_status osc_matching_similarity_loss_per_img(int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3], const void* p,
+                                                        const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                        osc_workspace* workspace, void* loss, const void* grad_loss, void* grad_p,
+                                                        const int64_t grad_p_strides[3], int64_t* matching, int32_t* statuses);
 
 /* The gradient alone, with the matching that an earlier call gave for the same f, which is not computed again. */
-OSC_API osc_status osc_matching_similarity_loss_per_img_backward_f32(const int64_t sizes[3], const float* f, const int64_t f_strides[3], const float* p,
-                                                                     const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
-                                                                     int32_t on_nonfinite, osc_pool* pool, const float* grad_loss, float* grad_p,
-                                                                     const int64_t grad_p_strides[3]);
-OSC_API osc_status osc_matching_similarity_loss_per_img_backward_f64(const int64_t sizes[3], const double* f, const int64_t f_strides[3], const double* p,
-                                                                     const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
-                                                                     int32_t on_nonfinite, osc_pool* pool, const double* grad_loss, double* grad_p,
-                                                                     const int64_t grad_p_strides[3]);
+OSC_API osc_status osc_matching_similarity_loss_per_img_backward(int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3],
+                                                                 const void* p, const int64_t p_strides[3], const int64_t* matching, int32_t reduction,
+                                                                 double eps, int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace,
+                                                                 const void* grad_loss, void* grad_p, const int64_t grad_p_strides[3]);
 
-/* matching [B, S], contiguous: slot s of view 0 of image i is matched to slot matching[i, s] of view 1. */
-OSC_API osc_status osc_match_slots_f32(const int64_t sizes[3], const float* slots, const int64_t strides[3], double eps, int32_t on_nonfinite,
-                                       osc_pool* pool, int64_t* matching);
-OSC_API osc_status osc_match_slots_f64(const int64_t sizes[3], const double* slots, const int64_t strides[3], double eps, int32_t on_nonfinite,
-                                       osc_pool* pool, int64_t* matching);
+/* matching [B, S], contiguous: slot s of view 0 of image i is matched to slot matching[i, s] of view 1. statuses as above. */
+OSC_API osc_status osc_match_slots(int32_t dtype, const int64_t sizes[3], const void* slots, const int64_t strides[3], double eps, int32_t on_nonfinite,
+                                   osc_pool* pool, osc_workspace* workspace, int64_t* matching, int32_t* statuses);
 
 /*
  * N problems of R rows and K columns: sizes {N, R, K}, strides {problem, row, column}. column_of_row [N, R], row_of_column [N, K] and statuses [N] are
  * contiguous. A status is 0 (solved), 1 (a cost is NaN), 2 (a cost is -inf, +inf to maximise) or 3 (infinite costs leave no full assignment).
  */
-OSC_API osc_status osc_linear_sum_assignment_f32(const int64_t sizes[3], const float* costs, const int64_t strides[3], int32_t maximize,
-                                                 int32_t on_unsolvable, osc_pool* pool, int64_t* column_of_row, int64_t* row_of_column,
-                                                 int32_t* statuses);
-OSC_API osc_status osc_linear_sum_assignment_f64(const int64_t sizes[3], const double* costs, const int64_t strides[3], int32_t maximize,
-                                                 int32_t on_unsolvable, osc_pool* pool, int64_t* column_of_row, int64_t* row_of_column,
-                                                 int32_t* statuses);
+OSC_API osc_status osc_linear_sum_assignment(int32_t dtype, const int64_t sizes[3], const void* costs, const int64_t strides[3], int32_t maximize,
+                                             int32_t on_unsolvable, osc_pool* pool, osc_workspace* workspace, int64_t* column_of_row,
+                                             int64_t* row_of_column, int32_t* statuses);
 
 #ifdef __cplusplus
 }

@@ -9,10 +9,12 @@
 #include <type_traits>
 
 #include "osc/export.h"
+#include "osc/float16.hpp"
+#include "osc/status.hpp"
 
 namespace osc {
 
-// T is float or double, const where the slots are only read. Copying copies the view, not the slots.
+// T is double, float, float16 or bfloat16, const where the slots are only read. Copying copies the view, not the slots.
 template <typename T>
 struct SlotPairs {
   T* data = nullptr;  // may be null where B, S or C is 0
@@ -39,6 +41,9 @@ struct SlotPairs {
 // first and the last element overflows. The factories below call it; so does every function that takes a SlotPairs, which may be filled by hand. O(1).
 template <typename T>
 OSC_API void check(const SlotPairs<T>& slots);
+// The same as a Status, whose text calls the slots `name`.
+template <typename T>
+OSC_API Status try_check(const SlotPairs<T>& slots, const char* name) noexcept;
 
 // [2B, S, C]: rows i and i + B of the leading dimension are the two views of image i. Contiguous, or with the strides of a NumPy or PyTorch array in elements,
 // the last of which must be 1 (or C <= 1). Throw InvalidArgument for an odd leading dimension and where check() does.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "osc/export.h"
+#include "osc/status.hpp"
 
 namespace osc {
 
@@ -9,7 +10,13 @@ namespace osc {
 // (versions 1 and 2; a quota of 1.5 cores counts as 2). Reads small files under /proc and /sys; allocates.
 OSC_API int available_cores() noexcept;
 
-// The widest instruction set of this processor that the library knows: "avx512", "avx2", "x86-64", "neon" or "generic".
+// The instruction set whose kernels run: "avx512", "avx2", "x86-64", "neon" or "generic". The widest that this processor has, unless one is forced by the environment variable
+// OSC_INSTRUCTION_SET, which is read once, or by set_instruction_set().
 OSC_API const char* instruction_set() noexcept;
+
+// Forces the kernels of calls that start from now on, on all threads; "" is the widest again. InvalidArgument, and nothing changes, for a name that is none of the above or an
+// instruction set that this processor lacks. Results differ between instruction sets in the last bits, within one never.
+OSC_API void set_instruction_set(const char* name);
+OSC_API Status try_set_instruction_set(const char* name) noexcept;
 
 }  // namespace osc

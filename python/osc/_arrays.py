@@ -1,4 +1,4 @@
-"""Arrays as the library reads them: float32 or float64, strides of whole elements."""
+"""Arrays as the library reads them: of floating-point numbers, with strides of whole elements."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def slots(name: str, value: Any) -> np.ndarray[Any, Any]:
 
 
 def readable(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Slots in float32 or float64 whose channels are adjacent: the array itself where it is so already."""
-    if array.dtype.itemsize == 2:
-        array = array.astype(np.float32)
+    """Slots whose channels are adjacent: the array itself where it is so already."""
     adjacent = array.strides[2] == array.itemsize or array.shape[2] <= 1
     return array if adjacent and has_whole_strides(array) else array.copy(order="C")
 

@@ -18,7 +18,7 @@ def linear_sum_assignment(
     Parameters
     ----------
     cost : array_like, shape [..., R, K]
-        Costs of pairing each of R rows with each of K columns. float32 and float64 arrays are read in place, whatever their strides; other real numbers,
+        Costs of pairing each of R rows with each of K columns. float64, float32 and float16 arrays are read in place, whatever their strides; other real numbers,
         integers, booleans and lists become float64. ``+inf`` forbids a pair (``-inf`` where one maximises).
     maximize : bool
         Find the greatest total, not the least.
@@ -72,6 +72,7 @@ def linear_sum_assignment(
         _library.int64s(*(stride // flat.itemsize for stride in flat.strides)),
         bool(maximize),
         _library.policy("on_unsolvable", on_unsolvable, "unmatched"),
+        None,
         None,
         _arrays.pointer(col4row),
         _arrays.pointer(row4col),
@@ -129,14 +130,16 @@ def match_slots(
         eps,
         _library.policy("on_nonfinite", on_nonfinite, "propagate"),
         None,
+        None,
         _arrays.pointer(matching),
+        None,
     )
     return matching
 
 
 def _real(cost: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(cost)
-    if array.dtype in (np.float32, np.float64):
+    if array.dtype in (np.float64, np.float32, np.float16):
         return array
     if array.dtype.kind not in "biufO":
         raise TypeError(f"cost is {array.dtype}; wanted real numbers")

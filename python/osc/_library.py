@@ -9,15 +9,14 @@ _library = ctypes.CDLL(str(pathlib.Path(__file__).with_name("libosc.so")))
 
 _INT32, _DOUBLE, _POINTER = ctypes.c_int32, ctypes.c_double, ctypes.c_void_p
 _SIGNATURES = {
-    "osc_matching_similarity_loss_per_img": [_POINTER] * 5 + [_INT32, _DOUBLE, _INT32] + [_POINTER] * 6,
-    "osc_match_slots": [_POINTER] * 3 + [_DOUBLE, _INT32] + [_POINTER] * 2,
-    "osc_linear_sum_assignment": [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 4,
+    "osc_matching_similarity_loss_per_img": [_INT32] + [_POINTER] * 5 + [_INT32, _DOUBLE, _INT32] + [_POINTER] * 8,
+    "osc_match_slots": [_INT32] + [_POINTER] * 3 + [_DOUBLE, _INT32] + [_POINTER] * 4,
+    "osc_linear_sum_assignment": [_INT32] + [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 5,
 }
 for _name, _arguments in _SIGNATURES.items():
-    for _suffix in ("_f32", "_f64"):
-        _function = getattr(_library, _name + _suffix)
-        _function.argtypes = _arguments
-        _function.restype = _INT32
+    _function = getattr(_library, _name)
+    _function.argtypes = _arguments
+    _function.restype = _INT32
 _library.osc_version.restype = ctypes.c_char_p
 _library.osc_last_error.restype = ctypes.c_char_p
 
@@ -30,9 +29,12 @@ def version() -> str:
     return text.decode()
 
 
+_DTYPES = {8: 0, 4: 1, 2: 2}  # by bytes: float64, float32, float16
+
+
 def call(function: str, itemsize: int, *arguments: object) -> None:
-    """Calls ``function`` for elements of 4 or 8 bytes; raises what it reports. The interpreter's lock is released meanwhile."""
-    status = getattr(_library, f"{function}_f{8 * itemsize}")(*arguments)
+    """Calls ``function`` for floating-point elements of 8, 4 or 2 bytes; raises what it reports. The interpreter's lock is released meanwhile."""
+    status = getattr(_library, function)(_DTYPES[itemsize], *arguments)
     if status != 0:
         raise _ERRORS.get(status, RuntimeError)(_library.osc_last_error().decode())
 

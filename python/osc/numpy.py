@@ -60,7 +60,7 @@ def matching_similarity_loss_per_img(
     Notes
     -----
     One pass for the loss, the matching and the gradient: O(S² C + S³) an image, in parallel over images with the interpreter's lock released, and the same
-    bits with any number of threads. No copy of float32 and float64 arrays whose channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
+    bits with any number of threads. No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
     ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
 
@@ -94,12 +94,12 @@ def matching_similarity_loss_per_img(
         eps,
         _library.policy("on_nonfinite", on_nonfinite, "propagate"),
         None,
+        None,
         _arrays.pointer(loss),
         None,
         None if gradient is None else _arrays.pointer(gradient),
         None if gradient is None else _arrays.strides(gradient),
         None,
+        None,
     )
-    with np.errstate(over="ignore"):  # float16 is narrow, and infinity is the right answer then
-        result = loss.astype(after.dtype, copy=False)[()]
-        return result if gradient is None else (result, gradient.astype(after.dtype, copy=False))
+    return loss[()] if gradient is None else (loss[()], gradient)

@@ -213,6 +213,99 @@ TEST(LinearSumAssignment, BatchEqualsLoopOnAnyNumberOfThreadsAndAnyStrides) {
   EXPECT_EQ(solve(view), expected);
 }
 
+// Problems as they are matched: Gaussian costs, and costs whose least are nearly a permutation. No ties, so that the optimum is the only one, and a certificate of it is a proof.
+TEST(LinearSumAssignment, IsOptimalAtEverySize) {
+  std::mt19937_64 random(7);
+  for (std::int64_t size = 1; size <= 140; size += size < 70 ? 1 : 7) {
+    for (const bool nearly_permuted : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << size << " x " << size << (nearly_permuted ? ", nearly permuted" : ""));
+      Matrix cost = random_matrix(size, size, random, 0);
+      if (nearly_permuted) {
+        for (std::int64_t r = 0; r < size; ++r) cost[r][(r * 7 + 3) % size] -= 3;
+      }
+      const Solution solution = solve<float>(cost);
+      expect_consistent(solution);
+      for (auto& row : cost) {
+        for (double& value : row) value = static_cast<float>(value);
+      }
+      EXPECT_TRUE(oracle::is_optimal(cost, solution.column_of_row, 1e-12));
+    }
+  }
+}
+
+// Every rectangle up to 20 x 20 and some beyond, also transposed in memory, maximised and with few different costs.
+TEST(LinearSumAssignment, RectanglesAreOptimalHoweverTheyLie) {
+  std::mt19937_64 random(8);
+  for (std::int64_t rows = 1; rows <= 70; rows += rows < 20 ? 1 : 25) {
+    for (std::int64_t columns = 1; columns <= 70; columns += columns < 20 ? 1 : 25) {
+      SCOPED_TRACE(::testing::Message() << rows << " x " << columns);
+      const int different = (rows + columns) % 3 == 0 ? 4 : 0;
+      const Matrix cost = random_matrix(rows, columns, random, different);
+      const auto data = flat<float>(cost), across = flat<float>(oracle::transposed(cost));
+      const Solution solution = solve(contiguous_costs(data.data(), 1, rows, columns));
+      expect_consistent(solution);
+      const Solution again = solve(CostMatrices<float>{across.data(), 1, rows, columns, 0, 1, rows});
+      EXPECT_EQ(again, solution);
+      Matrix exact = cost;
+      for (auto& row : exact) {
+        for (double& value : row) value = static_cast<float>(value);
+      }
+      const bool wide = rows <= columns;
+      EXPECT_TRUE(oracle::is_optimal(wide ? exact : oracle::transposed(exact), wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+    }
+  }
+}
+
+// The short cuts answer only where the optimum is the only one: duplicated rows and columns have several, and the published rule decides. What it gives does not depend on
+// costs' type, which changes the short cuts but not the costs.
+TEST(LinearSumAssignment, NearTiesAndTiesFallTheSameInEveryType) {
+  std::mt19937_64 random(9);
+  for (int repeat = 0; repeat < 3000; ++repeat) {
+    const std::int64_t size = 2 + repeat % 23;
+    Matrix cost = random_matrix(size, size, random, 0);
+    for (auto& row : cost) {
+      for (double& value : row) value = std::round(value * 64) / 64;  // exact in all types
+    }
+    const auto pick = [&] { return std::uniform_int_distribution<std::int64_t>(0, size - 1)(random); };
+    if (repeat % 2 == 0) cost[pick()] = cost[pick()];
+    if (repeat % 3 == 0) {
+      const std::int64_t from = pick(), to = pick();
+      for (auto& row : cost) row[to] = row[from];
+    }
+    const Solution expected = solve<double>(cost);
+    EXPECT_EQ(solve<float>(cost), expected);
+    std::vector<float16> halves;
+    std::vector<bfloat16> brains;
+    for (const auto& row : cost) {
+      for (const double value : row) {
+        halves.push_back(to_float16(static_cast<float>(value)));
+        brains.push_back(to_bfloat16(static_cast<float>(value)));
+      }
+    }
+    EXPECT_EQ(solve(contiguous_costs(halves.data(), 1, size, size)), expected);
+    Matrix coarse = cost;
+    for (std::int64_t i = 0; i < size * size; ++i) coarse[i / size][i % size] = to_float(brains[i]);
+    EXPECT_EQ(solve(contiguous_costs(brains.data(), 1, size, size)), solve<double>(coarse));
+  }
+}
+
+// Costs of any magnitude: scaling by a power of two is exact, and changes no answer.
+TEST(LinearSumAssignment, MagnitudeDoesNotMatter) {
+  std::mt19937_64 random(10);
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    const std::int64_t size = 1 + repeat % 20;
+    const Matrix cost = random_matrix(size, size, random, repeat % 2 ? 0 : 9);
+    const Solution expected = solve(cost);
+    for (const int exponent : {-1000, -500, -90, 90, 500, 1019}) {
+      Matrix scaled = cost;
+      for (auto& row : scaled) {
+        for (double& value : row) value = std::ldexp(value, exponent);
+      }
+      EXPECT_EQ(solve(scaled), expected) << exponent;
+    }
+  }
+}
+
 TEST(LinearSumAssignment, InfinityForbidsAPair) {
   EXPECT_EQ(solve({{kInfinity, 1}, {1, 100}}).column_of_row, (Indices{1, 0}));
   EXPECT_EQ(solve({{-kInfinity, 1}, {1, 100}}, {.maximize = true}).column_of_row, (Indices{1, 0}));

@@ -27,28 +27,28 @@ static void test_loss(void) {
   const float incoming = 2;
   int i;
 
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, &loss, NULL,
-                                                  NULL, NULL, matching) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, &loss, NULL, NULL, NULL, matching, NULL) == OSC_OK);
   EXPECT(loss == 0);
   EXPECT(matching[0] == 1 && matching[1] == 0);
 
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, kSlots, kStrides, other, kStrides, OSC_REDUCTION_SUM, 1e-10, OSC_RAISE, NULL, &loss, &incoming,
-                                                  gradient, kStrides, NULL) == OSC_OK);
-  EXPECT(osc_matching_similarity_loss_per_img_backward_f32(kSizes, kSlots, kStrides, other, kStrides, matching, OSC_REDUCTION_SUM, 1e-10, OSC_PROPAGATE,
-                                                           NULL, &incoming, again, kStrides) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, kSlots, kStrides, other, kStrides, OSC_REDUCTION_SUM, 1e-10, OSC_RAISE, NULL,
+          NULL, &loss, &incoming, gradient, kStrides, NULL, NULL) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img_backward(OSC_FLOAT32, kSizes, kSlots, kStrides, other, kStrides, matching, OSC_REDUCTION_SUM, 1e-10,
+          OSC_PROPAGATE, NULL, NULL, &incoming, again, kStrides) == OSC_OK);
   EXPECT(memcmp(gradient, again, sizeof gradient) == 0);
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, kSlots, kStrides, other, kStrides, OSC_REDUCTION_NONE, 1e-10, OSC_PROPAGATE, NULL, each, NULL,
-                                                  NULL, NULL, NULL) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, kSlots, kStrides, other, kStrides, OSC_REDUCTION_NONE, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, each, NULL, NULL, NULL, NULL, NULL) == OSC_OK);
   EXPECT(fabsf(each[0] - (1 - sqrtf(0.5f)) / 2) < 1e-6f); /* (1, 1) against (1, 0) */
   EXPECT(each[1] == 0 && each[3] == 0);
   EXPECT(fabsf(loss - each[0] - each[1] - each[2] - each[3]) < 1e-6f);
 
   for (i = 0; i < 8; ++i) slots[i] = kSlots[i];
-  EXPECT(osc_matching_similarity_loss_per_img_f64(kSizes, slots, kStrides, slots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, &loss64, NULL,
-                                                  gradient64, kStrides, matching) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT64, kSizes, slots, kStrides, slots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, &loss64, NULL, gradient64, kStrides, matching, NULL) == OSC_OK);
   EXPECT(loss64 == 0);
-  EXPECT(osc_matching_similarity_loss_per_img_backward_f64(kSizes, slots, kStrides, slots, kStrides, matching, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
-                                                           NULL, NULL, again64, kStrides) == OSC_OK);
+  EXPECT(osc_matching_similarity_loss_per_img_backward(OSC_FLOAT64, kSizes, slots, kStrides, slots, kStrides, matching, OSC_REDUCTION_MEAN, 1e-10,
+          OSC_PROPAGATE, NULL, NULL, NULL, again64, kStrides) == OSC_OK);
   EXPECT(memcmp(gradient64, again64, sizeof gradient64) == 0);
 }
 
@@ -59,12 +59,12 @@ static void test_match_slots(void) {
   int i;
   for (i = 0; i < 8; ++i) slots[i] = kSlots[i];
   EXPECT(osc_pool_create(2, &pool) == OSC_OK && pool != NULL);
-  EXPECT(osc_match_slots_f32(kSizes, kSlots, kStrides, 1e-10, OSC_PROPAGATE, pool, matching) == OSC_OK);
+  EXPECT(osc_match_slots(OSC_FLOAT32, kSizes, kSlots, kStrides, 1e-10, OSC_PROPAGATE, pool, NULL, matching, NULL) == OSC_OK);
   EXPECT(matching[0] == 1 && matching[1] == 0);
   slots[5] = NAN;
-  EXPECT(osc_match_slots_f64(kSizes, slots, kStrides, 1e-10, OSC_PROPAGATE, pool, matching) == OSC_OK);
+  EXPECT(osc_match_slots(OSC_FLOAT64, kSizes, slots, kStrides, 1e-10, OSC_PROPAGATE, pool, NULL, matching, NULL) == OSC_OK);
   EXPECT(matching[0] == -1 && matching[1] == -1);
-  EXPECT(osc_match_slots_f64(kSizes, slots, kStrides, 1e-10, OSC_RAISE, pool, matching) == OSC_NONFINITE);
+  EXPECT(osc_match_slots(OSC_FLOAT64, kSizes, slots, kStrides, 1e-10, OSC_RAISE, pool, NULL, matching, NULL) == OSC_NONFINITE);
   EXPECT(strstr(osc_last_error(), "image 0") != NULL);
   osc_pool_destroy(pool);
   osc_pool_destroy(NULL);
@@ -76,12 +76,12 @@ static void test_assignment(void) {
   const int64_t sizes[3] = {2, 2, 2}, strides[3] = {4, 2, 1}, wide[3] = {1, 2, 3}, wide_strides[3] = {6, 3, 1};
   int64_t columns[4], rows[4];
   int32_t statuses[2];
-  EXPECT(osc_linear_sum_assignment_f32(sizes, costs, strides, 0, OSC_PROPAGATE, NULL, columns, rows, statuses) == OSC_OK);
+  EXPECT(osc_linear_sum_assignment(OSC_FLOAT32, sizes, costs, strides, 0, OSC_PROPAGATE, NULL, NULL, columns, rows, statuses) == OSC_OK);
   EXPECT(columns[0] == 1 && columns[1] == 0 && rows[0] == 1 && rows[1] == 0 && columns[2] == -1 && rows[3] == -1);
   EXPECT(statuses[0] == 0 && statuses[1] == 1);
-  EXPECT(osc_linear_sum_assignment_f32(sizes, costs, strides, 0, OSC_RAISE, NULL, columns, rows, NULL) == OSC_UNSOLVABLE);
+  EXPECT(osc_linear_sum_assignment(OSC_FLOAT32, sizes, costs, strides, 0, OSC_RAISE, NULL, NULL, columns, rows, NULL) == OSC_UNSOLVABLE);
   EXPECT(strstr(osc_last_error(), "problem 1") != NULL);
-  EXPECT(osc_linear_sum_assignment_f64(wide, costs64, wide_strides, 1, OSC_RAISE, NULL, columns, rows, NULL) == OSC_OK);
+  EXPECT(osc_linear_sum_assignment(OSC_FLOAT64, wide, costs64, wide_strides, 1, OSC_RAISE, NULL, NULL, columns, rows, NULL) == OSC_OK);
   EXPECT(columns[0] == 1 && columns[1] == 0 && rows[0] == 1 && rows[1] == 0 && rows[2] == -1); /* 5 + 2, the greatest */
 }
 
@@ -90,19 +90,19 @@ static void test_bad_input(void) {
   int64_t matching[2] = {-7, -7};
   const int64_t negative[3] = {1, -2, 2};
   osc_pool* pool = NULL;
-  EXPECT(osc_matching_similarity_loss_per_img_f32(NULL, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, &loss, NULL,
-                                                  NULL, NULL, matching) == OSC_INVALID_ARGUMENT);
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, NULL, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, &loss, NULL,
-                                                  NULL, NULL, matching) == OSC_INVALID_ARGUMENT);
-  EXPECT(osc_matching_similarity_loss_per_img_f32(negative, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, &loss,
-                                                  NULL, NULL, NULL, matching) == OSC_INVALID_ARGUMENT);
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, kSlots, kStrides, kSlots, kStrides, 9, 1e-10, OSC_PROPAGATE, NULL, &loss, NULL, NULL, NULL,
-                                                  matching) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, NULL, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, &loss, NULL, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, NULL, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, &loss, NULL, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, negative, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE,
+          NULL, NULL, &loss, NULL, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, kSlots, kStrides, kSlots, kStrides, 9, 1e-10, OSC_PROPAGATE, NULL, NULL, &loss,
+          NULL, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
   EXPECT(strstr(osc_last_error(), "reduction 9") != NULL);
-  EXPECT(osc_matching_similarity_loss_per_img_f32(kSizes, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 0, OSC_PROPAGATE, NULL, &loss, NULL,
-                                                  NULL, NULL, matching) == OSC_INVALID_ARGUMENT);
-  EXPECT(osc_match_slots_f32(kSizes, kSlots, kStrides, 1e-10, 5, NULL, matching) == OSC_INVALID_ARGUMENT);
-  EXPECT(osc_linear_sum_assignment_f64(kSizes, NULL, kStrides, 0, OSC_RAISE, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_per_img(OSC_FLOAT32, kSizes, kSlots, kStrides, kSlots, kStrides, OSC_REDUCTION_MEAN, 0, OSC_PROPAGATE, NULL,
+          NULL, &loss, NULL, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_match_slots(OSC_FLOAT32, kSizes, kSlots, kStrides, 1e-10, 5, NULL, NULL, matching, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_linear_sum_assignment(OSC_FLOAT64, kSizes, NULL, kStrides, 0, OSC_RAISE, NULL, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
   EXPECT(osc_pool_create(0, &pool) == OSC_INVALID_ARGUMENT && pool == NULL);
   EXPECT(osc_pool_create(1, NULL) == OSC_INVALID_ARGUMENT);
   EXPECT(loss == -7 && matching[0] == -7);

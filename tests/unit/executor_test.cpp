@@ -19,7 +19,7 @@ namespace {
 TEST(ThreadPool, VisitsEachElementOnce) {
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);
-    EXPECT_EQ(pool.threads(), threads);
+    EXPECT_EQ(pool.concurrency(), threads);
     for (const std::int64_t count : {0, 1, 2, 7, 1000}) {
       for (const std::int64_t grain : {1, 3, 5000}) {
         std::vector<int> visits(count, 0);

@@ -499,5 +499,92 @@ TEST(ReductionFromName, KnowsThree) {
   EXPECT_THROW(reduction_from_name(""), InvalidArgument);
 }
 
+// 16-bit slots give what the floats of the same value give, rounded once; nothing beyond a slot's channels is written.
+template <typename T>
+class SixteenBits : public ::testing::Test {};
+using SixteenBitTypes = ::testing::Types<float16, bfloat16>;
+TYPED_TEST_SUITE(SixteenBits, SixteenBitTypes);
+
+TYPED_TEST(SixteenBits, GiveTheirFloatsResultsRounded) {
+  using T = TypeParam;
+  const auto rounded = [](float x) {
+    if constexpr (std::is_same_v<T, float16>) return to_float16(x);
+    if constexpr (std::is_same_v<T, bfloat16>) return to_bfloat16(x);
+  };
+  for (const auto& [slots, channels] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 7}, {7, 64}, {11, 65}, {17, 16}, {5, 33}}) {
+    SCOPED_TRACE(::testing::Message() << slots << " slots, " << channels << " channels");
+    Case<float> wide(4, slots, channels, 77);
+    std::vector<T> f, p;
+    for (float& value : wide.f) {
+      f.push_back(rounded(value));
+      value = to_float(f.back());
+    }
+    for (float& value : wide.p) {
+      p.push_back(rounded(value));
+      value = to_float(p.back());
+    }
+    const std::int64_t gap = 3;  // after each slot of the gradient
+    const T untouched = rounded(-7);
+    std::vector<T> loss(wide.losses()), gradient(wide.losses() * (channels + gap), untouched);
+    Indices matching(4 * slots), wide_matching(4 * slots);
+    std::vector<float> wide_loss(wide.losses()), wide_gradient(wide.f.size());
+    const MatchingSimilarityOptions options{.reduction = Reduction::none};
+    matching_similarity_loss_per_img(
+        view_major_slots(f.data(), wide.shape()), view_major_slots(p.data(), wide.shape()), options,
+        {.loss = loss.data(),
+         .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), wide.shape(), {slots * (channels + gap), channels + gap, 1})},
+         .matching = matching.data()});
+    matching_similarity_loss_per_img(
+        view_major_slots(wide.f.data(), wide.shape()), view_major_slots(wide.p.data(), wide.shape()), options,
+        {.loss = wide_loss.data(), .gradient = SimilarityGradient<float>{view_major_slots(wide_gradient.data(), wide.shape())}, .matching = wide_matching.data()});
+    EXPECT_EQ(matching, wide_matching);
+    for (std::size_t i = 0; i < loss.size(); ++i) EXPECT_EQ(loss[i], rounded(wide_loss[i]));
+    for (std::int64_t slot = 0; slot < wide.losses(); ++slot) {
+      for (std::int64_t c = 0; c < channels; ++c) EXPECT_EQ(gradient[slot * (channels + gap) + c], rounded(wide_gradient[slot * channels + c]));
+      for (std::int64_t c = channels; c < channels + gap; ++c) EXPECT_EQ(gradient[slot * (channels + gap) + c], untouched);
+    }
+  }
+}
+
+TYPED_TEST(SixteenBits, NonFiniteStaysInItsImage) {
+  using T = TypeParam;
+  std::vector<T> slots(2 * 2 * 2 * 3);
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    const auto value = static_cast<float>(i * i % 7 + 1);
+    if constexpr (std::is_same_v<T, float16>) slots[i] = to_float16(value);
+    if constexpr (std::is_same_v<T, bfloat16>) slots[i] = to_bfloat16(value);
+  }
+  slots[7].bits = 0xff80;  // in image 1: -infinity of bfloat16, NaN of float16
+  std::vector<T> loss(8);
+  Indices matching(4);
+  std::vector<ImageStatus> statuses(2);
+  const auto view = view_major_slots(slots.data(), {4, 2, 3});
+  matching_similarity_loss_per_img(view, view, {.reduction = Reduction::none}, {.loss = loss.data(), .matching = matching.data(), .statuses = statuses.data()});
+  EXPECT_EQ(statuses, (std::vector<ImageStatus>{ImageStatus::ok, ImageStatus::nonfinite}));
+  for (const std::size_t of_image_0 : {0, 1, 4, 5}) EXPECT_FALSE(std::isnan(to_float(loss[of_image_0])));
+  for (const std::size_t of_image_1 : {2, 3, 6, 7}) EXPECT_TRUE(std::isnan(to_float(loss[of_image_1])));
+  EXPECT_GE(matching[0], 0);
+  EXPECT_EQ(matching[2], -1);
+}
+
+// The sizes around the lanes of vectors, in memory whose ends are the ends of what may be read: AddressSanitizer sees a step beyond. In double against the oracle above.
+TEST(MatchingSimilarityShapes, AnyNumberOfSlotsAndChannelsOnInstructionSetsAlike) {
+  for (std::int64_t slots = 1; slots <= 20; slots += slots < 10 ? 1 : 5) {
+    for (std::int64_t channels = 0; channels <= 70; channels += channels < 18 ? 1 : 13) {
+      SCOPED_TRACE(::testing::Message() << slots << " slots, " << channels << " channels");
+      const Case<float> input(2, slots, channels, 100 * slots + channels);
+      const MatchingSimilarityOptions options{.reduction = Reduction::none};
+      const auto outcome = run(input, options);
+      std::vector<Indices> matching;
+      for (int image = 0; image < 2; ++image) {
+        matching.emplace_back(outcome.matching.begin() + image * slots, outcome.matching.begin() + (image + 1) * slots);
+        EXPECT_TRUE(oracle::is_optimal(oracle::costs(input.plain(input.f), image, 1e-10), matching.back(), 1e-6));
+      }
+      const auto expected = oracle::losses(input.plain(input.f), input.plain(input.p), matching, 1e-10);
+      for (std::size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(outcome.loss[i], expected[i], 2e-6);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace osc

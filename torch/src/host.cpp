@@ -1,6 +1,7 @@
 #include "host.hpp"
 
 // PyTorch's thread pool behind a C function. at::parallel_for itself is a template that would need this project to be compiled with the OpenMP of the wheel.
+#include <ATen/Parallel.h>
 #include <torch/csrc/stable/c/shim.h>
 
 #include <exception>
@@ -12,6 +13,8 @@ namespace {
 
 class HostExecutor final : public Executor {
  public:
+  int concurrency() const noexcept override { return at::get_num_threads(); }
+
   void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) override {
     Call call{body, {}, nullptr};
     if (torch_parallel_for(0, count, grain, &run, &call) != AOTI_TORCH_SUCCESS) throw std::runtime_error("PyTorch's thread pool failed");

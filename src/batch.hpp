@@ -1,0 +1,75 @@
+// How a batch is spread over threads, with memory for each.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <new>
+
+#include "osc/executor.hpp"
+#include "osc/status.hpp"
+#include "osc/workspace.hpp"
+
+namespace osc {
+
+inline constexpr std::size_t kMemoryAlignment = 64;
+inline std::size_t aligned(std::size_t bytes) { return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment; }
+
+struct BatchOptions {
+  Executor* executor;      // null: default_executor()
+  Workspace* workspace;    // null: memory of the call's own
+  double operations;       // a rough number for each element
+  std::size_t own_bytes;   // of memory for the whole batch
+  std::size_t part_bytes;  // of memory for each thread
+};
+
+// Memory for `threads` threads.
+inline std::size_t batch_bytes(const BatchOptions& options, std::int64_t threads) {
+  return aligned(options.own_bytes) + static_cast<std::size_t>(threads) * aligned(options.part_bytes);
+}
+
+// Calls start(own memory) once, then work(begin, end, part's memory) for ranges that together are [0, count). Threads take ranges as they come free: which images are slow is not known
+// beforehand. What start returns goes to every call of work.
+template <typename Start, typename Work>
+Status for_each_range(std::int64_t count, const BatchOptions& options, const Start& start, const Work& work) noexcept {
+  try {
+    constexpr double kOperationsWorthAThread = 50'000;
+    const double grain = std::max(1.0, kOperationsWorthAThread / (options.operations + 1));
+    const auto worthwhile = static_cast<std::int64_t>(static_cast<double>(count) / grain);
+    Executor* const executor = worthwhile <= 1 ? nullptr : options.executor ? options.executor : &default_executor();
+    const std::int64_t parts = executor ? std::clamp<std::int64_t>(worthwhile, 1, std::max(executor->concurrency(), 1)) : 1;
+
+    Workspace own_workspace;
+    Workspace& workspace = options.workspace ? *options.workspace : own_workspace;
+    const std::size_t bytes = batch_bytes(options, parts);
+    auto* const memory = static_cast<char*>(workspace.reserve(bytes));
+    if (!memory) return Status(StatusCode::out_of_memory, -1, "no memory for %zu bytes (and up to 63 for their alignment) of workspace", bytes);
+    auto* const part_memory = memory + aligned(options.own_bytes);
+    const auto context = start(memory);
+    if (parts == 1) {
+      work(context, 0, count, part_memory);
+      return {};
+    }
+    constexpr std::int64_t kRangesPerPart = 8;
+    const std::int64_t range = std::max<std::int64_t>(count / (parts * kRangesPerPart), 1);
+    std::atomic<std::int64_t> next = 0;
+    executor->parallel_for(parts, 1, [&](std::int64_t first_part, std::int64_t end_part) {
+      for (std::int64_t part = first_part; part < end_part; ++part) {
+        for (std::int64_t begin = next.fetch_add(range, std::memory_order_relaxed); begin < count; begin = next.fetch_add(range, std::memory_order_relaxed)) {
+          work(context, begin, std::min(begin + range, count), part_memory + static_cast<std::size_t>(part) * aligned(options.part_bytes));
+        }
+      }
+    });
+    return {};
+  } catch (const std::bad_alloc&) {
+    return Status(StatusCode::out_of_memory, -1, "out of memory");
+  } catch (const std::exception& error) {
+    return Status(StatusCode::internal, -1, "%s", error.what());
+  } catch (...) {
+    return Status(StatusCode::internal, -1, "the executor threw an exception of unknown type");
+  }
+}
+
+}  // namespace osc

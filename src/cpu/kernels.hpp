@@ -1,0 +1,100 @@
+// The table of kernels, one for each instruction set, and what they are given.
+//
+// simd/*.hpp wrap the vectors of one instruction set each. The files *_kernel.hpp are written in them, once; kernels_<set>.cpp includes both and is compiled with that
+// set's flags. All that such a file defines has internal linkage, so that the linker can never take one of its functions for a processor that lacks the instructions.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "osc/assignment.hpp"
+#include "osc/float16.hpp"
+#include "osc/status.hpp"
+
+namespace osc::cpu {
+
+template <typename T>
+struct AssignmentTask {
+  const T* data;
+  std::int64_t rows, columns, problem_stride, row_stride, column_stride;
+  bool maximize;
+  std::int64_t* column_of_row;  // null: not wanted, as are the next two
+  std::int64_t* row_of_column;
+  AssignmentStatus* statuses;
+};
+
+template <typename T>
+struct SlotRows {
+  T* data = nullptr;
+  std::int64_t view_stride = 0, image_stride = 0, slot_stride = 0;
+};
+
+// What is to be done for each image: match, or take the given matching; and with p also the losses and the gradient.
+template <typename T>
+struct SimilarityTask {
+  std::int64_t images, slots, channels;
+  double eps;
+  SlotRows<const T> f;
+  const std::int64_t* given_matching = nullptr;  // [B, S], rows of -1 allowed; null: to be computed
+  std::int64_t* matching = nullptr;              // [B, S]; null: not wanted, as are all the results below
+  ImageStatus* statuses = nullptr;               // [B]
+
+  bool has_p = false;
+  SlotRows<const T> p{};
+  T* losses = nullptr;           // [2BS]
+  double* image_sums = nullptr;  // [B]
+  bool has_gradient = false;
+  SlotRows<T> gradient{};
+  const T* incoming = nullptr;  // [2BS] or one; null stands for ones
+  bool incoming_per_slot = false;
+  double weight = 1;    // of every incoming gradient
+  bool stream = false;  // the gradient is too large for the caches
+};
+
+// Work on the elements [begin, end) of a batch, in `memory` of as many bytes as the other function says, aligned to 64.
+template <typename T>
+struct KernelsOf {
+  std::size_t (*assignment_memory)(std::int64_t rows, std::int64_t columns);
+  void (*assign)(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  std::size_t (*similarity_memory)(std::int64_t slots, std::int64_t channels);
+  void (*similarity)(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+};
+
+struct Kernels {
+  const char* instruction_set;
+  KernelsOf<double> f64;
+  KernelsOf<float> f32;
+  KernelsOf<float16> f16;
+  KernelsOf<bfloat16> bf16;
+};
+
+extern const Kernels baseline_kernels;
+#if defined(OSC_X86_KERNELS)
+extern const Kernels avx2_kernels;
+extern const Kernels avx512_kernels;
+#endif
+
+// The table in use: of the instruction set that was forced, or else of the widest that the processor has. Null, and why in `status`, where the environment forces one that
+// there is not.
+const Kernels* kernels(Status& status) noexcept;
+
+template <typename T>
+const KernelsOf<T>& kernels_of(const Kernels& table) noexcept;
+template <>
+inline const KernelsOf<double>& kernels_of<double>(const Kernels& table) noexcept {
+  return table.f64;
+}
+template <>
+inline const KernelsOf<float>& kernels_of<float>(const Kernels& table) noexcept {
+  return table.f32;
+}
+template <>
+inline const KernelsOf<float16>& kernels_of<float16>(const Kernels& table) noexcept {
+  return table.f16;
+}
+template <>
+inline const KernelsOf<bfloat16>& kernels_of<bfloat16>(const Kernels& table) noexcept {
+  return table.bf16;
+}
+
+}  // namespace osc::cpu

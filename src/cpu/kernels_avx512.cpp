@@ -1,0 +1,9 @@
+#include "cpu/simd/avx512.hpp"  // first: the kernels are written in it
+
+#include "cpu/similarity_kernel.hpp"
+
+namespace osc::cpu {
+
+const Kernels avx512_kernels{"avx512", kernels_for<double>(), kernels_for<float>(), kernels_for<float16>(), kernels_for<bfloat16>()};
+
+}  // namespace osc::cpu

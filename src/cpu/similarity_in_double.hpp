@@ -1,0 +1,35 @@
+// The similarity loss of one image in plain loops and in double, with norms that neither overflow nor vanish: for slots of extreme magnitude, and for images that hold a NaN or
+// an infinity, whose results are NaN.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/kernels.hpp"
+#include "cpu/published_assignment.hpp"
+
+namespace osc::cpu {
+
+struct SimilarityInDouble {
+  double* units;           // [2, S, C]
+  std::int64_t* matching;  // [2, S], of the first view and back
+  PublishedAssignment assignment;
+
+  template <typename Arena>
+  static SimilarityInDouble take(Arena& arena, std::int64_t slots, std::int64_t channels) {
+    SimilarityInDouble memory{};
+    memory.units = arena.template take<double>(2 * slots * channels);
+    memory.matching = arena.template take<std::int64_t>(2 * slots);
+    memory.assignment = PublishedAssignment::take(arena, slots, slots);
+    return memory;
+  }
+};
+
+// Everything that the task asks for, of one image.
+template <typename T>
+void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory) noexcept;
+
+// Whether an image holds no NaN and no infinity.
+template <typename T>
+bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels, std::int64_t image) noexcept;
+
+}  // namespace osc::cpu

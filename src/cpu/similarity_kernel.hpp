@@ -1,0 +1,282 @@
+// The similarity loss, image after image, with everything that an image needs in the caches. Compiled once an instruction set; see cpu/kernels.hpp.
+//
+//   f   once: squares of its slots; where a slot does not fill whole vectors or is of 16 bits, a copy in the type that is computed in
+//   S x S cosines, and their assignment
+//   p   once from memory: squares and products with the matched slots, then, from the nearest cache, the gradient  a * target + b * p
+//
+// Squares that could have overflowed or vanished, and values that are not finite, send the image to similarity_in_double().
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "cpu/arena.hpp"
+#include "cpu/assignment_kernel.hpp"
+#include "cpu/kernels.hpp"
+#include "cpu/similarity_in_double.hpp"
+
+namespace osc::cpu {
+namespace {
+
+template <typename T>
+class Similarity {
+  using A = typename Computed<T>::Type;
+  using V = Simd<A>;
+  using Vector = typename V::Vector;
+  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
+  // Sums of squares in this range have lost nothing to underflow that their last bit would show, and products of two norms stay far from overflow.
+  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
+  static constexpr double kLargestFactor = sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
+
+ public:
+  Similarity(const SimilarityTask<T>& task, Arena& arena)
+      : task_(task),
+        slots_(task.slots),
+        padded_((task.channels + kLanes - 1) / kLanes * kLanes),
+        in_place_(kReadInPlace && padded_ == task.channels),
+        rows_(arena.take<const A*>(2 * slots_)),
+        copies_(arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_)),
+        inverse_norm_(arena.take<double>(2 * slots_)),
+        inverse_(arena.take<A>(slots_ + kLanes)),
+        matching_(arena.take<std::int64_t>(slots_)),
+        inverse_matching_(arena.take<std::int64_t>(slots_)),
+        assigner_(arena, slots_, slots_),
+        in_double_(SimilarityInDouble::take(arena, slots_, task.channels)) {}
+
+  void run(std::int64_t begin, std::int64_t end) {
+    for (std::int64_t image = begin; image < end; ++image) {
+      if (task_.statuses) task_.statuses[image] = ImageStatus::ok;
+      if (!run_image(image)) similarity_in_double(task_, image, in_double_);
+    }
+    if (task_.stream) fence_streams();
+  }
+
+ private:
+  template <typename Element>
+  static Element* slot_of(const SlotRows<Element>& rows, std::int64_t view, std::int64_t image, std::int64_t slot) {
+    return rows.data + view * rows.view_stride + image * rows.image_stride + slot * rows.slot_stride;
+  }
+
+  static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
+
+  // False where the image needs more care.
+  bool run_image(std::int64_t image) {
+    for (std::int64_t view = 0; view < 2; ++view) {
+      for (std::int64_t slot = 0; slot < slots_; ++slot) {
+        if (!read_slot(slot_of(task_.f, view, image, slot), view * slots_ + slot)) return false;
+      }
+    }
+    if (task_.given_matching) {
+      const std::int64_t* const given = task_.given_matching + image * slots_;
+      if (given[0] < 0) return false;
+      for (std::int64_t slot = 0; slot < slots_; ++slot) {
+        matching_[slot] = given[slot];
+        inverse_matching_[given[slot]] = slot;
+      }
+    } else {
+      match();
+    }
+    if (task_.matching) {
+      for (std::int64_t slot = 0; slot < slots_; ++slot) task_.matching[image * slots_ + slot] = matching_[slot];
+    }
+    return !task_.has_p || compare(image);
+  }
+
+  // One slot of f: where it can be read, and what makes it a unit.
+  bool read_slot(const T* x, std::int64_t row) {
+    Vector sums[4] = {V::set(0), V::set(0), V::set(0), V::set(0)};
+    A* const copy = in_place_ ? nullptr : copies_ + row * padded_;
+    std::int64_t c = 0;
+    for (; c + 4 * kLanes <= task_.channels; c += 4 * kLanes) {
+      for (int k = 0; k < 4; ++k) {
+        const Vector value = V::load(x + c + k * kLanes);
+        if (copy) V::store(copy + c + k * kLanes, value);
+        sums[k] = V::mul_add(value, value, sums[k]);
+      }
+    }
+    for (; c < task_.channels; c += kLanes) {
+      const Vector value = load(x + c, task_.channels - c);
+      if (copy) V::store(copy + c, value);
+      sums[0] = V::mul_add(value, value, sums[0]);
+    }
+    const A squares = V::sum(V::add(V::add(sums[0], sums[1]), V::add(sums[2], sums[3])));
+    if constexpr (kReadInPlace) rows_[row] = copy ? copy : x;
+    if constexpr (!kReadInPlace) rows_[row] = copy;
+    if (squares > kLeastSquares && squares < kLargestSquares) {
+      const double length = __builtin_sqrt(static_cast<double>(squares));
+      inverse_norm_[row] = 1 / (length > task_.eps ? length : task_.eps);
+      return true;
+    }
+    inverse_norm_[row] = 0;
+    return squares == 0 && is_zero(x);
+  }
+
+  bool is_zero(const T* x) const {
+    Vector highest = V::set(0);
+    for (std::int64_t c = 0; c < task_.channels; c += kLanes) highest = V::max(highest, V::abs(load(x + c, task_.channels - c)));
+    return V::first(V::greatest(highest)) == 0;
+  }
+
+  void match() {
+    multiply();
+    // From products to costs: negated cosines.
+    const std::int64_t stride = assigner_.stride();
+    for (std::int64_t slot = 0; slot < slots_; ++slot) inverse_[slot] = static_cast<A>(inverse_norm_[slots_ + slot]);
+    const Vector infinity = V::set(std::numeric_limits<A>::infinity());
+    Vector highest = V::set(0);
+    for (std::int64_t s = 0; s < slots_; ++s) {
+      A* const costs = assigner_.costs() + s * stride;
+      const Vector factor = V::set(static_cast<A>(-inverse_norm_[s]));
+      for (std::int64_t c = 0; c < stride; c += kLanes) {
+        if (c >= slots_) {
+          V::store(costs + c, infinity);
+          continue;
+        }
+        const Vector cost = V::mul(V::load(costs + c), V::mul(factor, V::load(inverse_ + c)));
+        const auto lanes = V::first_lanes(slots_ - c < kLanes ? slots_ - c : kLanes);
+        V::store(costs + c, V::select(lanes, cost, infinity));
+        highest = V::max(highest, V::abs(V::select(lanes, cost, V::set(0))));
+      }
+    }
+    const Strided<A> packed{assigner_.costs(), slots_, slots_, stride, 1};
+    if (!assigner_.solve_obvious(packed, A(1)) && !assigner_.solve_fast(V::first(V::greatest(highest)))) assigner_.solve_published(packed, 1);
+    for (std::int64_t slot = 0; slot < slots_; ++slot) {
+      matching_[slot] = assigner_.column_of_row()[slot];
+      inverse_matching_[slot] = assigner_.row_of_column()[slot];
+    }
+  }
+
+  // All products of slots of the two views. A tile has as many products as a vector has lanes, so that their sums fill one vector. Every product adds its channels in the same
+  // order, wherever it lies in a tile: equal slots have equal products.
+  void multiply() {
+    constexpr std::int64_t kTileColumns = kLanes >= 8 ? 4 : kLanes >= 4 ? 2 : 1, kTileRows = kLanes / kTileColumns;
+    const std::int64_t stride = assigner_.stride();
+    for (std::int64_t s = 0; s < slots_; s += kTileRows) {
+      const A* left[kTileRows];
+      for (std::int64_t i = 0; i < kTileRows; ++i) left[i] = rows_[s + i < slots_ ? s + i : slots_ - 1];
+      for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
+        const A* right[kTileColumns];
+        for (std::int64_t j = 0; j < kTileColumns; ++j) right[j] = rows_[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
+        Vector products[kLanes];
+        for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
+        for (std::int64_t c = 0; c < padded_; c += kLanes) {
+          Vector b[kTileColumns];
+          for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
+          for (std::int64_t i = 0; i < kTileRows; ++i) {
+            const Vector a = V::load(left[i] + c);
+            for (std::int64_t j = 0; j < kTileColumns; ++j) products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
+          }
+        }
+        alignas(64) A tile[kLanes];
+        V::store(tile, V::sums(products));
+        for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
+          A* const target = assigner_.costs() + (s + i) * stride + t;
+          for (std::int64_t j = 0; j < kTileColumns; ++j) target[j] = tile[i * kTileColumns + j];
+        }
+      }
+    }
+  }
+
+  // p against the matched slots: losses and gradients.
+  bool compare(std::int64_t image) {
+    double image_sum = 0;
+    for (std::int64_t view = 0; view < 2; ++view) {
+      const std::int64_t* const partner = view == 0 ? matching_ : inverse_matching_;
+      for (std::int64_t slot = 0; slot < slots_; ++slot) {
+        const std::int64_t index = (view * task_.images + image) * slots_ + slot;
+        double loss = 0;
+        if (!compare_slot(view, image, slot, (1 - view) * slots_ + partner[slot], index, loss)) return false;
+        if (task_.losses) V::store_first(task_.losses + index, 1, V::set(static_cast<A>(loss)));
+        image_sum += loss;
+      }
+    }
+    if (task_.image_sums) task_.image_sums[image] = image_sum;
+    return true;
+  }
+
+  bool compare_slot(std::int64_t view, std::int64_t image, std::int64_t slot, std::int64_t target_row, std::int64_t index, double& loss) {
+    const T* const x = slot_of(task_.p, view, image, slot);
+    const A* const target = rows_[target_row];
+    const std::int64_t channels = task_.channels;
+    Vector squares[2] = {V::set(0), V::set(0)}, products[2] = {V::set(0), V::set(0)};
+    std::int64_t c = 0;
+    for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
+      for (int k = 0; k < 2; ++k) {
+        const Vector value = V::load(x + c + k * kLanes);
+        squares[k] = V::mul_add(value, value, squares[k]);
+        products[k] = V::mul_add(value, V::load(target + c + k * kLanes), products[k]);
+      }
+    }
+    for (; c < channels; c += kLanes) {
+      const Vector value = load(x + c, channels - c);
+      squares[0] = V::mul_add(value, value, squares[0]);
+      products[0] = V::mul_add(value, V::load(target + c), products[0]);
+    }
+    const A square = V::sum(V::add(squares[0], squares[1]));
+    const bool zero = square == 0 && is_zero(x);
+    if (!zero && !(square > kLeastSquares && square < kLargestSquares)) return false;
+    const double length = __builtin_sqrt(static_cast<double>(square));
+    const bool floored = !(length > task_.eps);
+    const double inverse = 1 / (floored ? task_.eps : length);
+    const double cosine = zero ? 0 : static_cast<double>(V::sum(V::add(products[0], products[1]))) * inverse * inverse_norm_[target_row];
+    loss = 0.5 - 0.5 * cosine;
+    if (!task_.has_gradient) return true;
+    double incoming = task_.weight;
+    if (task_.incoming) incoming *= static_cast<double>(V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
+    const double half = -0.5 * incoming * inverse;
+    return write_gradient(slot_of(task_.gradient, view, image, slot), x, target, half * inverse_norm_[target_row],
+                          floored ? 0 : -half * cosine * inverse);
+  }
+
+  // of_target * target + of_p * p
+  bool write_gradient(T* gradient, const T* x, const A* target, double of_target, double of_p) const {
+    if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor)) return false;
+    const std::int64_t channels = task_.channels;
+    const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
+    if (task_.stream && channels == padded_ && reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
+      for (std::int64_t c = 0; c < channels; c += kLanes) V::stream(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, V::load(x + c))));
+      return true;
+    }
+    std::int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes) V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, V::load(x + c))));
+    if (c < channels) V::store_first(gradient + c, channels - c, V::mul_add(a, V::load(target + c), V::mul(b, load(x + c, channels - c))));
+    return true;
+  }
+
+  const SimilarityTask<T>& task_;
+  std::int64_t slots_, padded_;
+  bool in_place_;
+  const A** rows_;          // [2S], the slots of f in the order (view, slot), `padded_` channels each
+  A* copies_;               // [2S, padded_]
+  double* inverse_norm_;    // [2S], 1 / max(norm, eps); 0 of a zero slot
+  A* inverse_;              // [S and a vector more], of view 1
+  std::int64_t* matching_;  // [S]
+  std::int64_t* inverse_matching_;
+  Assigner<A> assigner_;
+  SimilarityInDouble in_double_;
+};
+
+template <typename T>
+std::size_t similarity_memory(std::int64_t slots, std::int64_t channels) {
+  Arena arena;
+  SimilarityTask<T> task{};
+  task.slots = slots;
+  task.channels = channels;
+  Similarity<T>(task, arena);
+  return arena.used();
+}
+
+template <typename T>
+void similarity(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+  Arena arena(memory);
+  Similarity<T>(task, arena).run(begin, end);
+}
+
+template <typename T>
+constexpr KernelsOf<T> kernels_for() {
+  return {assignment_memory<T>, assign<T>, similarity_memory<T>, similarity<T>};
+}
+
+}  // namespace
+}  // namespace osc::cpu

@@ -1,0 +1,249 @@
+#include "osc/loss_objects.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "batch.hpp"
+#include "cpu/kernels.hpp"
+#include "cpu/similarity_in_double.hpp"
+#include "cpu/vector_math.hpp"
+#include "element_types.hpp"
+
+namespace osc {
+namespace {
+
+// A gradient of more bytes than this is written past the caches: they could not keep it, and need not read what will be overwritten.
+constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
+
+Status check_eps(double eps) noexcept {
+  if (eps > 0 && eps <= std::numeric_limits<double>::max()) return {};
+  return Status(StatusCode::invalid_argument, -1, "eps is %g: it must be positive and finite", eps);
+}
+
+template <typename A, typename B>
+Status check_same_sizes(const char* a_name, const SlotPairs<A>& a, const char* b_name, const SlotPairs<B>& b) noexcept {
+  if (a.images == b.images && a.slots == b.slots && a.channels == b.channels) return {};
+  return Status(StatusCode::invalid_argument, -1, "%s [2*%lld, %lld, %lld] and %s [2*%lld, %lld, %lld]: the sizes must be the same", a_name,
+                static_cast<long long>(a.images), static_cast<long long>(a.slots), static_cast<long long>(a.channels), b_name,
+                static_cast<long long>(b.images), static_cast<long long>(b.slots), static_cast<long long>(b.channels));
+}
+
+// The first that is not ok.
+template <typename... Checks>
+Status first_failure(const Checks&... checks) noexcept {
+  Status status;
+  const auto passes = [&](const auto& check) {
+    status = check();
+    return status.ok();
+  };
+  static_cast<void>((passes(checks) && ...));
+  return status;
+}
+
+template <typename T>
+cpu::SlotRows<T> rows_of(const SlotPairs<T>& slots) noexcept {
+  if (slots.channels == 0) return {};  // the pointer may be null, and the strides anything
+  return {slots.data, slots.view_stride, slots.image_stride, slots.slot_stride};
+}
+
+template <typename T>
+cpu::SimilarityTask<T> matching_task(const SlotPairs<const T>& f, double eps) noexcept {
+  cpu::SimilarityTask<T> task{};
+  task.images = f.images;
+  task.slots = f.slots;
+  task.channels = f.channels;
+  task.eps = eps;
+  task.f = rows_of(f);
+  return task;
+}
+
+// What remains of a task that compares p: what its reduction means for the gradient.
+template <typename T>
+void add_gradient(const SimilarityGradient<T>& gradient, Reduction reduction, cpu::SimilarityTask<T>& task) noexcept {
+  task.has_gradient = true;
+  task.gradient = rows_of(gradient.p);
+  task.incoming = gradient.incoming;
+  task.incoming_per_slot = reduction == Reduction::none;
+  const std::int64_t losses = 2 * task.images * task.slots;
+  if (reduction == Reduction::mean) task.weight = 1 / static_cast<double>(losses);
+  task.stream = losses * task.channels * static_cast<std::int64_t>(sizeof(T)) > kStreamBytes;
+}
+
+template <typename T>
+BatchOptions batch_options(std::int64_t images, std::int64_t slots, std::int64_t channels, bool matches, const cpu::KernelsOf<T>& kernels, Executor* executor,
+                           Workspace* workspace) noexcept {
+  const auto s = static_cast<double>(slots), c = static_cast<double>(channels);
+  return {executor, workspace, (matches ? s * s * (c + s) : 0) + 8 * s * c, static_cast<std::size_t>(images) * sizeof(double),
+          kernels.similarity_memory(slots, channels)};
+}
+
+// Runs the task; where it computes image_sums, their sum in the images' order, so that threads do not change it, goes to *sum.
+template <typename T>
+Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Executor* executor, Workspace* workspace, double* sum) noexcept {
+  Workspace own_workspace;
+  Workspace* const kept_workspace = workspace ? workspace : &own_workspace;
+  Status status = for_each_range(
+      task.images, batch_options(task.images, task.slots, task.channels, !task.given_matching, kernels, executor, kept_workspace),
+      [&](void* memory) {
+        if (sum) task.image_sums = static_cast<double*>(memory);
+        return task;
+      },
+      [&](const auto& ready, std::int64_t begin, std::int64_t end, void* memory) { kernels.similarity(ready, begin, end, memory); });
+  if (status.ok() && sum) {
+    *sum = 0;
+    for (std::int64_t image = 0; image < task.images; ++image) *sum += task.image_sums[image];
+  }
+  return status;
+}
+
+// NonFinite::raise: an error for the first image that holds a NaN or an infinity. p may be null.
+template <typename T>
+Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor) noexcept {
+  std::atomic<std::int64_t> first = 2 * f.images;  // image of f, or images + image of p
+  const auto elements = 2 * static_cast<double>(f.slots) * static_cast<double>(f.channels);
+  Status status = for_each_range(
+      p ? 2 * f.images : f.images, {executor, nullptr, elements, 0, 0}, [](void*) { return 0; },
+      [&](int, std::int64_t begin, std::int64_t end, void*) {
+        for (std::int64_t i = begin; i < end; ++i) {
+          const SlotPairs<const T>& slots = i < f.images ? f : *p;
+          if (cpu::image_is_finite(rows_of(slots), slots.slots, slots.channels, i % f.images)) continue;
+          std::int64_t known = first;
+          while (i < known && !first.compare_exchange_weak(known, i)) {
+          }
+          break;
+        }
+      });
+  if (!status.ok() || first == 2 * f.images) return status;
+  return Status(StatusCode::nonfinite, first % f.images, "%s: image %lld of %lld holds a NaN or an infinity", first < f.images ? f_name : "p",
+                static_cast<long long>(first % f.images), static_cast<long long>(f.images));
+}
+
+// Whether each row of `matching` is a permutation or all -1.
+Status check_matching(const std::int64_t* matching, std::int64_t images, std::int64_t slots) noexcept {
+  if (!matching) return Status(StatusCode::invalid_argument, -1, "matching_similarity_loss_per_img_backward: the pointer to the matching is null");
+  Workspace workspace;
+  auto* const image_of_slot = static_cast<std::int64_t*>(workspace.reserve(static_cast<std::size_t>(slots) * sizeof(std::int64_t)));
+  if (!image_of_slot) return Status(StatusCode::out_of_memory, -1, "out of memory");
+  std::fill_n(image_of_slot, slots, -1);
+  for (std::int64_t image = 0; image < images; ++image) {
+    const std::int64_t* const row = matching + image * slots;
+    const bool unmatched = row[0] == -1;
+    for (std::int64_t s = 0; s < slots; ++s) {
+      const bool right = unmatched ? row[s] == -1 : row[s] >= 0 && row[s] < slots && image_of_slot[row[s]] != image;
+      if (!right) {
+        return Status(StatusCode::invalid_argument, image, "matching: row %lld is neither a permutation of 0 … %lld nor all -1", static_cast<long long>(image),
+                      static_cast<long long>(slots - 1));
+      }
+      if (!unmatched) image_of_slot[row[s]] = image;
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Reduction reduction_from_name(std::string_view name) {
+  if (name == "none") return Reduction::none;
+  if (name == "mean") return Reduction::mean;
+  if (name == "sum") return Reduction::sum;
+  throw InvalidArgument("unknown reduction \"" + std::string(name) + "\": it must be \"none\", \"mean\" or \"sum\"");
+}
+
+template <typename T>
+Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results, const MatchOptions& options) noexcept {
+  Status status = first_failure([&] { return try_check(slots, "slots"); }, [&] { return check_eps(options.eps); });
+  const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
+  if (!table || slots.images == 0) return status;
+  if (slots.slots == 0) {
+    if (results.statuses) std::fill_n(results.statuses, slots.images, ImageStatus::ok);
+    return status;
+  }
+  if (!results.matching) return Status(StatusCode::invalid_argument, -1, "match_slots: the pointer to the matching is null");
+  if (options.on_nonfinite == NonFinite::raise) status = check_finite(slots, "slots", static_cast<const SlotPairs<const T>*>(nullptr), options.executor);
+  if (!status.ok()) return status;
+  cpu::SimilarityTask<T> task = matching_task(slots, options.eps);
+  task.matching = results.matching;
+  task.statuses = results.statuses;
+  return run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace, nullptr);
+}
+
+namespace detail {
+
+template <typename T>
+Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p, const MatchingSimilarityOptions& options,
+                       const MatchingSimilarityResults<T>& results) noexcept {
+  Status status = first_failure([&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); }, [&] { return check_same_sizes("f", f, "p", p); },
+                                [&] { return check_eps(options.eps); });
+  if (status.ok() && results.gradient) {
+    status = first_failure([&] { return try_check(results.gradient->p, "the gradient of p"); },
+                           [&] { return check_same_sizes("p", p, "the gradient of p", results.gradient->p); });
+  }
+  const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
+  if (!table) return status;
+  const std::int64_t losses = 2 * p.images * p.slots;
+  double sum = 0;
+  const bool wants_sum = results.loss && options.reduction != Reduction::none;
+  if (losses > 0) {
+    if (options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor);
+    if (!status.ok()) return status;
+    cpu::SimilarityTask<T> task = matching_task(f, options.eps);
+    task.matching = results.matching;
+    task.statuses = results.statuses;
+    task.has_p = true;
+    task.p = rows_of(p);
+    if (options.reduction == Reduction::none) task.losses = results.loss;
+    if (results.gradient) add_gradient(*results.gradient, options.reduction, task);
+    status = run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace, wants_sum ? &sum : nullptr);
+    if (!status.ok()) return status;
+  } else if (results.statuses) {
+    std::fill_n(results.statuses, p.images, ImageStatus::ok);
+  }
+  if (wants_sum) {
+    constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+    *results.loss = cpu::from_double<T>(options.reduction == Reduction::sum ? sum : losses == 0 ? kNaN : sum / static_cast<double>(losses));
+  }
+  return status;
+}
+
+template <typename T>
+Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<const T>& p, const std::int64_t* matching, const MatchingSimilarityOptions& options,
+                           const SimilarityGradient<T>& gradient) noexcept {
+  Status status = first_failure([&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); }, [&] { return check_same_sizes("f", f, "p", p); },
+                                [&] { return try_check(gradient.p, "the gradient of p"); },
+                                [&] { return check_same_sizes("p", p, "the gradient of p", gradient.p); }, [&] { return check_eps(options.eps); });
+  const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
+  if (!table || p.images == 0 || p.slots == 0) return status;
+  status = check_matching(matching, p.images, p.slots);
+  if (status.ok() && options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor);
+  if (!status.ok()) return status;
+  cpu::SimilarityTask<T> task = matching_task(f, options.eps);
+  task.given_matching = matching;
+  task.has_p = true;
+  task.p = rows_of(p);
+  add_gradient(gradient, options.reduction, task);
+  return run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace, nullptr);
+}
+
+}  // namespace detail
+
+template <typename T>
+std::size_t matching_similarity_workspace(std::int64_t images, std::int64_t slots, std::int64_t channels, int threads) noexcept {
+  const SlotPairs<const T> sizes{nullptr, images, slots, 0, 0, 0, 0};
+  Status status = try_check(sizes, "slots");
+  const cpu::Kernels* const table = cpu::kernels(status);
+  if (!status.ok() || images == 0 || slots == 0 || channels < 0) return 0;
+  return batch_bytes(batch_options(images, slots, channels, true, cpu::kernels_of<T>(*table), nullptr, nullptr), threads) + kMemoryAlignment - 1;
+}
+
+#define OSC_INSTANTIATE(T)                                                                                                                           \
+  template OSC_API Status try_match_slots(const SlotPairs<const T>&, const MatchResults&, const MatchOptions&) noexcept;                             \
+  template OSC_API Status detail::similarity_loss(const SlotPairs<const T>&, const SlotPairs<const T>&, const MatchingSimilarityOptions&,            \
+                                                  const MatchingSimilarityResults<T>&) noexcept;                                                     \
+  template OSC_API Status detail::similarity_gradient(const SlotPairs<const T>&, const SlotPairs<const T>&, const std::int64_t*,                     \
+                                                      const MatchingSimilarityOptions&, const SimilarityGradient<T>&) noexcept;                      \
+  template OSC_API std::size_t matching_similarity_workspace<T>(std::int64_t, std::int64_t, std::int64_t, int) noexcept;
+OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
+#undef OSC_INSTANTIATE
+
+}  // namespace osc
