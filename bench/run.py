@@ -13,7 +13,7 @@ def main():
     subprocess.run(
         [ROOT / "build/bench/kernels_bench", f"--benchmark_out={ROOT / 'build/bench/kernels.json'}", "--benchmark_out_format=json"], check=True
     )
-    for script in ("similarity_loss.py", "training_step.py"):
+    for script in ("assignment.py", "similarity_loss.py", "training_step.py"):
         subprocess.run([sys.executable, ROOT / "bench" / script], check=True)
 
 

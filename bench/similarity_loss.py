@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 import osc.numpy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SIZES = [(64, 7, 64), (64, 11, 64), (64, 11, 256), (256, 16, 256)]
+SIZES = [(64, 7, 64), (64, 11, 64), (64, 11, 256), (256, 16, 256), (1024, 11, 64), (64, 64, 256), (16, 128, 768)]
 
 
 def loop_way(f, p):

@@ -11,6 +11,8 @@ match_slots(f)
     The optimal matching of the slots of two views of each image.
 osc.numpy.matching_similarity_loss_per_img(f, p)
     The loss of matched slots, and its gradient, on NumPy arrays.
+instruction_set(), set_instruction_set(name)
+    Which kernels run, and a way to force others.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from . import numpy
     from ._assignment import linear_sum_assignment, match_slots
+    from ._library import instruction_set, set_instruction_set
 
     __version__: str
 
-__all__ = ["__version__", "linear_sum_assignment", "match_slots", "numpy"]
+__all__ = ["__version__", "instruction_set", "linear_sum_assignment", "match_slots", "numpy", "set_instruction_set"]
 
 
 def __getattr__(name: str) -> object:
@@ -32,6 +35,8 @@ def __getattr__(name: str) -> object:
         value: object = importlib.import_module("._library", __name__).version()
     elif name in ("linear_sum_assignment", "match_slots"):
         value = getattr(importlib.import_module("._assignment", __name__), name)
+    elif name in ("instruction_set", "set_instruction_set"):
+        value = getattr(importlib.import_module("._library", __name__), name)
     elif name == "numpy":
         value = importlib.import_module(".numpy", __name__)
     else:

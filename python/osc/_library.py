@@ -19,6 +19,8 @@ for _name, _arguments in _SIGNATURES.items():
     _function.restype = _INT32
 _library.osc_version.restype = ctypes.c_char_p
 _library.osc_last_error.restype = ctypes.c_char_p
+_library.osc_instruction_set.restype = ctypes.c_char_p
+_library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
 _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
@@ -29,12 +31,26 @@ def version() -> str:
     return text.decode()
 
 
+def instruction_set() -> str:
+    """The instruction set whose kernels run: the widest of this processor's, unless OSC_INSTRUCTION_SET or `set_instruction_set` says another."""
+    text: bytes = _library.osc_instruction_set()
+    return text.decode()
+
+
+def set_instruction_set(name: str) -> None:
+    """Force the kernels of ``"avx512"``, ``"avx2"``, ``"x86-64"``, ``"neon"`` or ``"generic"``; ``""`` is the widest again. ValueError for one that this processor lacks."""
+    _check(_library.osc_set_instruction_set(name.encode()))
+
+
 _DTYPES = {8: 0, 4: 1, 2: 2}  # by bytes: float64, float32, float16
 
 
 def call(function: str, itemsize: int, *arguments: object) -> None:
     """Calls ``function`` for floating-point elements of 8, 4 or 2 bytes; raises what it reports. The interpreter's lock is released meanwhile."""
-    status = getattr(_library, function)(_DTYPES[itemsize], *arguments)
+    _check(getattr(_library, function)(_DTYPES[itemsize], *arguments))
+
+
+def _check(status: int) -> None:
     if status != 0:
         raise _ERRORS.get(status, RuntimeError)(_library.osc_last_error().decode())
 
