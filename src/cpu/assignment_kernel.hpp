@@ -57,38 +57,22 @@ class Assigner {
   // If every column has its least cost in one row alone, and no two in the same, that is the only optimum. `sign` is 1, or -1 to maximise. Square problems with adjacent columns.
   template <typename Element>
   bool solve_obvious(const Strided<Element>& given, T sign) {
-    constexpr int kStrip = 4;
-    Vector poison = V::set(0);
     const Vector signs = V::set(sign);
-    std::int64_t c = 0;
-    for (; c + kStrip * kLanes <= columns_; c += kStrip * kLanes) {
-      Vector least[kStrip];
-      for (int k = 0; k < kStrip; ++k) least[k] = V::set(kInfinity);
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        const Element* const x = given.row(r) + c;
-        for (int k = 0; k < kStrip; ++k) {
-          const Vector cost = V::mul(V::load(x + k * kLanes), signs);
-          poison = V::mul_add(cost, V::set(0), poison);
-          least[k] = V::min(least[k], cost);
-        }
-      }
-      for (int k = 0; k < kStrip; ++k) V::store(fast_.price + c + k * kLanes, least[k]);
-    }
-    for (; c < columns_; c += kLanes) {
-      const std::int64_t count = columns_ - c;
-      Vector least = V::set(kInfinity);
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        const Vector cost = V::mul(load(given.row(r) + c, count), signs);
-        poison = V::mul_add(cost, V::set(0), poison);
-        least = V::min(least, cost);
-      }
-      V::store(fast_.price + c, least);
+    Vector poison = V::set(0);
+    if (columns_ <= kLanes) {
+      poison = least_of_columns<1, 2>(given, signs, 0);
+    } else if (columns_ <= 2 * kLanes) {
+      poison = least_of_columns<2, 2>(given, signs, 0);
+    } else if (columns_ <= 4 * kLanes) {
+      poison = least_of_columns<4, 1>(given, signs, 0);
+    } else {
+      for (std::int64_t c = 0; c < columns_; c += 8 * kLanes) poison = V::add(poison, least_of_columns<8, 1>(given, signs, c));
     }
     if (!(V::sum(poison) == 0)) return false;
     for (std::int64_t r = 0; r < rows_; ++r) {
       const Element* const x = given.row(r);
       std::int32_t column = -1;
-      for (c = 0; c < columns_; c += kLanes) {
+      for (std::int64_t c = 0; c < columns_; c += kLanes) {
         const std::int64_t count = columns_ - c;
         std::uint32_t bits = V::bits(V::equal(V::mul(load(x + c, count), signs), V::load(fast_.price + c)));
         if (count < kLanes) bits &= (1u << count) - 1;
@@ -164,6 +148,43 @@ class Assigner {
   static std::int64_t stride_of(std::int64_t columns) {
     const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
     return (vectors == 3 ? 4 : vectors) * kLanes;
+  }
+
+  // The least costs of the `kVectors` vectors of columns from `first` on into fast_.price. What is returned is 0 in every lane if all these costs are finite. Rows take turns in
+  // `kChains` chains of operations, since the next operation of a chain waits for the last.
+  template <int kVectors, int kChains, typename Element>
+  Vector least_of_columns(const Strided<Element>& given, Vector signs, std::int64_t first) {
+    Vector least[kChains][kVectors], poison[kChains][kVectors];
+    for (int chain = 0; chain < kChains; ++chain) {
+      for (int k = 0; k < kVectors; ++k) {
+        least[chain][k] = V::set(kInfinity);
+        poison[chain][k] = V::set(0);
+      }
+    }
+    const auto take_row = [&](std::int64_t r, int chain) {
+      for (int k = 0; k < kVectors; ++k) {
+        const std::int64_t c = first + k * kLanes;
+        if (c >= columns_) continue;
+        const Vector cost = V::mul(load(given.row(r) + c, columns_ - c), signs);
+        poison[chain][k] = V::mul_add(cost, V::set(0), poison[chain][k]);
+        least[chain][k] = V::min(least[chain][k], cost);
+      }
+    };
+    std::int64_t r = 0;
+    for (; r + kChains <= rows_; r += kChains) {
+      take_row(r, 0);
+      if constexpr (kChains == 2) take_row(r + 1, 1);
+    }
+    for (; r < rows_; ++r) take_row(r, 0);
+    Vector all = V::set(0);
+    for (int k = 0; k < kVectors; ++k) {
+      for (int chain = 0; chain < kChains; ++chain) {
+        least[0][k] = V::min(least[0][k], least[chain][k]);
+        all = V::add(all, poison[chain][k]);
+      }
+      if (first + k * kLanes < columns_) V::store(fast_.price + first + k * kLanes, least[0][k]);
+    }
+    return all;
   }
 
   template <typename Element>
