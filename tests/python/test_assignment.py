@@ -8,6 +8,17 @@ import pytest
 from scipy.optimize import linear_sum_assignment as scipy_assignment
 
 
+@pytest.fixture(params=["x86-64", "avx2", "avx512", "neon", "generic"])
+def each_instruction_set(request):
+    try:
+        osc.set_instruction_set(request.param)
+    except ValueError as error:
+        pytest.skip(str(error))
+    assert osc.instruction_set() == request.param
+    yield
+    osc.set_instruction_set("")
+
+
 def expected(cost, maximize):
     """scipy's answer in our form, or None where it has none."""
     try:
@@ -62,7 +73,7 @@ def cosines(rng, shape):
 @pytest.mark.parametrize(
     "make", [gaussian, two_values, few_values, eighths, tenths, constant, product_of_ranks, forbidden, cosines]
 )
-def test_indices_equal_scipys(make, maximize):
+def test_indices_equal_scipys(make, maximize, each_instruction_set):
     rng = np.random.default_rng(len(make.__name__) + maximize)
     shapes = list(itertools.product(range(1, 9), repeat=2)) * 5 + [(30, 30), (17, 40), (40, 17), (64, 64), (100, 100)]
     for number, shape in enumerate(shapes):
@@ -78,11 +89,25 @@ def test_indices_equal_scipys(make, maximize):
             np.testing.assert_array_equal(a, b, err_msg=f"{name} of case {number}:\n{cost}")
 
 
-def test_float32_gives_what_scipy_gives():
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_narrow_costs_give_what_scipy_gives(dtype, each_instruction_set):
     rng = np.random.default_rng(3)
-    for number in range(300):
-        cost = rng.standard_normal(rng.integers(1, 12, 2)).astype(np.float32)
-        np.testing.assert_array_equal(osc.linear_sum_assignment(cost)[0], expected(cost, False)[0], err_msg=f"case {number}")
+    for number in range(400):
+        rows, columns = rng.integers(1, 12 if number % 20 else 140, 2)
+        cost = rng.standard_normal((rows, rows if number % 3 else columns)).astype(dtype)
+        if number % 4 == 0:
+            cost[rng.integers(0, rows)] = cost[0]  # a tie
+        cost = np.asfortranarray(cost) if number % 5 == 0 else cost
+        maximize = bool(number % 2)
+        got, want = osc.linear_sum_assignment(cost, maximize)[0], expected(cost.astype(np.float64), maximize)[0]
+        np.testing.assert_array_equal(got, want, err_msg=f"case {number}")
+
+
+def test_an_unknown_instruction_set_changes_nothing():
+    before = osc.instruction_set()
+    with pytest.raises(ValueError, match='instruction set is "sse9"'):
+        osc.set_instruction_set("sse9")
+    assert osc.instruction_set() == before
 
 
 def test_batches_layouts_and_dtypes():
