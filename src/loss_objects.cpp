@@ -99,11 +99,11 @@ Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Execut
 
 // NonFinite::raise: an error for the first image that holds a NaN or an infinity. p may be null.
 template <typename T>
-Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor) noexcept {
+Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor, Workspace* workspace) noexcept {
   std::atomic<std::int64_t> first = 2 * f.images;  // image of f, or images + image of p
   const auto elements = 2 * static_cast<double>(f.slots) * static_cast<double>(f.channels);
   Status status = for_each_range(
-      p ? 2 * f.images : f.images, {executor, nullptr, elements, 0, 0}, [](void*) { return 0; },
+      p ? 2 * f.images : f.images, {executor, workspace, elements, 0, 0}, [](void*) { return 0; },
       [&](int, std::int64_t begin, std::int64_t end, void*) {
         for (std::int64_t i = begin; i < end; ++i) {
           const SlotPairs<const T>& slots = i < f.images ? f : *p;
@@ -120,11 +120,11 @@ Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotP
 }
 
 // Whether each row of `matching` is a permutation or all -1.
-Status check_matching(const std::int64_t* matching, std::int64_t images, std::int64_t slots) noexcept {
+Status check_matching(const std::int64_t* matching, std::int64_t images, std::int64_t slots, Workspace* workspace) noexcept {
   if (!matching) return Status(StatusCode::invalid_argument, -1, "matching_similarity_loss_per_img_backward: the pointer to the matching is null");
-  Workspace workspace;
-  auto* const image_of_slot = static_cast<std::int64_t*>(workspace.reserve(static_cast<std::size_t>(slots) * sizeof(std::int64_t)));
-  if (!image_of_slot) return Status(StatusCode::out_of_memory, -1, "out of memory");
+  Workspace own_workspace;
+  auto* const image_of_slot = static_cast<std::int64_t*>((workspace ? *workspace : own_workspace).reserve(static_cast<std::size_t>(slots) * sizeof(std::int64_t)));
+  if (!image_of_slot) return Status(StatusCode::out_of_memory, -1, "no memory for %lld slots of workspace", static_cast<long long>(slots));
   std::fill_n(image_of_slot, slots, -1);
   for (std::int64_t image = 0; image < images; ++image) {
     const std::int64_t* const row = matching + image * slots;
@@ -160,7 +160,7 @@ Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& resu
     return status;
   }
   if (!results.matching) return Status(StatusCode::invalid_argument, -1, "match_slots: the pointer to the matching is null");
-  if (options.on_nonfinite == NonFinite::raise) status = check_finite(slots, "slots", static_cast<const SlotPairs<const T>*>(nullptr), options.executor);
+  if (options.on_nonfinite == NonFinite::raise) status = check_finite(slots, "slots", static_cast<const SlotPairs<const T>*>(nullptr), options.executor, options.workspace);
   if (!status.ok()) return status;
   cpu::SimilarityTask<T> task = matching_task(slots, options.eps);
   task.matching = results.matching;
@@ -185,7 +185,7 @@ Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
   double sum = 0;
   const bool wants_sum = results.loss && options.reduction != Reduction::none;
   if (losses > 0) {
-    if (options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor);
+    if (options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor, options.workspace);
     if (!status.ok()) return status;
     cpu::SimilarityTask<T> task = matching_task(f, options.eps);
     task.matching = results.matching;
@@ -214,8 +214,8 @@ Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<const T>
                                 [&] { return check_same_sizes("p", p, "the gradient of p", gradient.p); }, [&] { return check_eps(options.eps); });
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
   if (!table || p.images == 0 || p.slots == 0) return status;
-  status = check_matching(matching, p.images, p.slots);
-  if (status.ok() && options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor);
+  status = check_matching(matching, p.images, p.slots, options.workspace);
+  if (status.ok() && options.on_nonfinite == NonFinite::raise) status = check_finite(f, "f", &p, options.executor, options.workspace);
   if (!status.ok()) return status;
   cpu::SimilarityTask<T> task = matching_task(f, options.eps);
   task.given_matching = matching;

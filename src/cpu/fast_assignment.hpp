@@ -28,8 +28,8 @@ struct FastAssignmentMemory {
   std::int32_t* closed;         // [rows]
   std::int32_t* first_edge;     // [rows + 2], of each node of the graph of exchanges
   std::int32_t* visit;          // [2 * (rows + 1)]
-  std::int32_t* edge_to;        // [kMaxEdges(rows)]
-  double* edge_slack;           // [kMaxEdges(rows)]
+  std::int32_t* edge_to;        // [max_edges(rows)]
+  double* edge_slack;           // [max_edges(rows)]
   double* potential;            // [rows + 1]
 
   static constexpr std::int64_t max_edges(std::int64_t rows) { return 8 * rows + 16; }
@@ -405,7 +405,8 @@ class FastAssignment {
   // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest paths still settle.
   bool all_cycles_cost(double magnitude) {
     constexpr std::int64_t kPasses = 64;
-    const double margin = 16 * std::numeric_limits<double>::epsilon() * magnitude;
+    constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
+    const double margin = kMargin * magnitude;
     const std::int64_t nodes = rows_ + 1;
     for (std::int64_t n = 0; n < nodes; ++n) m_.potential[n] = 0;
     for (std::int64_t pass = 0; pass < kPasses; ++pass) {

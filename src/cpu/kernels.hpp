@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "osc/assignment.hpp"
 #include "osc/float16.hpp"
@@ -79,22 +80,16 @@ extern const Kernels avx512_kernels;
 const Kernels* kernels(Status& status) noexcept;
 
 template <typename T>
-const KernelsOf<T>& kernels_of(const Kernels& table) noexcept;
-template <>
-inline const KernelsOf<double>& kernels_of<double>(const Kernels& table) noexcept {
-  return table.f64;
-}
-template <>
-inline const KernelsOf<float>& kernels_of<float>(const Kernels& table) noexcept {
-  return table.f32;
-}
-template <>
-inline const KernelsOf<float16>& kernels_of<float16>(const Kernels& table) noexcept {
-  return table.f16;
-}
-template <>
-inline const KernelsOf<bfloat16>& kernels_of<bfloat16>(const Kernels& table) noexcept {
-  return table.bf16;
+const KernelsOf<T>& kernels_of(const Kernels& table) noexcept {
+  if constexpr (std::is_same_v<T, double>) {
+    return table.f64;
+  } else if constexpr (std::is_same_v<T, float>) {
+    return table.f32;
+  } else if constexpr (std::is_same_v<T, float16>) {
+    return table.f16;
+  } else {
+    return table.bf16;
+  }
 }
 
 }  // namespace osc::cpu

@@ -27,6 +27,7 @@ class Similarity {
   static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
   // Sums of squares in this range have lost nothing to underflow that their last bit would show, and products of two norms stay far from overflow.
   static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
+  static constexpr A kInfinity = std::numeric_limits<A>::infinity();
   static constexpr double kLargestFactor = sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
 
  public:
@@ -123,7 +124,7 @@ class Similarity {
     // From products to costs: negated cosines.
     const std::int64_t stride = assigner_.stride();
     for (std::int64_t slot = 0; slot < slots_; ++slot) inverse_[slot] = static_cast<A>(inverse_norm_[slots_ + slot]);
-    const Vector infinity = V::set(std::numeric_limits<A>::infinity());
+    const Vector infinity = V::set(kInfinity);
     Vector highest = V::set(0);
     for (std::int64_t s = 0; s < slots_; ++s) {
       A* const costs = assigner_.costs() + s * stride;
