@@ -25,13 +25,19 @@ struct BatchOptions {
   std::size_t part_bytes;  // of memory for each thread
 };
 
+// A thread's own part of a batch, from which others may take when they have done theirs.
+struct alignas(kMemoryAlignment) Share {
+  std::atomic<std::int64_t> next;
+  std::int64_t end;
+};
+
 // Memory for `threads` threads.
 inline std::size_t batch_bytes(const BatchOptions& options, std::int64_t threads) {
-  return aligned(options.own_bytes) + static_cast<std::size_t>(threads) * aligned(options.part_bytes);
+  return aligned(options.own_bytes) + static_cast<std::size_t>(threads) * (sizeof(Share) + aligned(options.part_bytes));
 }
 
-// Calls start(own memory) once, then work(begin, end, part's memory) for ranges that together are [0, count). Threads take ranges as they come free: which images are slow is not known
-// beforehand. What start returns goes to every call of work.
+// Calls start(own memory) once, then work(begin, end, part's memory) for ranges that together are [0, count). What start returns goes to every call of work. From one call to the next a
+// thread has the same share of the batch, which may still be in its core's cache; it takes ranges of it, and then of the others', since which images are slow is not known beforehand.
 template <typename Start, typename Work>
 Status for_each_range(std::int64_t count, const BatchOptions& options, const Start& start, const Work& work) noexcept {
   try {
@@ -46,19 +52,25 @@ Status for_each_range(std::int64_t count, const BatchOptions& options, const Sta
     const std::size_t bytes = batch_bytes(options, parts);
     auto* const memory = static_cast<char*>(workspace.reserve(bytes));
     if (!memory) return Status(StatusCode::out_of_memory, -1, "no memory for %zu bytes (and up to 63 for their alignment) of workspace", bytes);
-    auto* const part_memory = memory + aligned(options.own_bytes);
+    auto* const shares = reinterpret_cast<Share*>(memory + aligned(options.own_bytes));
+    auto* const part_memory = reinterpret_cast<char*>(shares + parts);
     const auto context = start(memory);
     if (parts == 1) {
       work(context, 0, count, part_memory);
       return {};
     }
-    constexpr std::int64_t kRangesPerPart = 8;
-    const std::int64_t range = std::max<std::int64_t>(count / (parts * kRangesPerPart), 1);
-    std::atomic<std::int64_t> next = 0;
+    for (std::int64_t part = 0; part < parts; ++part) new (shares + part) Share{count * part / parts, count * (part + 1) / parts};
+    constexpr std::int64_t kRangesPerPart = 8, kSolvedTogether = 16;
+    const std::int64_t range = std::max<std::int64_t>({count / (parts * kRangesPerPart), std::min(kSolvedTogether, count / (2 * parts)), 1});
     executor->parallel_for(parts, 1, [&](std::int64_t first_part, std::int64_t end_part) {
       for (std::int64_t part = first_part; part < end_part; ++part) {
-        for (std::int64_t begin = next.fetch_add(range, std::memory_order_relaxed); begin < count; begin = next.fetch_add(range, std::memory_order_relaxed)) {
-          work(context, begin, std::min(begin + range, count), part_memory + static_cast<std::size_t>(part) * aligned(options.part_bytes));
+        char* const memory_of_part = part_memory + static_cast<std::size_t>(part) * aligned(options.part_bytes);
+        for (std::int64_t other = part; other < part + parts; ++other) {
+          Share& share = shares[other % parts];
+          for (std::int64_t begin = share.next.fetch_add(range, std::memory_order_relaxed); begin < share.end;
+               begin = share.next.fetch_add(range, std::memory_order_relaxed)) {
+            work(context, begin, std::min(begin + range, share.end), memory_of_part);
+          }
         }
       }
     });

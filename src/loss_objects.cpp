@@ -14,7 +14,7 @@ namespace osc {
 namespace {
 
 // A gradient of more bytes than this is written past the caches: they could not keep it, and need not read what will be overwritten.
-constexpr std::int64_t kStreamBytes = std::int64_t{8} << 20;
+constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
 
 Status check_eps(double eps) noexcept {
   if (eps > 0 && eps <= std::numeric_limits<double>::max()) return {};

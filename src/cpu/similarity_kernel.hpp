@@ -1,7 +1,7 @@
 // The similarity loss, image after image, with everything that an image needs in the caches. Compiled once an instruction set; see cpu/kernels.hpp.
 //
 //   f   once: squares of its slots; where a slot does not fill whole vectors or is of 16 bits, a copy in the type that is computed in
-//   S x S cosines, and their assignment
+//   S x S cosines, and their assignment: at once where it is obvious, else together with that of some more images
 //   p   once from memory: squares and products with the matched slots, then, from the nearest cache, the gradient  a * target + b * p
 //
 // Squares that could have overflowed or vanished, and values that are not finite, send the image to similarity_in_double().
@@ -29,6 +29,15 @@ class Similarity {
   static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
   static constexpr A kInfinity = std::numeric_limits<A>::infinity();
   static constexpr double kLargestFactor = sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
+  static constexpr std::int64_t kMostKept = Assigner<A>::kMostKept;
+  static constexpr std::int64_t kKeptBytes = std::int64_t{640} << 10;  // of slots, which are to stay in the second cache
+  // An image while its assignment is not known yet.
+  struct Image {
+    std::int64_t index;
+    const A** rows;        // [2S], the slots of f in the order (view, slot), `padded_` channels each
+    A* copies;             // [2S, padded_]
+    double* inverse_norm;  // [2S], 1 / max(norm, eps); 0 of a zero slot
+  };
 
  public:
   Similarity(const SimilarityTask<T>& task, Arena& arena)
@@ -36,24 +45,53 @@ class Similarity {
         slots_(task.slots),
         padded_((task.channels + kLanes - 1) / kLanes * kLanes),
         in_place_(kReadInPlace && padded_ == task.channels),
-        rows_(arena.take<const A*>(2 * slots_)),
-        copies_(arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_)),
-        inverse_norm_(arena.take<double>(2 * slots_)),
-        inverse_(arena.take<A>(slots_ + kLanes)),
-        matching_(arena.take<std::int64_t>(slots_)),
-        inverse_matching_(arena.take<std::int64_t>(slots_)),
-        assigner_(arena, slots_, slots_),
-        in_double_(SimilarityInDouble::take(arena, slots_, task.channels)) {}
+        kept_(images_kept()),
+        matching_(arena.take<std::int32_t>(slots_)),
+        inverse_matching_(arena.take<std::int32_t>(slots_)),
+        assigner_(arena, slots_, slots_, kept_),
+        in_double_(SimilarityInDouble::take(arena, slots_, task.channels)) {
+    inverse_ = arena.take<A>(assigner_.stride());
+    for (std::int64_t i = 0; i < kept_; ++i) {
+      images_[i].rows = arena.take<const A*>(2 * slots_);
+      images_[i].copies = arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
+      images_[i].inverse_norm = arena.take<double>(2 * slots_);
+    }
+  }
 
   void run(std::int64_t begin, std::int64_t end) {
-    for (std::int64_t image = begin; image < end; ++image) {
-      if (task_.statuses) task_.statuses[image] = ImageStatus::ok;
-      if (!run_image(image)) similarity_in_double(task_, image, in_double_);
+    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a hundred times as slow.
+    for (std::int64_t c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
+    for (std::int64_t i = 0; i < kept_; ++i) {
+      for (std::int64_t k = 0; k < slots_ * assigner_.stride(); ++k) assigner_.problem(i).costs[k] = 0;
     }
+    std::int64_t waiting = 0;
+    for (std::int64_t index = begin; index < end; ++index) {
+      Image& image = images_[waiting];
+      image.index = index;
+      if (task_.statuses) task_.statuses[index] = ImageStatus::ok;
+      if (!read(image)) {
+        similarity_in_double(task_, index, in_double_);
+      } else if (task_.given_matching) {
+        finish_as_given(image);
+      } else if (match(image, waiting)) {
+        finish(image, assigner_.problem(waiting).column_of_row, assigner_.problem(waiting).row_of_column);
+      } else if (++waiting == kept_) {
+        finish_waiting(waiting);
+        waiting = 0;
+      }
+    }
+    finish_waiting(waiting);
     if (task_.stream) fence_streams();
   }
 
  private:
+  // As many as the second cache keeps.
+  std::int64_t images_kept() const {
+    if (!Assigner<A>::is_small(slots_)) return 1;
+    const std::int64_t images = kKeptBytes / (2 * slots_ * padded_ * static_cast<std::int64_t>(sizeof(A)) + 1);
+    return images < 1 ? 1 : images < kMostKept ? images : kMostKept;
+  }
+
   template <typename Element>
   static Element* slot_of(const SlotRows<Element>& rows, std::int64_t view, std::int64_t image, std::int64_t slot) {
     return rows.data + view * rows.view_stride + image * rows.image_stride + slot * rows.slot_stride;
@@ -61,33 +99,20 @@ class Similarity {
 
   static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
 
-  // False where the image needs more care.
-  bool run_image(std::int64_t image) {
+  // f of an image. False where it needs more care.
+  bool read(Image& image) const {
     for (std::int64_t view = 0; view < 2; ++view) {
       for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        if (!read_slot(slot_of(task_.f, view, image, slot), view * slots_ + slot)) return false;
+        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot)) return false;
       }
     }
-    if (task_.given_matching) {
-      const std::int64_t* const given = task_.given_matching + image * slots_;
-      if (given[0] < 0) return false;
-      for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        matching_[slot] = given[slot];
-        inverse_matching_[given[slot]] = slot;
-      }
-    } else {
-      match();
-    }
-    if (task_.matching) {
-      for (std::int64_t slot = 0; slot < slots_; ++slot) task_.matching[image * slots_ + slot] = matching_[slot];
-    }
-    return !task_.has_p || compare(image);
+    return true;
   }
 
   // One slot of f: where it can be read, and what makes it a unit.
-  bool read_slot(const T* x, std::int64_t row) {
+  [[gnu::always_inline]] bool read_slot(Image& image, const T* x, std::int64_t row) const {
     Vector sums[4] = {V::set(0), V::set(0), V::set(0), V::set(0)};
-    A* const copy = in_place_ ? nullptr : copies_ + row * padded_;
+    A* const copy = in_place_ ? nullptr : image.copies + row * padded_;
     std::int64_t c = 0;
     for (; c + 4 * kLanes <= task_.channels; c += 4 * kLanes) {
       for (int k = 0; k < 4; ++k) {
@@ -102,14 +127,14 @@ class Similarity {
       sums[0] = V::mul_add(value, value, sums[0]);
     }
     const A squares = V::sum(V::add(V::add(sums[0], sums[1]), V::add(sums[2], sums[3])));
-    if constexpr (kReadInPlace) rows_[row] = copy ? copy : x;
-    if constexpr (!kReadInPlace) rows_[row] = copy;
+    if constexpr (kReadInPlace) image.rows[row] = copy ? copy : x;
+    if constexpr (!kReadInPlace) image.rows[row] = copy;
     if (squares > kLeastSquares && squares < kLargestSquares) {
       const double length = __builtin_sqrt(static_cast<double>(squares));
-      inverse_norm_[row] = 1 / (length > task_.eps ? length : task_.eps);
+      image.inverse_norm[row] = 1 / (length > task_.eps ? length : task_.eps);
       return true;
     }
-    inverse_norm_[row] = 0;
+    image.inverse_norm[row] = 0;
     return squares == 0 && is_zero(x);
   }
 
@@ -119,86 +144,102 @@ class Similarity {
     return V::first(V::greatest(highest)) == 0;
   }
 
-  void match() {
-    multiply();
-    // From products to costs: negated cosines.
-    const std::int64_t stride = assigner_.stride();
-    for (std::int64_t slot = 0; slot < slots_; ++slot) inverse_[slot] = static_cast<A>(inverse_norm_[slots_ + slot]);
-    const Vector infinity = V::set(kInfinity);
-    Vector highest = V::set(0);
-    for (std::int64_t s = 0; s < slots_; ++s) {
-      A* const costs = assigner_.costs() + s * stride;
-      const Vector factor = V::set(static_cast<A>(-inverse_norm_[s]));
-      for (std::int64_t c = 0; c < stride; c += kLanes) {
-        if (c >= slots_) {
-          V::store(costs + c, infinity);
-          continue;
-        }
-        const Vector cost = V::mul(V::load(costs + c), V::mul(factor, V::load(inverse_ + c)));
-        const auto lanes = V::first_lanes(slots_ - c < kLanes ? slots_ - c : kLanes);
-        V::store(costs + c, V::select(lanes, cost, infinity));
-        highest = V::max(highest, V::abs(V::select(lanes, cost, V::set(0))));
-      }
-    }
-    const Strided<A> packed{assigner_.costs(), slots_, slots_, stride, 1};
-    if (!assigner_.solve_obvious(packed, A(1)) && !assigner_.solve_fast(V::first(V::greatest(highest)))) assigner_.solve_published(packed, 1);
-    for (std::int64_t slot = 0; slot < slots_; ++slot) {
-      matching_[slot] = assigner_.column_of_row()[slot];
-      inverse_matching_[slot] = assigner_.row_of_column()[slot];
+  // Costs are negated cosines. True where the assignment is known at once.
+  bool match(const Image& image, std::int64_t i) {
+    FastProblem<A>& problem = assigner_.problem(i);
+    multiply(image, problem.costs);
+    for (std::int64_t slot = 0; slot < slots_; ++slot) inverse_[slot] = static_cast<A>(image.inverse_norm[slots_ + slot]);
+    const Begun begun = assigner_.begin(i, [&](std::int64_t s, std::int64_t k) {
+      const Vector factor = V::set(static_cast<A>(-image.inverse_norm[s]));
+      return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes), V::mul(factor, V::load(inverse_ + k * kLanes)));
+    });
+    return begun == Begun::solved || (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
+  }
+
+  Strided<A> packed(std::int64_t i) { return {assigner_.problem(i).costs, slots_, slots_, assigner_.stride(), 1}; }
+
+  void finish_waiting(std::int64_t count) {
+    assigner_.reduce(count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (!assigner_.finish(i)) assigner_.solve_published(packed(i), 1, i);
+      finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
     }
   }
 
-  // All products of slots of the two views. A tile has as many products as a vector has lanes, so that their sums fill one vector. Every product adds its channels in the same
-  // order, wherever it lies in a tile: equal slots have equal products.
-  void multiply() {
-    constexpr std::int64_t kTileColumns = kLanes >= 8 ? 4 : kLanes >= 4 ? 2 : 1, kTileRows = kLanes / kTileColumns;
+  // All products of slots of the two views, in tiles.
+  void multiply(const Image& image, A* products) const {
     const std::int64_t stride = assigner_.stride();
     for (std::int64_t s = 0; s < slots_; s += kTileRows) {
       const A* left[kTileRows];
-      for (std::int64_t i = 0; i < kTileRows; ++i) left[i] = rows_[s + i < slots_ ? s + i : slots_ - 1];
+      for (std::int64_t i = 0; i < kTileRows; ++i) left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
       for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
         const A* right[kTileColumns];
-        for (std::int64_t j = 0; j < kTileColumns; ++j) right[j] = rows_[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
-        Vector products[kLanes];
-        for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
-        for (std::int64_t c = 0; c < padded_; c += kLanes) {
-          Vector b[kTileColumns];
-          for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
-          for (std::int64_t i = 0; i < kTileRows; ++i) {
-            const Vector a = V::load(left[i] + c);
-            for (std::int64_t j = 0; j < kTileColumns; ++j) products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
-          }
-        }
+        for (std::int64_t j = 0; j < kTileColumns; ++j) right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
         alignas(64) A tile[kLanes];
-        V::store(tile, V::sums(products));
+        multiply_tile(left, right, padded_, tile);
         for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
-          A* const target = assigner_.costs() + (s + i) * stride + t;
-          for (std::int64_t j = 0; j < kTileColumns; ++j) target[j] = tile[i * kTileColumns + j];
+          for (std::int64_t j = 0; j < kTileColumns; ++j) products[(s + i) * stride + t + j] = tile[i * kTileColumns + j];
         }
       }
     }
   }
 
+  static constexpr std::int64_t kTileColumns = kLanes >= 8 ? 4 : kLanes >= 4 ? 2 : 1, kTileRows = kLanes / kTileColumns;
+
+  // As many products as a vector has lanes, so that their sums fill one vector. Every product adds its channels in the same order, wherever it lies in a tile: equal slots have
+  // equal products. A function of its own, so that nothing else competes for the registers.
+  [[gnu::noinline]] static void multiply_tile(const A* const (&left)[kTileRows], const A* const (&right)[kTileColumns], std::int64_t channels, A* tile) {
+    Vector products[kLanes];
+    for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
+    for (std::int64_t c = 0; c < channels; c += kLanes) {
+      Vector b[kTileColumns];
+      for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
+      for (std::int64_t i = 0; i < kTileRows; ++i) {
+        const Vector a = V::load(left[i] + c);
+        for (std::int64_t j = 0; j < kTileColumns; ++j) products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
+      }
+    }
+    V::store(tile, V::sums(products));
+  }
+
+  void finish_as_given(const Image& image) {
+    const std::int64_t* const given = task_.given_matching + image.index * slots_;
+    if (given[0] < 0) {
+      similarity_in_double(task_, image.index, in_double_);
+      return;
+    }
+    for (std::int64_t slot = 0; slot < slots_; ++slot) {
+      matching_[slot] = static_cast<std::int32_t>(given[slot]);
+      inverse_matching_[given[slot]] = static_cast<std::int32_t>(slot);
+    }
+    finish(image, matching_, inverse_matching_);
+  }
+
+  [[gnu::noinline]] void finish(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) {
+    write_indices(matching, slots_, true, task_.matching ? task_.matching + image.index * slots_ : nullptr);
+    if (task_.has_p && !compare(image, matching, inverse_matching)) similarity_in_double(task_, image.index, in_double_);
+  }
+
   // p against the matched slots: losses and gradients.
-  bool compare(std::int64_t image) {
+  bool compare(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) const {
     double image_sum = 0;
     for (std::int64_t view = 0; view < 2; ++view) {
-      const std::int64_t* const partner = view == 0 ? matching_ : inverse_matching_;
+      const std::int32_t* const partner = view == 0 ? matching : inverse_matching;
       for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        const std::int64_t index = (view * task_.images + image) * slots_ + slot;
+        const std::int64_t index = (view * task_.images + image.index) * slots_ + slot;
         double loss = 0;
-        if (!compare_slot(view, image, slot, (1 - view) * slots_ + partner[slot], index, loss)) return false;
+        if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss)) return false;
         if (task_.losses) V::store_first(task_.losses + index, 1, V::set(static_cast<A>(loss)));
         image_sum += loss;
       }
     }
-    if (task_.image_sums) task_.image_sums[image] = image_sum;
+    if (task_.image_sums) task_.image_sums[image.index] = image_sum;
     return true;
   }
 
-  bool compare_slot(std::int64_t view, std::int64_t image, std::int64_t slot, std::int64_t target_row, std::int64_t index, double& loss) {
-    const T* const x = slot_of(task_.p, view, image, slot);
-    const A* const target = rows_[target_row];
+  [[gnu::always_inline]] bool compare_slot(const Image& image, std::int64_t view, std::int64_t slot, std::int64_t target_row, std::int64_t index, double& loss) const {
+    const T* const x = slot_of(task_.p, view, image.index, slot);
+    const A* const target = image.rows[target_row];
     const std::int64_t channels = task_.channels;
     Vector squares[2] = {V::set(0), V::set(0)}, products[2] = {V::set(0), V::set(0)};
     std::int64_t c = 0;
@@ -220,18 +261,18 @@ class Similarity {
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > task_.eps);
     const double inverse = 1 / (floored ? task_.eps : length);
-    const double cosine = zero ? 0 : static_cast<double>(V::sum(V::add(products[0], products[1]))) * inverse * inverse_norm_[target_row];
+    const double cosine = zero ? 0 : static_cast<double>(V::sum(V::add(products[0], products[1]))) * inverse * image.inverse_norm[target_row];
     loss = 0.5 - 0.5 * cosine;
     if (!task_.has_gradient) return true;
     double incoming = task_.weight;
     if (task_.incoming) incoming *= static_cast<double>(V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * incoming * inverse;
-    return write_gradient(slot_of(task_.gradient, view, image, slot), x, target, half * inverse_norm_[target_row],
+    return write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target, half * image.inverse_norm[target_row],
                           floored ? 0 : -half * cosine * inverse);
   }
 
   // of_target * target + of_p * p
-  bool write_gradient(T* gradient, const T* x, const A* target, double of_target, double of_p) const {
+  [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target, double of_target, double of_p) const {
     if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor)) return false;
     const std::int64_t channels = task_.channels;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
@@ -248,14 +289,13 @@ class Similarity {
   const SimilarityTask<T>& task_;
   std::int64_t slots_, padded_;
   bool in_place_;
-  const A** rows_;          // [2S], the slots of f in the order (view, slot), `padded_` channels each
-  A* copies_;               // [2S, padded_]
-  double* inverse_norm_;    // [2S], 1 / max(norm, eps); 0 of a zero slot
-  A* inverse_;              // [S and a vector more], of view 1
-  std::int64_t* matching_;  // [S]
-  std::int64_t* inverse_matching_;
+  std::int64_t kept_;               // images that may wait
+  A* inverse_;                      // [stride], of view 1
+  std::int32_t* matching_;          // [S], as given
+  std::int32_t* inverse_matching_;  // [S]
   Assigner<A> assigner_;
   SimilarityInDouble in_double_;
+  Image images_[kMostKept];
 };
 
 template <typename T>

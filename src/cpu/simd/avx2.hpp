@@ -57,7 +57,9 @@ struct Simd<float> {
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  static Vector sqrt(Vector a) { return _mm256_sqrt_ps(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
   static Vector abs(Vector a) { return _mm256_andnot_ps(set(-0.0f), a); }
@@ -159,7 +161,9 @@ struct Simd<double> {
   static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
   static Vector sub(Vector a, Vector b) { return _mm256_sub_pd(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm256_div_pd(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
+  static Vector sqrt(Vector a) { return _mm256_sqrt_pd(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
   static Vector max(Vector a, Vector b) { return _mm256_max_pd(a, b); }
   static Vector abs(Vector a) { return _mm256_andnot_pd(set(-0.0), a); }
@@ -199,6 +203,17 @@ struct Simd<double> {
 };
 
 inline void fence_streams() { _mm_sfence(); }
+
+inline std::uint64_t meeting(const std::uint64_t* sets, std::int64_t count, std::uint64_t set) {
+  const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(set));
+  std::uint64_t result = 0;
+  for (std::int64_t i = 0; i < count; i += 4) {
+    const __m256i common = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sets + i)), wanted);
+    const int none = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(common, _mm256_setzero_si256())));
+    result |= static_cast<std::uint64_t>(~none & 0xf) << i;
+  }
+  return result;
+}
 
 }  // namespace
 }  // namespace osc::cpu

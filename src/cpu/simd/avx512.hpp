@@ -48,7 +48,9 @@ struct Simd<float> {
   static Vector add(Vector a, Vector b) { return _mm512_add_ps(a, b); }
   static Vector sub(Vector a, Vector b) { return _mm512_sub_ps(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm512_div_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static Vector sqrt(Vector a) { return _mm512_sqrt_ps(a); }
   static Vector min(Vector a, Vector b) { return _mm512_min_ps(a, b); }
   static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
   static Vector abs(Vector a) { return _mm512_abs_ps(a); }
@@ -74,6 +76,23 @@ struct Simd<float> {
     merge(a, b, quarters(a), quarters(b));
     merge(a, b, pairs(a), pairs(b));
     merge(a, b, neighbours(a), neighbours(b));
+  }
+  static void least_two_of_each(Vector (&a)[4], Vector (&b)[4]) {
+    // Lanes of two pairs alternate after the first step, of all four after the second; then each quarter holds what is left of all.
+    Vector pair_a[2], pair_b[2];
+    for (int i = 0; i < 2; ++i) {
+      pair_a[i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
+      pair_b[i] = _mm512_unpacklo_ps(b[2 * i], b[2 * i + 1]);
+      merge(pair_a[i], pair_b[i], _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]), _mm512_unpackhi_ps(b[2 * i], b[2 * i + 1]));
+    }
+    Vector all_a = _mm512_shuffle_ps(pair_a[0], pair_a[1], 0x44), all_b = _mm512_shuffle_ps(pair_b[0], pair_b[1], 0x44);
+    merge(all_a, all_b, _mm512_shuffle_ps(pair_a[0], pair_a[1], 0xee), _mm512_shuffle_ps(pair_b[0], pair_b[1], 0xee));
+    merge(all_a, all_b, halves(all_a), halves(all_b));
+    merge(all_a, all_b, quarters(all_a), quarters(all_b));
+    a[0] = _mm512_permute_ps(all_a, 0x00), b[0] = _mm512_permute_ps(all_b, 0x00);
+    a[1] = _mm512_permute_ps(all_a, 0x55), b[1] = _mm512_permute_ps(all_b, 0x55);
+    a[2] = _mm512_permute_ps(all_a, 0xaa), b[2] = _mm512_permute_ps(all_b, 0xaa);
+    a[3] = _mm512_permute_ps(all_a, 0xff), b[3] = _mm512_permute_ps(all_b, 0xff);
   }
   static Vector sums(const Vector (&a)[kLanes]) {
     Vector quads[4];
@@ -134,7 +153,9 @@ struct Simd<double> {
   static Vector add(Vector a, Vector b) { return _mm512_add_pd(a, b); }
   static Vector sub(Vector a, Vector b) { return _mm512_sub_pd(a, b); }
   static Vector mul(Vector a, Vector b) { return _mm512_mul_pd(a, b); }
+  static Vector div(Vector a, Vector b) { return _mm512_div_pd(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+  static Vector sqrt(Vector a) { return _mm512_sqrt_pd(a); }
   static Vector min(Vector a, Vector b) { return _mm512_min_pd(a, b); }
   static Vector max(Vector a, Vector b) { return _mm512_max_pd(a, b); }
   static Vector abs(Vector a) { return _mm512_abs_pd(a); }
@@ -182,6 +203,13 @@ struct Simd<double> {
 };
 
 inline void fence_streams() { _mm_sfence(); }
+
+inline std::uint64_t meeting(const std::uint64_t* sets, std::int64_t count, std::uint64_t set) {
+  const __m512i wanted = _mm512_set1_epi64(static_cast<long long>(set));
+  std::uint64_t result = 0;
+  for (std::int64_t i = 0; i < count; i += 8) result |= static_cast<std::uint64_t>(_mm512_test_epi64_mask(_mm512_loadu_si512(sets + i), wanted)) << i;
+  return result;
+}
 
 }  // namespace
 }  // namespace osc::cpu

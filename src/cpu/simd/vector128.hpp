@@ -7,10 +7,13 @@
 //   store_first            the first `count` lanes to memory, nothing beyond them is touched
 //   stream                 a store that leaves the caches alone; aligned to the vector's bytes in memory. fence_streams() after the last one.
 //   mul_add                a * b + c, rounded once where the processor can
+//   sqrt                   rounded to nearest
 //   min, max               of numbers; any result for NaN
 //   least, greatest        of all lanes, in every lane
 //   least_two              a, b: in every lane the least and the second least of all lanes of both, given that b is nowhere less than a
+//   least_two_of_each      the same of four pairs a[i], b[i] at once; not every instruction set has a faster way for that
 //   sum, sums              over the lanes; sums: lane i of the result is the sum of a[i], each added in the same order
+//   meeting                bit i of the result: whether sets[i] and `set` have a bit in common, for i < count <= 64; more may be read, up to the next multiple of 8
 #pragma once
 
 #include <cstdint>
@@ -101,7 +104,12 @@ struct Simd {
   static Vector add(Vector a, Vector b) { return a + b; }
   static Vector sub(Vector a, Vector b) { return a - b; }
   static Vector mul(Vector a, Vector b) { return a * b; }
+  static Vector div(Vector a, Vector b) { return a / b; }
   static Vector mul_add(Vector a, Vector b, Vector c) { return a * b + c; }
+  static Vector sqrt(Vector a) {
+    for (int i = 0; i < kLanes; ++i) a[i] = static_cast<T>(__builtin_sqrt(a[i]));
+    return a;
+  }
   static Vector min(Vector a, Vector b) { return select(a < b, a, b); }
   static Vector max(Vector a, Vector b) { return select(a > b, a, b); }
   static Vector abs(Vector a) { return select(a < set(0), -a, a); }
@@ -146,6 +154,12 @@ struct Simd {
 };
 
 inline void fence_streams() {}
+
+inline std::uint64_t meeting(const std::uint64_t* sets, std::int64_t count, std::uint64_t set) {
+  std::uint64_t result = 0;
+  for (std::int64_t i = 0; i < count; ++i) result |= static_cast<std::uint64_t>((sets[i] & set) != 0) << i;
+  return result;
+}
 
 }  // namespace
 }  // namespace osc::cpu
