@@ -12,7 +12,7 @@
 namespace osc::bench {
 
 template <typename T>
-T element(double x) {
+inline T element(double x) {
   return static_cast<T>(x);
 }
 template <>

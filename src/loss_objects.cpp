@@ -13,8 +13,10 @@
 namespace osc {
 namespace {
 
-// A gradient of more bytes than this is written past the caches: they could not keep it, and need not read what will be overwritten.
+// A gradient of more bytes than this is written past the caches: a core's own could not keep it, and need not read what will be overwritten.
 constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
+// From here on f and p are taken to come from memory, too slowly for a processor that waits until it needs them.
+constexpr std::int64_t kFetchBytes = std::int64_t{16} << 20;
 
 Status check_eps(double eps) noexcept {
   if (eps > 0 && eps <= std::numeric_limits<double>::max()) return {};
@@ -67,7 +69,9 @@ void add_gradient(const SimilarityGradient<T>& gradient, Reduction reduction, cp
   task.incoming_per_slot = reduction == Reduction::none;
   const std::int64_t losses = 2 * task.images * task.slots;
   if (reduction == Reduction::mean) task.weight = 1 / static_cast<double>(losses);
-  task.stream = losses * task.channels * static_cast<std::int64_t>(sizeof(T)) > kStreamBytes;
+  const std::int64_t bytes = losses * task.channels * static_cast<std::int64_t>(sizeof(T));
+  task.stream = bytes > kStreamBytes;
+  task.fetch = bytes > kFetchBytes;
 }
 
 template <typename T>

@@ -49,7 +49,8 @@ struct SimilarityTask {
   const T* incoming = nullptr;  // [2BS] or one; null stands for ones
   bool incoming_per_slot = false;
   double weight = 1;    // of every incoming gradient
-  bool stream = false;  // the gradient is too large for the caches
+  bool stream = false;  // the gradient past the caches, which could not keep it
+  bool fetch = false;   // f and p ahead of time from memory
 };
 
 // Work on the elements [begin, end) of a batch, in `memory` of as many bytes as the other function says, aligned to 64.

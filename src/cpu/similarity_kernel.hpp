@@ -46,6 +46,7 @@ class Similarity {
         padded_((task.channels + kLanes - 1) / kLanes * kLanes),
         in_place_(kReadInPlace && padded_ == task.channels),
         kept_(images_kept()),
+        widened_(arena.take<A>(kReadInPlace ? 0 : padded_)),
         matching_(arena.take<std::int32_t>(slots_)),
         inverse_matching_(arena.take<std::int32_t>(slots_)),
         assigner_(arena, slots_, slots_, kept_),
@@ -95,6 +96,13 @@ class Similarity {
   template <typename Element>
   static Element* slot_of(const SlotRows<Element>& rows, std::int64_t view, std::int64_t image, std::int64_t slot) {
     return rows.data + view * rows.view_stride + image * rows.image_stride + slot * rows.slot_stride;
+  }
+
+  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they come while others are computed.
+  void fetch(const SlotRows<const T>& rows, std::int64_t image, std::int64_t row) const {
+    const T* const x = slot_of(rows, row / slots_, image, row % slots_);
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    for (std::int64_t c = 0; c < task_.channels; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
   static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
@@ -166,15 +174,19 @@ class Similarity {
     }
   }
 
-  // All products of slots of the two views, in tiles.
+  // All products of slots of the two views, in tiles. Meanwhile p may come from memory.
   void multiply(const Image& image, A* products) const {
     const std::int64_t stride = assigner_.stride();
+    const std::int64_t tiles = ((slots_ + kTileRows - 1) / kTileRows) * ((slots_ + kTileColumns - 1) / kTileColumns);
+    const std::int64_t fetched = task_.fetch ? (2 * slots_ + tiles - 1) / tiles : 0;  // slots a tile
+    std::int64_t row = 0;
     for (std::int64_t s = 0; s < slots_; s += kTileRows) {
       const A* left[kTileRows];
       for (std::int64_t i = 0; i < kTileRows; ++i) left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
       for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
         const A* right[kTileColumns];
         for (std::int64_t j = 0; j < kTileColumns; ++j) right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
+        for (const std::int64_t end = row + fetched < 2 * slots_ ? row + fetched : 2 * slots_; row < end && fetched > 0; ++row) fetch(task_.p, image.index, row);
         alignas(64) A tile[kLanes];
         multiply_tile(left, right, padded_, tile);
         for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
@@ -222,11 +234,13 @@ class Similarity {
 
   // p against the matched slots: losses and gradients.
   bool compare(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) const {
+    const bool fetches_f = task_.fetch && image.index + 1 < task_.images;
     double image_sum = 0;
     for (std::int64_t view = 0; view < 2; ++view) {
       const std::int32_t* const partner = view == 0 ? matching : inverse_matching;
       for (std::int64_t slot = 0; slot < slots_; ++slot) {
         const std::int64_t index = (view * task_.images + image.index) * slots_ + slot;
+        if (fetches_f) fetch(task_.f, image.index + 1, view * slots_ + slot);
         double loss = 0;
         if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss)) return false;
         if (task_.losses) V::store_first(task_.losses + index, 1, V::set(static_cast<A>(loss)));
@@ -245,13 +259,13 @@ class Similarity {
     std::int64_t c = 0;
     for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
       for (int k = 0; k < 2; ++k) {
-        const Vector value = V::load(x + c + k * kLanes);
+        const Vector value = widen(x, c + k * kLanes, kLanes);
         squares[k] = V::mul_add(value, value, squares[k]);
         products[k] = V::mul_add(value, V::load(target + c + k * kLanes), products[k]);
       }
     }
     for (; c < channels; c += kLanes) {
-      const Vector value = load(x + c, channels - c);
+      const Vector value = widen(x, c, channels - c);
       squares[0] = V::mul_add(value, value, squares[0]);
       products[0] = V::mul_add(value, V::load(target + c), products[0]);
     }
@@ -271,18 +285,30 @@ class Similarity {
                           floored ? 0 : -half * cosine * inverse);
   }
 
+  // The channels of a slot of p from c on; those of 16 bits also go to widened_, since once is enough.
+  Vector widen(const T* x, std::int64_t c, std::int64_t count) const {
+    const Vector value = load(x + c, count);
+    if constexpr (!kReadInPlace) V::store(widened_ + c, value);
+    return value;
+  }
+  // The same again.
+  Vector widened(const T* x, std::int64_t c, std::int64_t count) const {
+    if constexpr (!kReadInPlace) return V::load(widened_ + c);
+    return load(x + c, count);
+  }
+
   // of_target * target + of_p * p
   [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target, double of_target, double of_p) const {
     if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor)) return false;
     const std::int64_t channels = task_.channels;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
     if (task_.stream && channels == padded_ && reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
-      for (std::int64_t c = 0; c < channels; c += kLanes) V::stream(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, V::load(x + c))));
+      for (std::int64_t c = 0; c < channels; c += kLanes) V::stream(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
       return true;
     }
     std::int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, V::load(x + c))));
-    if (c < channels) V::store_first(gradient + c, channels - c, V::mul_add(a, V::load(target + c), V::mul(b, load(x + c, channels - c))));
+    for (; c + kLanes <= channels; c += kLanes) V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
+    if (c < channels) V::store_first(gradient + c, channels - c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
     return true;
   }
 
@@ -291,6 +317,7 @@ class Similarity {
   bool in_place_;
   std::int64_t kept_;               // images that may wait
   A* inverse_;                      // [stride], of view 1
+  A* widened_;                      // [padded_], a slot of p
   std::int32_t* matching_;          // [S], as given
   std::int32_t* inverse_matching_;  // [S]
   Assigner<A> assigner_;

@@ -2,7 +2,7 @@
 //
 //   mask, first_lanes      lanes chosen by the lowest bits, or the first `count`; bits() is the way back
 //   select                 lane by lane
-//   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on the way
+//   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on the way; of NaN, only the one that arithmetic makes is sure to stay one
 //   load_first             the first `count` lanes from memory, nothing beyond them is touched; the others are `fill`
 //   store_first            the first `count` lanes to memory, nothing beyond them is touched
 //   stream                 a store that leaves the caches alone; aligned to the vector's bytes in memory. fence_streams() after the last one.
