@@ -38,9 +38,13 @@ test: $(CONFIGURED)
 	ctest --test-dir build --output-on-failure -j $$(nproc)
 	.venv/bin/python -m pytest tests
 
-bench: $(CONFIGURED)
+bench: $(CONFIGURED) .venv/.bench-ready
 	cmake --build build
 	.venv/bin/python bench/run.py
+
+.venv/.bench-ready: bench/requirements.txt .venv/.ready
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 ablation: build
 	.venv/bin/python bench/ablation.py

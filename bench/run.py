@@ -1,20 +1,20 @@
-"""`make bench`: every comparison, one after another. Results are printed and left in build/bench/."""
+"""`make bench`: every comparison, one after another. Results are printed and left in build/bench/, as JSON and as a plot."""
 
 import argparse
 import pathlib
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+BENCH = pathlib.Path(__file__).resolve().parent
+RESULTS = BENCH.parent / "build/bench"
 
 
 def main():
     argparse.ArgumentParser(description=__doc__).parse_args()  # so that --help does not run it all
-    subprocess.run(
-        [ROOT / "build/bench/kernels_bench", f"--benchmark_out={ROOT / 'build/bench/kernels.json'}", "--benchmark_out_format=json"], check=True
-    )
-    for script in ("assignment.py", "similarity_loss.py", "training_step.py"):
-        subprocess.run([sys.executable, ROOT / "bench" / script], check=True)
+    subprocess.run([RESULTS / "kernels_bench", f"--benchmark_out={RESULTS / 'kernels.json'}", "--benchmark_out_format=json"], check=True)
+    subprocess.run([RESULTS / "limits_bench", RESULTS / "limits.json"], check=True)
+    for script in ("assignment.py", "similarity_loss.py", "plot.py", "training_step.py"):
+        subprocess.run([sys.executable, BENCH / script], check=True)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,35 @@
-"""The loss and its gradient in three ways, turn by turn in one run: osc, and two ways of plain PyTorch with SciPy.
+"""The loss and its gradient in several ways, turn by turn in one run: osc, and what plain PyTorch and SciPy give.
 
     .venv/bin/python bench/similarity_loss.py [--threads N] [--rounds R]
 
-    loop     an image at a time in Python: similarities, SciPy's solver, gather, cosine similarity; backward by autograd through all of it
-    batched  one bmm, SciPy's solver an image, one gather, F.cosine_similarity; backward by autograd
-    osc      osc.numpy.matching_similarity_loss_per_img(…, with_grad=True)
+    loop              an image at a time in Python: similarities, SciPy's solver, gather, cosine similarity; backward by autograd through all of it
+    batched           one bmm, SciPy's solver an image, one gather, F.cosine_similarity; backward by autograd
+    batched compiled  the same under torch.compile, which leaves the graph for SciPy
+    osc               osc.loss_objects.matching_similarity_loss_per_img and loss.backward()
+    osc compiled      the same under torch.compile(fullgraph=True)
+    osc.numpy         osc.numpy.matching_similarity_loss_per_img(…, with_grad=True)
 
-Each turn calls one way for 30 ms or once. Prints milliseconds a call (median over turns) and the ratios; writes build/bench/similarity_loss.json.
+Float32, Gaussian slots. Prints milliseconds a call (minimum, median and maximum of the calls) and ratios of medians; writes build/bench/similarity_loss.json. Every answer is compared
+with the loop's. --tiny measures (4, 3, 8) alone, where what is timed is the binding.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import statistics
-import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
+from turns import shown, summary, take_turns
 
 import osc.numpy
+from osc.loss_objects import matching_similarity_loss_per_img
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-SECONDS_A_TURN = 0.03
 SIZES = [(64, 7, 64), (64, 11, 64), (64, 11, 256), (256, 16, 256), (1024, 11, 64), (64, 64, 256), (16, 128, 768)]
+TINY = [(4, 3, 8)]
 
 
 def loop_way(f, p):
@@ -49,9 +53,11 @@ def batched_way(f, p):
     return (1 - F.cosine_similarity(p, target, dim=-1)).mean() / 2
 
 
-def with_backward(way):
-    def run(f, p):
-        p = p.clone().requires_grad_()
+def with_backward(way, f, p):
+    p = p.clone().requires_grad_()
+
+    def run():
+        p.grad = None
         loss = way(f, p)
         loss.backward()
         return loss.item(), p.grad.numpy()
@@ -59,48 +65,43 @@ def with_backward(way):
     return run
 
 
-def osc_way(f, p):
-    return osc.numpy.matching_similarity_loss_per_img(f.numpy(), p.numpy(), with_grad=True)
-
-
-def milliseconds(way, f, p):
-    """A turn: calls for at least SECONDS_A_TURN, so that what one way leaves in the caches and asleep is not charged to the next."""
-    calls, start = 0, time.perf_counter()
-    while True:
-        way(f, p)
-        calls += 1
-        passed = time.perf_counter() - start
-        if passed > SECONDS_A_TURN:
-            return 1e3 * passed / calls
+def ways_of(f, p):
+    arrays = f.numpy(), p.numpy()
+    return {
+        "osc": with_backward(matching_similarity_loss_per_img, f, p),
+        "osc compiled": with_backward(torch.compile(matching_similarity_loss_per_img, fullgraph=True), f, p),
+        "osc.numpy": lambda: osc.numpy.matching_similarity_loss_per_img(*arrays, with_grad=True),
+        "loop": with_backward(loop_way, f, p),
+        "batched": with_backward(batched_way, f, p),
+        "batched compiled": with_backward(torch.compile(batched_way), f, p),
+    }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    ways = {"loop": with_backward(loop_way), "batched": with_backward(batched_way), "osc": osc_way}
     results = {"threads": arguments.threads, "rounds": arguments.rounds, "sizes": []}
-    print(f"similarity loss and gradient, float32, Gaussian slots, {arguments.threads} threads: median milliseconds of {arguments.rounds} turns")
-    print(f"{'(B, S, C)':>16}  {'loop':>9}  {'batched':>9}  {'osc':>9}   loop/osc  batched/osc")
-    for b, s, c in SIZES:
+    print(f"loss and gradient, float32, Gaussian slots, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns")
+    for b, s, c in TINY if arguments.tiny else SIZES:
         torch.manual_seed(0)
         f, p = torch.randn(2 * b, s, c), torch.randn(2 * b, s, c)
-        answers = {name: way(f, p) for name, way in ways.items()}
+        ways = ways_of(f, p)
+        answers = {name: way() for name, way in ways.items()}
         for loss, gradient in answers.values():
-            assert abs(loss - answers["osc"][0]) < 1e-5 and np.abs(gradient - answers["osc"][1]).max() < 1e-6
-        times = {name: [] for name in ways}
-        for _ in range(arguments.rounds):
-            for name, way in ways.items():
-                times[name].append(milliseconds(way, f, p))
-        median = {name: statistics.median(values) for name, values in times.items()}
-        print(
-            f"{f'({b}, {s}, {c})':>16}  {median['loop']:9.2f}  {median['batched']:9.2f}  {median['osc']:9.3f}"
-            f"   {median['loop'] / median['osc']:8.1f}  {median['batched'] / median['osc']:11.1f}"
-        )
-        results["sizes"].append({"B": b, "S": s, "C": c, "milliseconds": times})
-    (ROOT / "build/bench/similarity_loss.json").write_text(json.dumps(results, indent=2) + "\n")
+            assert abs(loss - answers["loop"][0]) < 1e-5 and np.abs(gradient - answers["loop"][1]).max() < 1e-6
+        times = summary(take_turns(ways, arguments.rounds), 1e3)
+        ratios = {f"{usual} / {ours}": times[usual]["median"] / times[ours]["median"] for ours in list(ways)[:3] for usual in list(ways)[3:]}
+        print(f"({b}, {s}, {c})")
+        for name in ways:
+            ours = "".join(f"  {usual} / it {ratios[f'{usual} / {name}']:6.1f}" for usual in list(ways)[3:]) if name in list(ways)[:3] else ""
+            print(f"  {name:<16} {shown(times[name])}{ours}", flush=True)
+        results["sizes"].append({"B": b, "S": s, "C": c, "milliseconds": times, "ratios": ratios})
+    if not arguments.tiny:
+        (ROOT / "build/bench/similarity_loss.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
