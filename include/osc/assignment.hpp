@@ -69,7 +69,8 @@ struct AssignmentResults {
 //                results; every other problem is solved. With OnUnsolvable::raise the first of them is then an error.
 //   sizes        R = 0 or K = 0 leaves everything unmatched. R < K, R = K and R > K are all fine, up to 2^31 - 64 rows or columns.
 //   errors       InvalidArgument, before anything is written: sizes that are negative or too large, null data, or sizes and strides that overflow.
-//   memory       some 12 * R * K bytes a thread (16 for double) and a little more, from the workspace; nothing is allocated for a single problem. The costs may not overlap the results.
+//   memory       some 12 * R * K bytes a thread (16 for double), and 16 times 4 * R * K (8) more where a row fits in four vector registers; from the workspace. Nothing is allocated
+//                for a single problem. The costs may not overlap the results.
 //   cost         one pass over a matrix whose least costs are in rows of their own. Else O(min(R, K)^2 * max(R, K)) a problem at worst, in practice some
 //                min(R, K)^2 * max(R, K)^(1/2) / lanes of a vector. Problems run in parallel.
 template <typename T>
