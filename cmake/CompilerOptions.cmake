@@ -8,6 +8,6 @@ if(OSC_WARNINGS_AS_ERRORS)
   target_compile_options(osc_compiler_options INTERFACE -Werror)
 endif()
 if(OSC_SANITIZE)
-  add_compile_options(-fsanitize=${OSC_SANITIZE} -fno-omit-frame-pointer)
+  add_compile_options(-fsanitize=${OSC_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)  # undefined behaviour fails a test, too
   add_link_options(-fsanitize=${OSC_SANITIZE})
 endif()

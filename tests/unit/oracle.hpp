@@ -56,6 +56,27 @@ inline bool is_optimal(const Matrix& cost, const Indices& column_of_row, double 
   return false;
 }
 
+// Whether every row of a matrix of R <= K can have a column of its own at a cost below infinity: rows take a free column, or one whose row can go elsewhere.
+inline bool has_full_assignment(const Matrix& cost) {
+  Indices row_of_column(cost[0].size(), -1);
+  std::vector<bool> tried;
+  const auto place = [&](const auto& self, std::size_t row) -> bool {
+    for (std::size_t column = 0; column < row_of_column.size(); ++column) {
+      if (tried[column] || cost[row][column] == std::numeric_limits<double>::infinity()) continue;
+      tried[column] = true;
+      if (row_of_column[column] >= 0 && !self(self, static_cast<std::size_t>(row_of_column[column]))) continue;
+      row_of_column[column] = static_cast<std::int64_t>(row);
+      return true;
+    }
+    return false;
+  };
+  for (std::size_t row = 0; row < cost.size(); ++row) {
+    tried.assign(row_of_column.size(), false);
+    if (!place(place, row)) return false;
+  }
+  return true;
+}
+
 inline Matrix transposed(const Matrix& m) {
   Matrix result(m[0].size(), std::vector<double>(m.size()));
   for (std::size_t r = 0; r < m.size(); ++r) {
@@ -68,16 +89,38 @@ inline Matrix transposed(const Matrix& m) {
 using Vector = std::vector<double>;
 using Slots = std::vector<std::vector<std::vector<Vector>>>;
 
+inline double largest(const Vector& x) {
+  double result = 0;
+  for (const double value : x) result = std::max(result, std::abs(value));
+  return result;
+}
+
+// x / largest(x), so that squares neither overflow nor vanish; a vector of zeros as it is.
+inline Vector scaled(Vector x) {
+  const double scale = largest(x);
+  for (double& value : x) value = scale == 0 ? 0 : value / scale;
+  return x;
+}
+
 inline double length(const Vector& x) {
   double sum = 0;
   for (const double value : x) sum += value * value;
   return std::sqrt(sum);
 }
 
+// x / max(|x|, eps)
+inline Vector unit(const Vector& x, double eps) {
+  Vector result = scaled(x);
+  const double norm = std::max(length(result), eps / largest(x));  // where x is zero, so is the result: 0 / inf
+  for (double& value : result) value /= norm;
+  return result;
+}
+
 // <unit(a), unit(b)>
 inline double cosine(const Vector& a, const Vector& b, double eps) {
+  const Vector unit_a = unit(a, eps), unit_b = unit(b, eps);
   double sum = 0;
-  for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] / std::max(length(a), eps) * (b[c] / std::max(length(b), eps));
+  for (std::size_t c = 0; c < a.size(); ++c) sum += unit_a[c] * unit_b[c];
   return sum;
 }
 
@@ -91,6 +134,12 @@ inline Matrix costs(const Slots& f, std::size_t image, double eps) {
   return result;
 }
 
+// The slot of the other view that slot (view, image, slot) is compared with.
+inline std::size_t target_of(const std::vector<Indices>& matching, std::size_t view, std::size_t image, std::size_t slot) {
+  const Indices& row = matching[image];
+  return view == 0 ? static_cast<std::size_t>(row[slot]) : static_cast<std::size_t>(std::find(row.begin(), row.end(), static_cast<std::int64_t>(slot)) - row.begin());
+}
+
 // The losses in the order (view, image, slot), for a given matching [B][S].
 inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>& matching, double eps) {
   const std::size_t images = p[0].size();
@@ -98,11 +147,24 @@ inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>&
   for (std::size_t view = 0; view < 2; ++view) {
     for (std::size_t image = 0; image < images; ++image) {
       for (std::size_t slot = 0; slot < p[0][image].size(); ++slot) {
-        std::size_t target = static_cast<std::size_t>(matching[image][slot]);
-        if (view == 1) target = std::find(matching[image].begin(), matching[image].end(), static_cast<std::int64_t>(slot)) - matching[image].begin();
-        result.push_back((1 - cosine(p[view][image][slot], f[1 - view][image][target], eps)) / 2);
+        const Vector& target = f[1 - view][image][target_of(matching, view, image, slot)];
+        result.push_back((1 - cosine(p[view][image][slot], target, eps)) / 2);
       }
     }
+  }
+  return result;
+}
+
+// The gradient of `incoming` times the loss of one slot of p: -incoming (u - c p/n) / (2n) where n = |p| exceeds eps, else -incoming u / (2 eps).
+inline Vector gradient(const Vector& p, const Vector& target, double incoming, double eps) {
+  Vector result = unit(target, eps);
+  const double c = cosine(p, target, eps), scale = largest(p);
+  const Vector small = scaled(p);
+  const double n = length(small);  // in units of `scale`: n * scale may be no double
+  const bool exceeds = n > eps / scale;
+  for (std::size_t k = 0; k < p.size(); ++k) {
+    if (exceeds) result[k] = -incoming * (result[k] - c * (small[k] / n)) / 2 / n / scale;
+    if (!exceeds) result[k] = -incoming * result[k] / 2 / eps;
   }
   return result;
 }
