@@ -116,20 +116,22 @@ inline Vector unit(const Vector& x, double eps) {
   return result;
 }
 
-// <unit(a), unit(b)>
-inline double cosine(const Vector& a, const Vector& b, double eps) {
-  const Vector unit_a = unit(a, eps), unit_b = unit(b, eps);
+inline double product(const Vector& a, const Vector& b) {
   double sum = 0;
-  for (std::size_t c = 0; c < a.size(); ++c) sum += unit_a[c] * unit_b[c];
+  for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] * b[c];
   return sum;
 }
 
+inline double cosine(const Vector& a, const Vector& b, double eps) { return product(unit(a, eps), unit(b, eps)); }
+
 // The cosines of one image that are matched, negated: costs.
 inline Matrix costs(const Slots& f, std::size_t image, double eps) {
-  Matrix result;
+  Matrix result, units;
+  for (const Vector& b : f[1][image]) units.push_back(unit(b, eps));
   for (const Vector& a : f[0][image]) {
+    const Vector unit_a = unit(a, eps);
     result.emplace_back();
-    for (const Vector& b : f[1][image]) result.back().push_back(-cosine(a, b, eps));
+    for (const Vector& unit_b : units) result.back().push_back(-product(unit_a, unit_b));
   }
   return result;
 }
