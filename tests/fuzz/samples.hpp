@@ -1,0 +1,52 @@
+// A mutator for files of some structure: it starts from whole valid files, and mends after most changes what would have a reader stop at the first bytes.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <string_view>
+
+#include "support/error.hpp"
+
+extern "C" std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t max_size);
+
+namespace osc::program {
+
+using Random = std::mt19937;
+
+inline int pick(Random& random, int least, int most) { return std::uniform_int_distribution<>(least, most)(random); }
+
+inline std::string_view text_of(const std::uint8_t* data, std::size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+
+// For LLVMFuzzerCustomMutator. sample(random): a valid file. mend(bytes): sets checksums and lengths right, whatever the bytes are.
+template <typename Sample, typename Mend>
+std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, const Sample& sample, const Mend& mend) {
+  Random random(seed);
+  std::string bytes;
+  if (size <= 1 || pick(random, 0, 99) == 0) {
+    bytes = sample(random);
+  } else {
+    bytes.assign(max_size, '\0');
+    std::memcpy(bytes.data(), data, size);
+    bytes.resize(LLVMFuzzerMutate(reinterpret_cast<std::uint8_t*>(bytes.data()), size, max_size));
+  }
+  if (pick(random, 0, 7) != 0) mend(bytes);
+  bytes.resize(std::min(bytes.size(), max_size));
+  std::memcpy(data, bytes.data(), bytes.size());
+  return bytes.size();
+}
+
+// What read() returns, or fallback where it refuses with a reason, a UserError. Any other exception is a finding.
+template <typename Read>
+auto read_or(const Read& read, decltype(read()) fallback) {
+  try {
+    return read();
+  } catch (const UserError&) {
+    return fallback;
+  }
+}
+
+}  // namespace osc::program
