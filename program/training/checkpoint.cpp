@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 #include <zlib.h>
 
+#include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "support/error.hpp"
 #include "support/files.hpp"
@@ -49,6 +51,17 @@ torch::Dtype dtype_of(const std::string& name) {
   throw UserError("holds a tensor of type " + name + ", wanted F32 or I64");
 }
 
+// Whether a tensor of this shape takes `bytes`, which the file has: found out before it gets memory.
+bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_bytes, std::uint64_t bytes) {
+  std::uint64_t size = element_bytes;
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) size = 0;
+  for (const std::int64_t length : shape) {
+    if (length < 0 || (size > 0 && static_cast<std::uint64_t>(length) > bytes / size)) return false;
+    size *= static_cast<std::uint64_t>(length);
+  }
+  return size == bytes;
+}
+
 Checkpoint decode(std::string bytes) {
   if (bytes.size() < kLengthBytes) throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
   const std::uint64_t header_size = read_little_endian(bytes);
@@ -70,10 +83,12 @@ Checkpoint decode(std::string bytes) {
       checkpoint.metadata = entry.get<std::map<std::string, std::string>>();
       continue;
     }
-    torch::Tensor tensor = torch::empty(entry.at("shape").get<std::vector<std::int64_t>>(), dtype_of(entry.at("dtype")));
+    const auto shape = entry.at("shape").get<std::vector<std::int64_t>>();
+    const torch::Dtype dtype = dtype_of(entry.at("dtype"));
     const auto [first, last] = entry.at("data_offsets").get<std::pair<std::uint64_t, std::uint64_t>>();
-    if (last > data.size() || first > last || last - first != tensor.nbytes()) throw UserError("is malformed at tensor " + name);
-    std::memcpy(tensor.data_ptr(), data.data() + first, last - first);
+    if (last > data.size() || first > last || !has_bytes(shape, torch::elementSize(dtype), last - first)) throw UserError("is malformed at tensor " + name);
+    torch::Tensor tensor = torch::empty(shape, dtype);
+    if (first < last) std::memcpy(tensor.data_ptr(), data.data() + first, last - first);
     checkpoint.tensors.emplace(name, std::move(tensor));
   }
   checkpoint.metadata.erase("format");

@@ -52,6 +52,14 @@ RunFolder open_run(const fs::path& path) {
 
 RunConfig read_config(const RunFolder& run) { return make_config(read_toml(run.config())); }
 
+namespace {
+
+bool is_line_of_metrics(const nlohmann::ordered_json& json) {
+  return json.is_object() && json.contains("step") && json["step"].is_number_integer() && (!json.contains("seconds") || json["seconds"].is_number());
+}
+
+}  // namespace
+
 std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
   std::vector<nlohmann::ordered_json> lines;
   std::error_code error;
@@ -59,7 +67,7 @@ std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
   std::istringstream text(read_file(run.metrics()));
   for (std::string line; std::getline(text, line);) {
     nlohmann::ordered_json json = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (json.is_object() && json.contains("step") && json["step"].is_number_integer()) {
+    if (is_line_of_metrics(json)) {
       lines.push_back(std::move(json));
     } else if (!text.eof()) {
       throw UserError(run.metrics().string() + " is malformed at line " + std::to_string(lines.size() + 1));

@@ -26,7 +26,7 @@ template <typename Sample, typename Mend>
 std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, const Sample& sample, const Mend& mend) {
   Random random(seed);
   std::string bytes;
-  if (size <= 1 || pick(random, 0, 99) == 0) {
+  if (size <= 1 || pick(random, 0, 19) == 0) {
     bytes = sample(random);
   } else {
     bytes.assign(max_size, '\0');

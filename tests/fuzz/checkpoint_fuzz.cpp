@@ -1,0 +1,72 @@
+// The checkpoint. What is read survives being written and read again, bit by bit.
+#include <nlohmann/json.hpp>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+
+#include "expect.hpp"
+#include "samples.hpp"
+#include "temporary_folder.hpp"
+#include "training/checkpoint.hpp"
+
+namespace osc::program {
+namespace {
+
+const TemporaryFolder& folder() {
+  static const TemporaryFolder made;
+  return made;
+}
+
+std::string written(const Checkpoint& checkpoint) {
+  write_checkpoint(folder() / "written", checkpoint);
+  std::ifstream file(folder() / "written", std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+std::string sample(Random& random) {
+  Checkpoint checkpoint;
+  for (int count = pick(random, 0, 3); count > 0; --count) checkpoint.metadata["key" + std::to_string(count)] = "value";
+  for (int count = pick(random, 0, 3); count > 0; --count) {
+    std::vector<std::int64_t> shape(static_cast<std::size_t>(pick(random, 0, 3)));
+    for (std::int64_t& size : shape) size = pick(random, 0, 3);
+    checkpoint.tensors["tensor" + std::to_string(count)] = pick(random, 0, 1) ? torch::full(shape, count, torch::kInt64) : torch::full(shape, 0.5, torch::kFloat32);
+  }
+  return written(checkpoint);
+}
+
+// The header's length (its end is the last brace) and the checksum.
+void mend(std::string& bytes) {
+  constexpr std::size_t kLengthBytes = 8, kDigits = 8;
+  constexpr std::string_view kKey = "\"crc32\":\"";
+  const std::size_t key = bytes.find(kKey), brace = bytes.rfind('}');
+  if (key == std::string::npos || key < kLengthBytes || brace == std::string::npos || brace < key + kKey.size() + kDigits) return;
+  for (std::size_t i = 0; i < kLengthBytes; ++i) bytes[i] = static_cast<char>(std::uint64_t{brace + 1 - kLengthBytes} >> (8 * i) & 0xff);
+  std::string digits(kDigits, '0');
+  bytes.replace(key + kKey.size(), kDigits, digits);
+  std::snprintf(digits.data(), kDigits + 1, "%08lx", static_cast<unsigned long>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size())));
+  bytes.replace(key + kKey.size(), kDigits, digits);
+}
+
+void fuzz(std::string_view bytes) {
+  std::ofstream(folder() / "checkpoint", std::ios::binary).write(bytes.data(), std::ssize(bytes));
+  const Checkpoint refused{{{"refused", ""}}, {}};
+  const Checkpoint checkpoint = read_or([&] { return read_checkpoint(folder() / "checkpoint"); }, refused);
+  if (checkpoint.metadata == refused.metadata) return;
+  const std::string again = written(checkpoint);
+  OSC_EXPECT(written(read_checkpoint(folder() / "written")) == again, "a checkpoint that is written and read again is another one");
+}
+
+}  // namespace
+}  // namespace osc::program
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, osc::program::mend);
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  osc::program::fuzz(osc::program::text_of(data, size));
+  return 0;
+}
