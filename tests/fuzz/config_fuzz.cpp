@@ -1,5 +1,6 @@
 // config.toml. A configuration that is accepted survives being written and read again.
 #include <fstream>
+#include <optional>
 
 #include "expect.hpp"
 #include "samples.hpp"
@@ -11,16 +12,20 @@ namespace {
 
 std::string sample(Random& random) { return to_toml(preset(pick(random, 0, 1) ? "recipe" : "paper")); }
 
-// Its text, or nothing where it is refused.
-std::string accepted(std::string_view toml) {
+// Nothing where it is refused.
+std::optional<RunConfig> accepted(std::string_view toml) {
   static const TemporaryFolder folder;
   std::ofstream(folder / "config.toml", std::ios::binary).write(toml.data(), std::ssize(toml));
-  return read_or([&] { return to_toml(make_config(read_toml(folder / "config.toml"))); }, "");
+  return read_or([&] { return std::optional(make_config(read_toml(folder / "config.toml"))); }, std::nullopt);
 }
 
 void fuzz(std::string_view bytes) {
-  const std::string text = accepted(bytes);
-  if (!text.empty()) OSC_EXPECT(accepted(text) == text, "what was written is not what is read:\n%s\n%s", text.c_str(), accepted(text).c_str());
+  const std::optional<RunConfig> config = accepted(bytes);
+  if (!config) return;
+  const std::string text = to_toml(*config);
+  const std::optional<RunConfig> again = accepted(text);
+  OSC_EXPECT(again, "what is written is refused:\n%s", text.c_str());
+  for (const Setting& setting : settings()) OSC_EXPECT(setting.get(*again) == setting.get(*config), "%s is another one in:\n%s", setting.key.c_str(), text.c_str());
 }
 
 }  // namespace
