@@ -11,6 +11,8 @@ match_slots(f)
     The optimal matching of the slots of two views of each image.
 osc.numpy.matching_similarity_loss_per_img(f, p)
     The loss of matched slots, and its gradient, on NumPy arrays.
+osc.jax.matching_similarity_loss_per_img(f, p)
+    The same on JAX arrays, differentiable.
 instruction_set(), set_instruction_set(name)
     Which kernels run, and a way to force others.
 """
@@ -21,13 +23,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import numpy
+    from . import jax, numpy
     from ._assignment import linear_sum_assignment, match_slots
     from ._library import instruction_set, set_instruction_set
 
     __version__: str
 
-__all__ = ["__version__", "instruction_set", "linear_sum_assignment", "match_slots", "numpy", "set_instruction_set"]
+__all__ = ["__version__", "instruction_set", "jax", "linear_sum_assignment", "match_slots", "numpy", "set_instruction_set"]
 
 
 def __getattr__(name: str) -> object:
@@ -37,8 +39,8 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module("._assignment", __name__), name)
     elif name in ("instruction_set", "set_instruction_set"):
         value = getattr(importlib.import_module("._library", __name__), name)
-    elif name == "numpy":
-        value = importlib.import_module(".numpy", __name__)
+    elif name in ("numpy", "jax"):
+        value = importlib.import_module(f".{name}", __name__)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import pathlib
 
-_library = ctypes.CDLL(str(pathlib.Path(__file__).with_name("libosc.so")))
+_FOLDER = pathlib.Path(__file__).parent
+_library = ctypes.CDLL(str(_FOLDER / "libosc.so"))
 
 _INT32, _DOUBLE, _POINTER = ctypes.c_int32, ctypes.c_double, ctypes.c_void_p
 _SIGNATURES = {
@@ -24,6 +25,14 @@ _library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
 _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
+REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+
+
+def companion(name: str) -> ctypes.CDLL:
+    """Another library of the package, which a build may lack."""
+    if not (_FOLDER / name).exists():
+        raise ImportError(f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)")
+    return ctypes.CDLL(str(_FOLDER / name))
 
 
 def version() -> str:
@@ -63,3 +72,9 @@ def policy(name: str, value: str, benign: str) -> int:
     if value not in (benign, "raise"):
         raise ValueError(f'{name} is {value!r}; wanted "{benign}" or "raise"')
     return _POLICIES[value]
+
+
+def reduction(value: str) -> int:
+    if value not in REDUCTIONS:
+        raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
+    return REDUCTIONS[value]

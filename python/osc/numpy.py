@@ -11,8 +11,6 @@ from . import _arrays, _library
 
 __all__ = ["matching_similarity_loss_per_img"]
 
-_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
-
 
 def matching_similarity_loss_per_img(
     f: npt.ArrayLike,
@@ -77,8 +75,6 @@ def matching_similarity_loss_per_img(
         raise ValueError(f"f {before.shape} and p {after.shape} must have the same shape")
     if before.dtype != after.dtype:
         raise TypeError(f"f is {before.dtype} and p is {after.dtype}; wanted the same dtype")
-    if reduction not in _REDUCTIONS:
-        raise ValueError(f'reduction is {reduction!r}; wanted "none", "mean" or "sum"')
     read_f, read_p = _arrays.readable(before), _arrays.readable(after)
     loss = np.empty(after.shape[0] * after.shape[1] if reduction == "none" else (), read_p.dtype)
     gradient = np.empty_like(read_p) if with_grad else None
@@ -90,7 +86,7 @@ def matching_similarity_loss_per_img(
         _arrays.strides(read_f),
         _arrays.pointer(read_p),
         _arrays.strides(read_p),
-        _REDUCTIONS[reduction],
+        _library.reduction(reduction),
         eps,
         _library.policy("on_nonfinite", on_nonfinite, "propagate"),
         None,
