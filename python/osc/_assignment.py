@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -11,15 +11,15 @@ __all__ = ["linear_sum_assignment", "match_slots"]
 
 
 def linear_sum_assignment(
-    cost: npt.ArrayLike, maximize: bool = False, *, on_unsolvable: str = "raise"
+    cost: _arrays.ArrayLike, maximize: bool = False, *, on_unsolvable: str = "raise"
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Solve a batch of linear sum assignment problems exactly.
 
     Parameters
     ----------
     cost : array_like, shape [..., R, K]
-        Costs of pairing each of R rows with each of K columns. float64, float32 and float16 arrays are read in place, whatever their strides; other real numbers,
-        integers, booleans and lists become float64. ``+inf`` forbids a pair (``-inf`` where one maximises).
+        Costs of pairing each of R rows with each of K columns. float64, float32, float16 and bfloat16 arrays, and tensors that speak DLPack, are read in place,
+        whatever their strides; other real numbers, integers, booleans and lists become float64. ``+inf`` forbids a pair (``-inf`` where one maximises).
     maximize : bool
         Find the greatest total, not the least.
     on_unsolvable : {"raise", "unmatched"}
@@ -35,9 +35,10 @@ def linear_sum_assignment(
     Raises
     ------
     TypeError
-        Where the costs are not real numbers.
+        Where the costs are not real numbers, or in the memory of an accelerator.
     ValueError
-        Where there are fewer than two dimensions; or, with ``"raise"``, naming the index in the flattened batch of the first problem without an answer.
+        Where there are fewer than two dimensions, or integers beyond ±2^53, which float64 would round (SciPy rounds them); or, with ``"raise"``, naming the
+        index in the flattened batch of the first problem without an answer.
 
     Notes
     -----
@@ -52,24 +53,23 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
-    costs = _real(cost)
+    costs, code = _arrays.costs("cost", cost)
     if costs.ndim < 2:
         raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
     *batch, rows, columns = costs.shape
-    problems = 1
-    for size in batch:
-        problems *= size
-    flat = costs.reshape(problems, rows, columns)
-    if not _arrays.has_whole_strides(flat):
+    flat = costs.reshape(math.prod(batch), rows, columns)
+    layout = _arrays.in_elements(flat)
+    if layout is None:
         flat = flat.copy(order="C")
+        layout = _arrays.in_elements(flat)
+    assert layout is not None
     col4row = np.empty((*batch, rows), np.int64)
     row4col = np.empty((*batch, columns), np.int64)
-    _library.call(
-        "osc_linear_sum_assignment",
-        flat.itemsize,
-        _library.int64s(problems, rows, columns),
+    status = _library.linear_sum_assignment(
+        code,
+        layout[0],
         _arrays.pointer(flat),
-        _library.int64s(*(stride // flat.itemsize for stride in flat.strides)),
+        layout[1],
         bool(maximize),
         _library.policy("on_unsolvable", on_unsolvable, "unmatched"),
         None,
@@ -78,18 +78,19 @@ def linear_sum_assignment(
         _arrays.pointer(row4col),
         None,
     )
+    _library.check(status)
     return col4row, row4col
 
 
 def match_slots(
-    f: npt.ArrayLike, *, eps: float = 1e-10, on_nonfinite: str = "propagate"
+    f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: str = "propagate"
 ) -> npt.NDArray[np.int64]:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest.
 
     Parameters
     ----------
     f : array_like, shape [2B, S, C]
-        Slots, float64, float32 or float16 (matched in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
+        Slots, an array or anything that speaks DLPack, of float64, float32, float16 or bfloat16 (the last two matched in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
@@ -103,7 +104,7 @@ def match_slots(
     Raises
     ------
     TypeError
-        Where the dtype is none of those above.
+        Where the dtype is none of those above, or the memory that of an accelerator.
     ValueError
         Where the shape or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
 
@@ -119,31 +120,19 @@ def match_slots(
     >>> osc.match_slots([view, view[[2, 0, 1]]])
     array([[1, 2, 0]])
     """
-    given = _arrays.readable(_arrays.slots("f", f))
-    matching = np.empty((given.shape[0] // 2, given.shape[1]), np.int64)
-    _library.call(
-        "osc_match_slots",
-        given.itemsize,
-        _arrays.sizes(given),
-        _arrays.pointer(given),
-        _arrays.strides(given),
-        eps,
+    read_f, code, sizes, strides = _arrays.slots("f", f)
+    matching = np.empty((read_f.shape[0] // 2, read_f.shape[1]), np.int64)
+    status = _library.match_slots(
+        code,
+        sizes,
+        _arrays.pointer(read_f),
+        strides,
+        float(eps),
         _library.policy("on_nonfinite", on_nonfinite, "propagate"),
         None,
         None,
         _arrays.pointer(matching),
         None,
     )
+    _library.check(status)
     return matching
-
-
-def _real(cost: npt.ArrayLike) -> npt.NDArray[Any]:
-    array = np.asarray(cost)
-    if array.dtype in (np.float64, np.float32, np.float16):
-        return array
-    if array.dtype.kind not in "biufO":
-        raise TypeError(f"cost is {array.dtype}; wanted real numbers")
-    try:
-        return array.astype(np.float64)
-    except (TypeError, ValueError) as error:  # objects that are no numbers
-        raise TypeError(f"cost cannot be read as real numbers: {error}") from error

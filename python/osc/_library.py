@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import pathlib
+from collections.abc import Callable
 
 _FOLDER = pathlib.Path(__file__).parent
 _library = ctypes.CDLL(str(_FOLDER / "libosc.so"))
@@ -18,6 +19,10 @@ for _name, _arguments in _SIGNATURES.items():
     _function = getattr(_library, _name)
     _function.argtypes = _arguments
     _function.restype = _INT32
+# They return a status, for `check`. The interpreter's lock is released meanwhile.
+similarity_loss: Callable[..., int] = _library.osc_matching_similarity_loss_per_img
+match_slots: Callable[..., int] = _library.osc_match_slots
+linear_sum_assignment: Callable[..., int] = _library.osc_linear_sum_assignment
 _library.osc_version.restype = ctypes.c_char_p
 _library.osc_last_error.restype = ctypes.c_char_p
 _library.osc_instruction_set.restype = ctypes.c_char_p
@@ -25,7 +30,7 @@ _library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
 _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
-REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
 def companion(name: str) -> ctypes.CDLL:
@@ -48,24 +53,13 @@ def instruction_set() -> str:
 
 def set_instruction_set(name: str) -> None:
     """Force the kernels of ``"avx512"``, ``"avx2"``, ``"x86-64"``, ``"neon"`` or ``"generic"``; ``""`` is the widest again. ValueError for one that this processor lacks."""
-    _check(_library.osc_set_instruction_set(name.encode()))
+    check(_library.osc_set_instruction_set(name.encode()))
 
 
-_DTYPES = {8: 0, 4: 1, 2: 2}  # by bytes: float64, float32, float16
-
-
-def call(function: str, itemsize: int, *arguments: object) -> None:
-    """Calls ``function`` for floating-point elements of 8, 4 or 2 bytes; raises what it reports. The interpreter's lock is released meanwhile."""
-    _check(getattr(_library, function)(_DTYPES[itemsize], *arguments))
-
-
-def _check(status: int) -> None:
+def check(status: int) -> None:
+    """Raises what a function of the library reported."""
     if status != 0:
         raise _ERRORS.get(status, RuntimeError)(_library.osc_last_error().decode())
-
-
-def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
-    return (ctypes.c_int64 * len(values))(*values)
 
 
 def policy(name: str, value: str, benign: str) -> int:
@@ -75,6 +69,6 @@ def policy(name: str, value: str, benign: str) -> int:
 
 
 def reduction(value: str) -> int:
-    if value not in REDUCTIONS:
+    if value not in _REDUCTIONS:
         raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
-    return REDUCTIONS[value]
+    return _REDUCTIONS[value]

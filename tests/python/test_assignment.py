@@ -162,6 +162,14 @@ def test_what_is_no_real_number_is_a_type_error(cost):
         osc.linear_sum_assignment(cost)
 
 
+def test_integers_that_float64_would_round_are_an_error():
+    exact = np.array([[2**53, 1], [0, -(2**53)]])
+    np.testing.assert_array_equal(osc.linear_sum_assignment(exact)[0], [0, 1])
+    for cost in (np.array([[2**53 + 1, 0], [0, 0]]), np.array([[0, -(2**53) - 1], [0, 0]]), np.array([[2**64 - 1]], np.uint64), [[2**60, 0], [0, 0]]):
+        with pytest.raises(ValueError, match=r"integers beyond ±2\^53"):
+            osc.linear_sum_assignment(cost)
+
+
 def test_bad_shapes_and_options():
     with pytest.raises(ValueError, match=r"cost has shape \(3,\)"):
         osc.linear_sum_assignment([1, 2, 3])

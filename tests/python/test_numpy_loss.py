@@ -1,32 +1,9 @@
-"""osc.numpy.matching_similarity_loss_per_img against loops over images with scipy's matching."""
+"""osc.numpy.matching_similarity_loss_per_img against the specification in oracle.py."""
 
 import numpy as np
 import osc
 import pytest
-from scipy.optimize import linear_sum_assignment
-
-
-def loss_and_gradient(f, p, reduction, eps=1e-10):
-    """The specification, in double, one image after another."""
-    f, p = np.asarray(f, np.float64), np.asarray(p, np.float64)
-    images = len(f) // 2
-
-    def unit(x):
-        return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), eps)
-
-    target = np.empty_like(f)
-    for i in range(images):
-        matching = linear_sum_assignment(unit(f[i]) @ unit(f[i + images]).T, maximize=True)[1]
-        target[i] = f[i + images][matching]
-        target[i + images][matching] = f[i]
-    cosine = (unit(p) * unit(target)).sum(-1, keepdims=True)
-    norm = np.linalg.norm(p, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        gradient = np.where(norm > eps, -(unit(target) - cosine * p / norm) / (2 * norm), -unit(target) / (2 * eps))
-    losses = ((1 - cosine) / 2).ravel()
-    if reduction == "mean":
-        return losses.mean(), gradient / losses.size
-    return (losses.sum() if reduction == "sum" else losses), gradient
+from oracle import loss_and_gradient
 
 
 @pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-14), (np.float32, 1e-6), (np.float16, 1e-3)])
@@ -60,11 +37,100 @@ def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_p():
         p.astype(">f4"),
         in_a_record["p"],
     ]
+    for layout in layouts:
+        layout.flags.writeable = False
     for number, layout in enumerate(layouts):
         got_loss, got_gradient = osc.numpy.matching_similarity_loss_per_img(f.astype(layout.dtype), layout, with_grad=True)
         assert got_loss == loss, number
         np.testing.assert_array_equal(got_gradient, gradient, err_msg=str(number))
     assert osc.numpy.matching_similarity_loss_per_img(f, layouts[0], with_grad=True)[1].strides == layouts[0].strides
+
+
+def test_a_broadcast_input_has_the_gradient_of_its_copy():
+    rng = np.random.default_rng(5)
+    f, one = rng.standard_normal((6, 4, 5)), rng.standard_normal((6, 1, 5))
+    for p in (np.broadcast_to(one, f.shape), np.broadcast_to(one[:1], f.shape)):
+        got, want = (osc.numpy.matching_similarity_loss_per_img(f, x, "none", with_grad=True) for x in (p, p.copy()))
+        np.testing.assert_array_equal(got[0], want[0])
+        np.testing.assert_array_equal(got[1], want[1])
+
+
+def test_bfloat16():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    rng = np.random.default_rng(6)
+    f, p = rng.standard_normal((2, 10, 7, 32)).astype(bfloat16)
+    for reduction in ("none", "mean", "sum"):
+        loss, gradient = osc.numpy.matching_similarity_loss_per_img(f, p, reduction, with_grad=True)
+        want, want_gradient = loss_and_gradient(f, p, reduction)
+        assert loss.dtype == gradient.dtype == bfloat16
+        np.testing.assert_allclose(np.float64(loss), want, rtol=2**-8, atol=2**-8)  # half a unit in the last of 8 bits, and a little more
+        np.testing.assert_allclose(np.float64(gradient), want_gradient, rtol=2**-7, atol=1e-3)
+    np.testing.assert_array_equal(osc.match_slots(f), osc.match_slots(f.astype(np.float32)))
+    cost = rng.standard_normal((3, 6, 6)).astype(bfloat16)
+    np.testing.assert_array_equal(osc.linear_sum_assignment(cost)[0], osc.linear_sum_assignment(cost.astype(np.float64))[0])
+
+
+def torch_tensors(dtype):
+    torch = pytest.importorskip("torch")
+    return [torch.from_numpy(x).to(getattr(torch, dtype)) for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5))]
+
+
+def jax_arrays(dtype):
+    jnp = pytest.importorskip("jax").numpy
+    return [jnp.asarray(x).astype(dtype) for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5)).astype(np.float32)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("make", [torch_tensors, jax_arrays])
+def test_what_speaks_dlpack_is_read_in_place(make, dtype):
+    f, p = make(dtype)
+    if dtype == "bfloat16":
+        pytest.importorskip("ml_dtypes")
+    for tensor, copied in ((f, False), (f[:, 1:], False), (f[..., :3], False), (f[..., ::2], True)):
+        array = osc._arrays.slots("f", tensor)[0]
+        assert array.dtype.name == dtype
+        values = tensor.float().numpy() if make is torch_tensors else np.asarray(tensor).astype(np.float32)
+        np.testing.assert_array_equal(array.astype(np.float32), values)
+        if make is torch_tensors:  # a slice of a JAX array is a copy
+            assert (array.__array_interface__["data"][0] != tensor.data_ptr()) == copied
+    loss, gradient = osc.numpy.matching_similarity_loss_per_img(f, p, with_grad=True)
+    want = osc.numpy.matching_similarity_loss_per_img(*(osc._arrays.slots("x", x)[0].copy() for x in (f, p)), with_grad=True)
+    assert loss == want[0]
+    np.testing.assert_array_equal(gradient, want[1])
+    col4row = osc.linear_sum_assignment(f)[0]
+    np.testing.assert_array_equal(col4row, osc.linear_sum_assignment(osc._arrays.slots("f", f)[0].astype(np.float64))[0])
+
+
+def test_a_tensor_outlives_the_reading_of_its_memory():
+    pytest.importorskip("ml_dtypes")
+    f, _ = torch_tensors("bfloat16")
+    values = f.float().numpy()
+    array = osc._arrays.slots("f", f)[0]
+    del f
+    rubbish = [torch_tensors("bfloat16")[0].fill_(7) for _ in range(100)]  # takes the memory, were it free
+    np.testing.assert_array_equal(array.astype(np.float32), values)
+    del rubbish
+
+
+def test_memory_of_a_device_is_refused():
+    class OnAnAccelerator:
+        dtype = "float32"
+
+        def __dlpack_device__(self):
+            return 2, 0
+
+        def __dlpack__(self):
+            raise AssertionError("read what is not on the host")
+
+    for call in (osc.linear_sum_assignment, osc.match_slots, lambda x: osc.numpy.matching_similarity_loss_per_img(x, x)):
+        with pytest.raises(TypeError, match=r"in memory of another device \(DLPack's device type 2\); wanted memory of the host"):
+            call(OnAnAccelerator())
+
+
+def test_a_tensor_that_requires_a_gradient_is_refused():
+    f, p = torch_tensors("float32")
+    with pytest.raises(BufferError, match="detach"):
+        osc.numpy.matching_similarity_loss_per_img(f, p.requires_grad_())
 
 
 def test_non_finite_and_empty():
