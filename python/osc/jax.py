@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _assignment, _library
-from ._library import REDUCTIONS
 
 __all__ = ["matching_similarity_loss_per_img"]
 
@@ -25,9 +24,12 @@ _DTYPES = ("float64", "float32", "float16", "bfloat16")
 _HANDLERS = ("osc_jax_similarity_loss", "osc_jax_similarity_gradient")
 _CALLBACK_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
 
+_pycapsule: Any = jax.ffi.pycapsule  # JAX leaves these two without types
+_Shape: Any = jax.ShapeDtypeStruct
+
 _library_of_handlers = _library.companion("libosc_jax.so")
 for _name in _HANDLERS:
-    jax.ffi.register_ffi_target(_name, jax.ffi.pycapsule(getattr(_library_of_handlers, _name)), platform="cpu")
+    jax.ffi.register_ffi_target(_name, _pycapsule(getattr(_library_of_handlers, _name)), platform="cpu")
 
 
 def matching_similarity_loss_per_img(f: jax.Array | npt.NDArray[Any], p: jax.Array | npt.NDArray[Any], reduction: str = "mean", *, eps: float = 1e-10) -> jax.Array:
@@ -88,7 +90,8 @@ def matching_similarity_loss_per_img(f: jax.Array | npt.NDArray[Any], p: jax.Arr
     floor = float(eps)
     if not (floor > 0 and math.isfinite(floor)):
         raise ValueError(f"eps is {eps}; wanted a positive, finite number")
-    return _loss_alone(before, after, reduction, floor)
+    loss: jax.Array = _loss_alone(before, after, reduction, floor)
+    return loss
 
 
 def _slots(name: str, value: Any) -> jax.Array:
@@ -115,15 +118,12 @@ def _loss_alone(f: jax.Array, p: jax.Array, reduction: str, eps: float) -> jax.A
 def _loss(f: jax.Array, p: jax.Array, reduction: str, eps: float) -> tuple[jax.Array, jax.Array]:
     rows, slots, _ = p.shape
     results = (
-        jax.ShapeDtypeStruct((rows * slots,) if reduction == "none" else (), p.dtype),
-        jax.ShapeDtypeStruct((rows // 2, slots, 2), jnp.int32),
+        _Shape((rows * slots,) if reduction == "none" else (), p.dtype),
+        _Shape((rows // 2, slots, 2), jnp.int32),
     )
-    return _by_platform(
-        _handler("osc_jax_similarity_loss", results, reduction, eps),
-        functools.partial(_loss_and_matching_by_callback, reduction=reduction, eps=eps),
-        f,
-        p,
-    )
+    in_jax = functools.partial(_loss_and_matching_by_callback, reduction=reduction, eps=eps)
+    loss, matching = _by_platform(_handler("osc_jax_similarity_loss", results, reduction, eps), in_jax, f, p)
+    return loss, matching
 
 
 # Forward passes call the differentiable function, not what is inside it, so that they can be differentiated again.
@@ -142,14 +142,9 @@ _loss.defvjp(_loss_forward, _loss_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def _gradient(f: jax.Array, p: jax.Array, matching: jax.Array, grad_loss: jax.Array, reduction: str, eps: float) -> jax.Array:
-    return _by_platform(
-        _handler("osc_jax_similarity_gradient", jax.ShapeDtypeStruct(p.shape, p.dtype), reduction, eps),
-        functools.partial(_gradient_in_jax, reduction=reduction, eps=eps),
-        f,
-        p,
-        matching,
-        grad_loss,
-    )
+    handler = _handler("osc_jax_similarity_gradient", _Shape(p.shape, p.dtype), reduction, eps)
+    grad_p: jax.Array = _by_platform(handler, functools.partial(_gradient_in_jax, reduction=reduction, eps=eps), f, p, matching, grad_loss)
+    return grad_p
 
 
 def _gradient_forward(
@@ -178,8 +173,9 @@ def _by_platform(on_cpu: Callable[..., Any], elsewhere: Callable[..., Any], *arg
 
 
 def _handler(name: str, results: Any, reduction: str, eps: float) -> Callable[..., Any]:
-    call = jax.ffi.ffi_call(name, results, vmap_method="broadcast_all")
-    return functools.partial(call, reduction=np.int64(REDUCTIONS[reduction]), eps=np.float64(eps))
+    call: Any = jax.ffi.ffi_call(name, results, vmap_method="broadcast_all")
+    attributes = {"reduction": np.int64(_library.reduction(reduction)), "eps": np.float64(eps)}
+    return lambda *arrays: tuple(call(*arrays, **attributes)) if isinstance(results, tuple) else call(*arrays, **attributes)  # older JAX gives a list
 
 
 # The same in JAX.
@@ -189,7 +185,7 @@ def _loss_and_matching_by_callback(f: jax.Array, p: jax.Array, *, reduction: str
     rows, slots, _ = f.shape
     units = _unit(_widened(f), eps)
     cosines = jnp.einsum("isc,itc->ist", units[: rows // 2], units[rows // 2 :], precision=jax.lax.Precision.HIGHEST)
-    matching = jax.pure_callback(_match_on_host, jax.ShapeDtypeStruct((rows // 2, slots, 2), jnp.int32), cosines, vmap_method="broadcast_all")
+    matching = jax.pure_callback(_match_on_host, _Shape((rows // 2, slots, 2), jnp.int32), cosines, vmap_method="broadcast_all")
     return _loss_in_jax(f, p, matching, reduction=reduction, eps=eps), matching
 
 
