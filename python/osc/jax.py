@@ -11,10 +11,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+
+try:
+    import jax
+    import jax.numpy as jnp
+except ImportError as error:
+    raise ImportError("osc.jax needs JAX: pip install osc[jax]") from error
 
 from . import _assignment, _library
 
