@@ -3,13 +3,14 @@ SHELL := /bin/bash
 RUN := runs/tetrominoes
 CONFIGURED := build/build.ninja
 
-.PHONY: help setup build train eval test bench ablation clean
+.PHONY: help setup build train eval test bench ablation docs clean
 help:
 	@echo 'make train     build, learn objects from images, and write $(RUN)/report.html'
 	@echo 'make test      build and run all the tests'
 	@echo 'make build     build/bin/osc, the libraries, and the Python package for .venv/bin/python'
 	@echo 'make bench     benchmarks, as ratios measured side by side in one run'
 	@echo 'make ablation  train with and without each part; writes the table of docs/learning.md'
+	@echo 'make docs      the documentation as a site, in build/docs'
 	@echo 'make clean     remove what was built (runs/ and .venv/ stay)'
 
 setup: .venv/.ready
@@ -48,6 +49,15 @@ bench: $(CONFIGURED) .venv/.bench-ready
 
 ablation: build
 	.venv/bin/python bench/ablation.py
+
+.venv/.docs-ready: .venv/.ready docs/requirements.txt
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@
+
+docs: $(CONFIGURED) .venv/.docs-ready
+	cmake --build build --target osc_python
+	.venv/bin/python -m sphinx -q -W --keep-going docs build/docs
+	@echo 'build/docs/index.html'
 
 clean:
 	rm -rf build build-*

@@ -23,6 +23,13 @@ def test_equals_the_specification(dtype, tolerance, reduction):
         np.testing.assert_allclose(gradient[finite], want_gradient[finite], rtol=30 * tolerance, atol=30 * tolerance)
 
 
+def test_the_migration_page_gives_the_research_codes_numbers():
+    f, p = np.random.default_rng(9).standard_normal((2, 6, 4, 5))
+    losses = osc.numpy.matching_similarity_loss_per_img(f, p, "none")
+    cosines = 1 - 2 * losses
+    assert losses.sum() - (losses.size - 1) / 2 == pytest.approx((1 - cosines.sum()) / 2, rel=1e-14)
+
+
 def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_p():
     rng = np.random.default_rng(2)
     f, p = rng.standard_normal((2, 6, 4, 5)).astype(np.float32)
