@@ -56,7 +56,7 @@ ablation: build
 
 docs: $(CONFIGURED) .venv/.docs-ready
 	cmake --build build --target osc_python
-	.venv/bin/python -m sphinx -q -W --keep-going docs build/docs
+	.venv/bin/python -m sphinx -q -E -W --keep-going docs build/docs
 	@echo 'build/docs/index.html'
 
 clean:

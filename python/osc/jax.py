@@ -112,7 +112,7 @@ def _slots(name: str, value: Any) -> jax.Array:
 # Compiled, since JAX takes some 400 µs to go through a custom_vjp call by call.
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _loss_alone(f: jax.Array, p: jax.Array, reduction: str, eps: float) -> jax.Array:
-    return _loss(jax.lax.stop_gradient(f), p, reduction, eps)[0]
+    return _loss(jax.lax.stop_gradient(f), p, reduction, eps)[0]  # so that no zeros are sent back through the network that f comes from
 
 
 # What is differentiated. A matching is int32 [B, S, 2]: the 64-bit integers of the library, low half first, as JAX has no others unless told to.
@@ -136,9 +136,9 @@ def _loss_forward(f: jax.Array, p: jax.Array, reduction: str, eps: float) -> tup
     return (loss, matching), (f, p, matching)
 
 
-def _loss_backward(reduction: str, eps: float, kept: tuple[jax.Array, ...], gradients: tuple[jax.Array, Any]) -> tuple[jax.Array, jax.Array]:
+def _loss_backward(reduction: str, eps: float, kept: tuple[jax.Array, ...], gradients: tuple[jax.Array, Any]) -> tuple[None, jax.Array]:
     f, p, matching = kept
-    return jnp.zeros_like(f), _gradient(f, p, matching, gradients[0], reduction, eps)
+    return None, _gradient(f, p, matching, gradients[0], reduction, eps)
 
 
 _loss.defvjp(_loss_forward, _loss_backward)
@@ -161,7 +161,7 @@ def _gradient_backward(reduction: str, eps: float, kept: tuple[jax.Array, ...], 
     f, p, matching, grad_loss = kept
     _, pull_back = jax.vjp(lambda p, grad_loss: _gradient_in_jax(f, p, matching, grad_loss, reduction=reduction, eps=eps), p, grad_loss)
     grad_p, grad_grad_loss = pull_back(grad_grad_p)
-    return jnp.zeros_like(f), grad_p, np.zeros(matching.shape, jax.dtypes.float0), grad_grad_loss
+    return None, grad_p, None, grad_grad_loss
 
 
 _gradient.defvjp(_gradient_forward, _gradient_backward)

@@ -42,11 +42,17 @@ def test_equals_the_specification(dtype, tolerance, reduction, each_way):
     for images, slots, channels in [(3, 4, 8)] if each_way == "callback" else [(1, 1, 1), (3, 4, 8), (5, 11, 64), (2, 30, 7)]:
         f, p = gaussian(2 * images, slots, channels, dtype=dtype, seed=slots)
         want, want_gradient = loss_and_gradient(f, p, reduction)
-        got, pull_back = jax.vjp(lambda p: loss(f, p, reduction), p)
+
+        @jax.jit
+        def loss_and_pull_back(f, p):
+            got, pull_back = jax.vjp(lambda p: loss(f, p, reduction), p)
+            return got, pull_back(jnp.ones_like(got))[0]
+
+        got, gradient = loss_and_pull_back(f, p)
         assert got.dtype == p.dtype and got.shape == np.shape(want)
         np.testing.assert_allclose(np.float64(got), want, atol=tolerance * (want if reduction == "sum" else 1), rtol=0)
-        np.testing.assert_array_equal(got, jax.jit(loss, static_argnums=2)(f, p, reduction))
-        gradient = pull_back(jnp.ones_like(got))[0]
+        if each_way == "library":
+            np.testing.assert_array_equal(got, loss(f, p, reduction))
         assert gradient.dtype == p.dtype and gradient.shape == p.shape
         np.testing.assert_allclose(np.float64(gradient), want_gradient, rtol=30 * tolerance, atol=3 * tolerance)
 
@@ -66,7 +72,7 @@ def test_f_has_no_gradient_even_where_it_is_p(each_way):
 
 
 def test_same_bits_as_from_numpy():
-    f, p = gaussian(16, 7, 33, dtype="float32")
+    f, p = gaussian(802, 7, 33, dtype="float32")
     for reduction in ("none", "mean", "sum"):
         want, want_gradient = osc.numpy.matching_similarity_loss_per_img(f, p, reduction, with_grad=True)
         np.testing.assert_array_equal(loss(f, p, reduction), want)
@@ -77,12 +83,13 @@ def test_same_bits_as_from_numpy():
 @pytest.mark.parametrize("reduction", ["none", "mean"])
 def test_vmap_equals_a_loop(batch, reduction, each_way):
     f, p = gaussian(batch, 4, 3, 5)
-    value_and_grad = jax.value_and_grad(lambda f, p: loss(f, p, reduction).sum(), argnums=1)
-    losses, gradients = jax.jit(jax.vmap(value_and_grad))(f, p)
+    weights = jnp.cos(jnp.arange(batch * 12.0)).reshape(batch, 12)
+    value_and_grad = jax.value_and_grad(lambda f, p, weights: (weights[: 12 if reduction == "none" else 1] * loss(f, p, reduction)).sum(), argnums=1)
+    losses, gradients = jax.jit(jax.vmap(value_and_grad))(f, p, weights)
     assert losses.shape == (batch,) and gradients.shape == p.shape
     for n in range(batch):
-        value, gradient = value_and_grad(f[n], p[n])
-        np.testing.assert_allclose(losses[n], value, rtol=1e-14)
+        value, gradient = value_and_grad(f[n], p[n], weights[n])
+        np.testing.assert_allclose(losses[n], value, rtol=1e-13, atol=1e-15)
         np.testing.assert_allclose(gradients[n], gradient, rtol=1e-12, atol=1e-15)
 
 
@@ -102,6 +109,7 @@ def test_a_batch_is_one_call_and_the_matching_is_done_once():
     program = jax.jit(jax.vmap(jax.value_and_grad(loss, argnums=1))).lower(f, p).as_text()
     assert program.count("custom_call @osc_jax_similarity_loss") == 1
     assert program.count("custom_call @osc_jax_similarity_gradient") == 1
+    assert "stablehlo.while" not in program
 
 
 def test_other_platforms_wait_for_the_host_once():
@@ -138,14 +146,16 @@ def test_zero_and_extreme_slots(each_way):
     f, p = gaussian(4, 3, 5)
     p = p.at[1, 2].set(0)
     assert loss(f, p, "none").reshape(4, 3)[1, 2] == 0.5
-    want_gradient = loss_and_gradient(f, p, "mean", eps=1e-3)[1]
+    p = p.at[0].multiply(1e-4)  # below the floor, but not zero
+    want, want_gradient = loss_and_gradient(f, p, "mean", eps=1e-3)
+    np.testing.assert_allclose(loss(f, p, eps=1e-3), want, rtol=1e-14)
     np.testing.assert_allclose(jax.grad(loss, argnums=1)(f, p, eps=1e-3), want_gradient, rtol=1e-12, atol=1e-15)
     for scale in (1e300, 1e-300):
         np.testing.assert_allclose(loss(f * scale, p * scale, eps=1e-307), loss(f, p, eps=1e-307), rtol=1e-12)
 
 
 def test_subnormal_numbers_are_no_zeros_on_xlas_threads():
-    f, p = gaussian(400, 7, 33)
+    f, p = gaussian(802, 7, 33)
     f, p = np.asarray(f) * 1e-310, np.asarray(p) * 1e-310
     np.testing.assert_array_equal(loss(f, p, eps=1e-315), osc.numpy.matching_similarity_loss_per_img(f, p, eps=1e-315))
 
