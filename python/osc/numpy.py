@@ -66,7 +66,7 @@ def matching_similarity_loss_per_img(
     Notes
     -----
     One pass for the loss, the matching and the gradient: O(S² C + S³) an image, in parallel over images with the interpreter's lock released, and the same
-    bits with any number of threads. No copy where the channels are contiguous. A call on small slots costs some 7 µs, of which the library takes 1. Source: F. Baldassarre and H. Azizpour, "Towards
+    bits with any number of threads. No copy where the channels are contiguous. A call on small slots takes some 7 µs. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
     ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
 
