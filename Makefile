@@ -2,11 +2,14 @@
 SHELL := /bin/bash
 RUN := runs/tetrominoes
 CONFIGURED := build/build.ninja
+OSC_FUZZ_SECONDS ?= 60
 
-.PHONY: help setup build train eval test bench ablation docs clean
+.PHONY: help setup build train test fuzz sanitize bench ablation docs clean
 help:
 	@echo 'make train     build, learn objects from images, and write $(RUN)/report.html'
-	@echo 'make test      build and run all the tests'
+	@echo 'make test      build and run all the tests, a minute of each fuzz target among them'
+	@echo 'make fuzz      the fuzz targets alone (OSC_FUZZ_SECONDS=60 each)'
+	@echo 'make sanitize  the kernel tests under sanitizers and memcheck, by clang, and on 64-bit Arm'
 	@echo 'make build     build/bin/osc, the libraries, and the Python package for .venv/bin/python'
 	@echo 'make bench     benchmarks, as ratios measured side by side in one run'
 	@echo 'make ablation  train with and without each part; writes the table of docs/learning.md'
@@ -14,7 +17,7 @@ help:
 	@echo 'make clean     remove what was built (runs/ and .venv/ stay)'
 
 setup: .venv/.ready
-.venv/.ready: requirements.txt scripts/debian-packages.txt scripts/setup.sh
+.venv/.ready: requirements.txt scripts/debian-packages.txt scripts/setup.sh scripts/install-packages.sh
 	scripts/setup.sh
 	touch $@
 
@@ -38,6 +41,17 @@ test: $(CONFIGURED)
 	cmake --build build
 	ctest --test-dir build --output-on-failure -j $$(nproc)
 	.venv/bin/python -m pytest tests
+	$(MAKE) --no-print-directory fuzz
+
+fuzz: .venv/.ready
+	scripts/install-packages.sh scripts/debian-packages-fuzz.txt
+	cmake --preset fuzz -DOSC_FUZZ_SECONDS=$(OSC_FUZZ_SECONDS) >/dev/null
+	cmake --build build-fuzz
+	ctest --test-dir build-fuzz --output-on-failure -j $$(nproc)
+
+sanitize: .venv/.ready
+	scripts/install-packages.sh scripts/debian-packages-sanitize.txt
+	scripts/sanitize.sh
 
 bench: $(CONFIGURED) .venv/.bench-ready
 	cmake --build build
