@@ -1,14 +1,16 @@
 """Exact batched linear sum assignment, and the similarity loss of matched object slots.
 
-The arithmetic is in a shared library beside this file, reached through its C interface. Nothing heavy is imported before it is used: neither NumPy nor the
-library itself is loaded by ``import osc``.
+The arithmetic is in a shared library beside this file, reached through its C interface. Nothing heavy is imported before it is used: neither NumPy nor PyTorch
+nor the library itself is loaded by ``import osc``.
 
 Functions
 ---------
 linear_sum_assignment(cost, maximize=False)
     Optimal assignments of a batch of cost matrices.
 match_slots(f)
-    The optimal matching of the slots of two views of each image.
+    The optimal matching of the slots of two views of each image. Both take NumPy arrays and PyTorch tensors.
+osc.loss_objects.matching_similarity_loss_per_img(f, p)
+    The loss of matched slots on PyTorch tensors, differentiable.
 osc.numpy.matching_similarity_loss_per_img(f, p)
     The loss of matched slots, and its gradient, on NumPy arrays.
 osc.jax.matching_similarity_loss_per_img(f, p)
@@ -23,7 +25,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import jax, numpy
+    from . import jax, loss_objects, numpy
     from ._assignment import linear_sum_assignment, match_slots
     from ._library import instruction_set, set_instruction_set
 
@@ -39,7 +41,7 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module("._assignment", __name__), name)
     elif name in ("instruction_set", "set_instruction_set"):
         value = getattr(importlib.import_module("._library", __name__), name)
-    elif name in ("numpy", "jax"):
+    elif name in ("jax", "loss_objects", "numpy"):
         value = importlib.import_module(f".{name}", __name__)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

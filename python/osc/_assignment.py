@@ -1,25 +1,30 @@
 from __future__ import annotations
 
 import math
+import sys
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from . import _arrays, _library
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["linear_sum_assignment", "match_slots"]
 
 
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike, maximize: bool = False, *, on_unsolvable: str = "raise"
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    cost: _arrays.ArrayLike | torch.Tensor, maximize: bool = False, *, on_unsolvable: str = "raise"
+) -> tuple[Any, Any]:
     """Solve a batch of linear sum assignment problems exactly.
 
     Parameters
     ----------
-    cost : array_like, shape [..., R, K]
+    cost : array_like or PyTorch tensor, shape [..., R, K]
         Costs of pairing each of R rows with each of K columns. float64, float32, float16 and bfloat16 arrays, and tensors that speak DLPack, are read in place,
-        whatever their strides; other real numbers, integers, booleans and lists become float64. ``+inf`` forbids a pair (``-inf`` where one maximises).
+        whatever their strides; other real numbers, integers, booleans and lists become float64. A PyTorch tensor of another device is copied to the CPU and solved there.
+        ``+inf`` forbids a pair (``-inf`` where one maximises).
     maximize : bool
         Find the greatest total, not the least.
     on_unsolvable : {"raise", "unmatched"}
@@ -27,9 +32,9 @@ def linear_sum_assignment(
 
     Returns
     -------
-    col4row : int64 array, shape [..., R]
+    col4row : int64 array, or tensor on the device of `cost`, shape [..., R]
         The column that each row is assigned to, -1 for none.
-    row4col : int64 array, shape [..., K]
+    row4col : the same, shape [..., K]
         The row that each column is assigned to, -1 for none.
 
     Raises
@@ -43,7 +48,7 @@ def linear_sum_assignment(
     Notes
     -----
     Of several optimal assignments, it returns the one that ``scipy.optimize.linear_sum_assignment`` returns. At worst O(min(R, K)² max(R, K)) a problem;
-    the problems run in parallel on the cores that this process may use, with the interpreter's lock released. Source of the method: D. F. Crouse, "On
+    the problems run in parallel on the cores that this process may use (those of a tensor on PyTorch's threads), with the interpreter's lock released. Source of the method: D. F. Crouse, "On
     implementing 2D rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016.
 
     Examples
@@ -53,6 +58,11 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
+    raises = _library.policy("on_unsolvable", on_unsolvable, "unmatched")
+    if _is_tensor(cost):
+        from . import _torch
+
+        return _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
     costs, code = _arrays.costs("cost", cost)
     if costs.ndim < 2:
         raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
@@ -71,7 +81,7 @@ def linear_sum_assignment(
         _arrays.pointer(flat),
         layout[1],
         bool(maximize),
-        _library.policy("on_unsolvable", on_unsolvable, "unmatched"),
+        raises,
         None,
         None,
         _arrays.pointer(col4row),
@@ -83,13 +93,13 @@ def linear_sum_assignment(
 
 
 def match_slots(
-    f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: str = "propagate"
-) -> npt.NDArray[np.int64]:
+    f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_nonfinite: str = "propagate"
+) -> Any:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest.
 
     Parameters
     ----------
-    f : array_like, shape [2B, S, C]
+    f : array_like or PyTorch tensor, shape [2B, S, C]
         Slots, an array or anything that speaks DLPack, of float64, float32, float16 or bfloat16 (the last two matched in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
     eps : float
         Floor of a slot's norm, positive and finite.
@@ -98,7 +108,7 @@ def match_slots(
 
     Returns
     -------
-    int64 array, shape [B, S]
+    int64 array, or tensor on the device of `f`, shape [B, S]
         Slot ``s`` of view 0 of image ``i`` is matched to slot ``result[i, s]`` of view 1.
 
     Raises
@@ -120,6 +130,11 @@ def match_slots(
     >>> osc.match_slots([view, view[[2, 0, 1]]])
     array([[1, 2, 0]])
     """
+    raises = _library.policy("on_nonfinite", on_nonfinite, "propagate")
+    if _is_tensor(f):
+        from . import _torch
+
+        return _torch.match_slots(f, float(eps), bool(raises))
     read_f, code, sizes, strides = _arrays.slots("f", f)
     matching = np.empty((read_f.shape[0] // 2, read_f.shape[1]), np.int64)
     status = _library.match_slots(
@@ -128,7 +143,7 @@ def match_slots(
         _arrays.pointer(read_f),
         strides,
         float(eps),
-        _library.policy("on_nonfinite", on_nonfinite, "propagate"),
+        raises,
         None,
         None,
         _arrays.pointer(matching),
@@ -136,3 +151,8 @@ def match_slots(
     )
     _library.check(status)
     return matching
+
+
+def _is_tensor(value: object) -> bool:
+    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+    return torch is not None and isinstance(value, torch.Tensor)

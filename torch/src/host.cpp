@@ -1,46 +1,8 @@
 #include "host.hpp"
 
-// PyTorch's thread pool behind a C function. at::parallel_for itself is a template that would need this project to be compiled with the OpenMP of the wheel.
-#include <ATen/Parallel.h>
-#include <torch/csrc/stable/c/shim.h>
-
-#include <exception>
-#include <mutex>
-#include <stdexcept>
+#include "host_executor.hpp"
 
 namespace osc::libtorch {
-namespace {
-
-class HostExecutor final : public Executor {
- public:
-  int concurrency() const noexcept override { return at::get_num_threads(); }
-
-  void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) override {
-    Call call{body, {}, nullptr};
-    if (torch_parallel_for(0, count, grain, &run, &call) != AOTI_TORCH_SUCCESS) throw std::runtime_error("PyTorch's thread pool failed");
-    if (call.failure) std::rethrow_exception(call.failure);
-  }
-
- private:
-  struct Call {
-    const Body& body;
-    std::mutex mutex;
-    std::exception_ptr failure;
-  };
-
-  // An exception must not cross the C function.
-  static void run(std::int64_t begin, std::int64_t end, void* context) {
-    auto& call = *static_cast<Call*>(context);
-    try {
-      call.body(begin, end);
-    } catch (...) {
-      const std::lock_guard lock(call.mutex);
-      if (!call.failure) call.failure = std::current_exception();
-    }
-  }
-};
-
-}  // namespace
 
 Executor& host_executor() {
   static HostExecutor executor;

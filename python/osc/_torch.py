@@ -1,0 +1,190 @@
+"""PyTorch's operators torch.ops.osc.*: their kernels on the CPU (libosc_torch.so), and what the dispatcher, autograd, functorch and the compiler need to know of them."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import torch
+
+from . import _torch_checks, _torch_device, _torch_formulas
+
+Tensor = torch.Tensor
+
+_library_file = pathlib.Path(__file__).with_name("libosc_torch.so")
+if not _library_file.exists():
+    raise ImportError(f"osc was built without its PyTorch operators: there is no {_library_file}")
+torch.ops.load_library(str(_library_file))
+
+loss_op = torch.ops.osc.matching_similarity_loss_per_img.default
+gradient_op = torch.ops.osc.matching_similarity_loss_per_img_backward.default
+match_slots_op = torch.ops.osc.match_slots.default
+assignment_op = torch.ops.osc.linear_sum_assignment.default
+
+_registrations = torch.library.Library("osc", "IMPL")  # they last as long as this
+for _implementation in _torch_device.IMPLEMENTATIONS:
+    _registrations.impl(_implementation.__name__, _implementation, "CompositeExplicitAutograd")
+
+
+# Shapes, dtypes and strides, for tensors without data.
+
+
+@torch.library.register_fake("osc::matching_similarity_loss_per_img")
+def _(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
+    _torch_checks.check_call(f, p, reduction, eps)
+    loss = p.new_empty(p.shape[0] * p.shape[1] if reduction == "none" else ())
+    return loss, p.new_empty((p.shape[0] // 2, p.shape[1]), dtype=torch.int64)
+
+
+@torch.library.register_fake("osc::matching_similarity_loss_per_img_backward")
+def _(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Tensor:
+    _torch_checks.check_call(f, p, reduction, eps)
+    return _torch_checks.empty_gradient(p)
+
+
+@torch.library.register_fake("osc::match_slots")
+def _(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
+    _torch_checks.check_call(f, f, "none", eps)
+    return f.new_empty((f.shape[0] // 2, f.shape[1]), dtype=torch.int64)
+
+
+@torch.library.register_fake("osc::linear_sum_assignment")
+def _(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
+    _torch_checks.check_cost(cost)
+    return cost.new_empty(cost.shape[:-1], dtype=torch.int64), cost.new_empty((*cost.shape[:-2], cost.shape[-1]), dtype=torch.int64)
+
+
+# Derivatives. Not torch.library.register_autograd: it knows neither torch.func.grad nor forward mode, and takes twice as long.
+
+
+class _Loss(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return loss_op(f, p, reduction, eps, raise_nonfinite)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        f, p, ctx.reduction, ctx.eps, _ = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.set_materialize_grads(False)  # the matching has none
+        ctx.save_for_backward(f, p, output[1])
+        ctx.save_for_forward(f, p, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad_loss: Tensor | None, _: None) -> Any:
+        if grad_loss is None or not ctx.needs_input_grad[1]:
+            return None, None, None, None, None
+        return None, gradient(grad_loss, *ctx.saved_tensors, ctx.reduction, ctx.eps), None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, f_tangent: Tensor | None, p_tangent: Tensor | None, *_: None) -> Any:
+        f, p, matching = ctx.saved_tensors
+        v = torch.zeros_like(p) if p_tangent is None else p_tangent
+        return _torch_formulas.slope(v, f, p, matching, ctx.reduction, ctx.eps), None
+
+
+class _Gradient(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            return gradient_op(grad_loss, f, p, matching, reduction, eps)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        *tensors, ctx.reduction, ctx.eps = inputs
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> Any:
+        grad_loss, f, p, matching = ctx.saved_tensors
+        for_grad_loss = _torch_formulas.slope(v, f, p, matching, ctx.reduction, ctx.eps) if ctx.needs_input_grad[0] else None
+        for_p = _torch_formulas.curvature(v, grad_loss, f, p, matching, ctx.reduction, ctx.eps) if ctx.needs_input_grad[2] else None
+        return for_grad_loss, None, for_p, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, grad_tangent: Tensor | None, f_tangent: Tensor | None, p_tangent: Tensor | None, *_: None) -> Any:
+        grad_loss, f, p, matching = ctx.saved_tensors
+        result = torch.zeros_like(p)
+        if grad_tangent is not None:
+            result = result + _torch_formulas.gradient(grad_tangent, f, p, matching, ctx.reduction, ctx.eps)
+        if p_tangent is not None:
+            result = result + _torch_formulas.curvature(p_tangent, grad_loss, f, p, matching, ctx.reduction, ctx.eps)
+        return result
+
+
+_apply_loss = super(torch.autograd.Function, _Loss).apply  # what Function.apply comes to outside functorch, without 20 µs of looking at signatures
+_apply_gradient = super(torch.autograd.Function, _Gradient).apply
+
+
+def _check_transforms() -> None:
+    """PyTorch takes the second of two nested forward derivatives of any autograd.Function for zero, without a word."""
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
+        raise NotImplementedError("forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does")
+
+
+def loss_and_matching(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> Any:
+    if torch._C._are_functorch_transforms_active():
+        _check_transforms()
+        return _Loss.apply(f, p, reduction, eps, raise_nonfinite)
+    return _apply_loss(f, p, reduction, eps, raise_nonfinite)
+
+
+def gradient(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Any:
+    if torch._C._are_functorch_transforms_active():
+        _check_transforms()
+        return _Gradient.apply(grad_loss, f, p, matching, reduction, eps)
+    return _apply_gradient(grad_loss, f, p, matching, reduction, eps)
+
+
+_registrations.impl("matching_similarity_loss_per_img", loss_and_matching, "Autograd")
+_registrations.impl("matching_similarity_loss_per_img_backward", gradient, "Autograd")
+
+
+# Batching: an item of the batch is a call.
+
+
+def _register_batching(name: str, op: Any, count: int) -> None:
+    @torch.library.register_vmap(name)
+    def _(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        items = [tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims)) for i in range(info.batch_size)]
+        results = [op(*item) for item in items]
+        if count == 1:
+            return torch.stack(results), 0
+        return tuple(torch.stack(x) for x in zip(*results)), (0,) * count
+
+
+_register_batching("osc::matching_similarity_loss_per_img", loss_op, 2)
+_register_batching("osc::matching_similarity_loss_per_img_backward", gradient_op, 1)
+_register_batching("osc::match_slots", match_slots_op, 1)
+
+
+@torch.library.register_vmap("osc::linear_sum_assignment")
+def _(info: Any, in_dims: tuple[int | None, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
+    return assignment_op(cost.movedim(in_dims[0], 0), maximize, raise_unsolvable), (0, 0)
+
+
+# Under autocast the loss is computed in float32, as PyTorch's own losses are.
+for _device in ("cpu", "cuda", "xpu", "mps", "hpu"):
+    torch.library.register_autocast("osc::matching_similarity_loss_per_img", _device, torch.float32)
+
+
+# What osc.match_slots and osc.linear_sum_assignment are for tensors.
+
+
+def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Any:
+    if f.dtype not in _torch_checks.FLOATS:
+        raise TypeError(f"f is {f.dtype}; wanted float64, float32, float16 or bfloat16")
+    return match_slots_op(f, eps, raise_nonfinite)
+
+
+def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
+    if cost.is_complex():
+        raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
+    return assignment_op(cost if cost.dtype in _torch_checks.FLOATS else cost.double(), maximize, raise_unsolvable)
