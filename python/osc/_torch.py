@@ -6,6 +6,8 @@ import pathlib
 from typing import Any
 
 import torch
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
 
 from . import _torch_checks, _torch_device, _torch_formulas
 
@@ -54,12 +56,13 @@ def _(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Ten
     return cost.new_empty(cost.shape[:-1], dtype=torch.int64), cost.new_empty((*cost.shape[:-2], cost.shape[-1]), dtype=torch.int64)
 
 
-# Derivatives. Not torch.library.register_autograd: it knows neither torch.func.grad nor forward mode, and takes twice as long.
+# Derivatives. Not torch.library.register_autograd: with it torch.func fails, forward mode gives zeros, and a call takes twice as long.
+#
+# The dispatcher calls `_differentiable_loss` and `_differentiable_gradient` for the operators wherever something might be differentiated, one level of torch.func after another.
+# What they call has the next levels yet to come: so these must see that gradients are wanted, which PyTorch turns off inside a Function.
 
 
 class _Loss(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -77,7 +80,8 @@ class _Loss(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor | None, _: None) -> Any:
         if grad_loss is None or not ctx.needs_input_grad[1]:
             return None, None, None, None, None
-        return None, gradient(grad_loss, *ctx.saved_tensors, ctx.reduction, ctx.eps), None, None, None
+        arguments = (grad_loss, *ctx.saved_tensors, ctx.reduction, ctx.eps)
+        return None, _Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments), None, None, None
 
     @staticmethod
     def jvp(ctx: Any, f_tangent: Tensor | None, p_tangent: Tensor | None, *_: None) -> Any:
@@ -87,8 +91,6 @@ class _Loss(torch.autograd.Function):
 
 
 class _Gradient(torch.autograd.Function):
-    generate_vmap_rule = True
-
     @staticmethod
     def forward(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -118,33 +120,55 @@ class _Gradient(torch.autograd.Function):
         return result
 
 
-_apply_loss = super(torch.autograd.Function, _Loss).apply  # what Function.apply comes to outside functorch, without 20 µs of looking at signatures
-_apply_gradient = super(torch.autograd.Function, _Gradient).apply
+class _LossAtOneLevel(_Loss):
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+            return _Loss.forward(*arguments)
 
 
-def _check_transforms() -> None:
-    """PyTorch takes the second of two nested forward derivatives of any autograd.Function for zero, without a word."""
+class _GradientAtOneLevel(_Gradient):
+    @staticmethod
+    def forward(*arguments: Any) -> Any:
+        with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+            return _Gradient.forward(*arguments)
+
+
+def _direct_apply(function: Any) -> Any:
+    """What function.apply comes to in the end, without 20 µs of looking at signatures, and at one level of torch.func."""
+    return super(torch.autograd.Function, function).apply
+
+
+_apply_loss, _apply_gradient = _direct_apply(_Loss), _direct_apply(_Gradient)
+_apply_loss_at_one_level, _apply_gradient_at_one_level = _direct_apply(_LossAtOneLevel), _direct_apply(_GradientAtOneLevel)
+
+
+def _is_last_derivative() -> bool:
+    return not torch.is_grad_enabled() and forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
+
+
+def _at_one_level(apply: Any, arguments: Any) -> Any:
     levels = torch._C._functorch.get_interpreter_stack() or ()
-    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
+    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:  # PyTorch takes the second such derivative of any Function for zero
         raise NotImplementedError("forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does")
+    with enable_single_level_autograd_function():
+        return apply(*arguments)
 
 
-def loss_and_matching(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> Any:
+def _differentiable_loss(*arguments: Any) -> Any:
     if torch._C._are_functorch_transforms_active():
-        _check_transforms()
-        return _Loss.apply(f, p, reduction, eps, raise_nonfinite)
-    return _apply_loss(f, p, reduction, eps, raise_nonfinite)
+        return _at_one_level(_apply_loss_at_one_level, arguments)
+    return _apply_loss(*arguments)
 
 
-def gradient(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Any:
+def _differentiable_gradient(*arguments: Any) -> Any:
     if torch._C._are_functorch_transforms_active():
-        _check_transforms()
-        return _Gradient.apply(grad_loss, f, p, matching, reduction, eps)
-    return _apply_gradient(grad_loss, f, p, matching, reduction, eps)
+        return _at_one_level(_apply_gradient_at_one_level, arguments)
+    return _apply_gradient(*arguments)
 
 
-_registrations.impl("matching_similarity_loss_per_img", loss_and_matching, "Autograd")
-_registrations.impl("matching_similarity_loss_per_img_backward", gradient, "Autograd")
+_registrations.impl("matching_similarity_loss_per_img", _differentiable_loss, "Autograd")
+_registrations.impl("matching_similarity_loss_per_img_backward", _differentiable_gradient, "Autograd")
 
 
 # Batching: an item of the batch is a call.

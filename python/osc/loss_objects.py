@@ -61,12 +61,10 @@ def matching_similarity_loss_per_img(
     """
     if not (isinstance(f, torch.Tensor) and isinstance(p, torch.Tensor)):
         raise TypeError(f"f is {type(f).__name__} and p is {type(p).__name__}; wanted PyTorch tensors")
-    if f.dtype not in _torch_checks.FLOATS or p.dtype not in _torch_checks.FLOATS:
-        raise TypeError(f"f is {f.dtype} and p is {p.dtype}; wanted float64, float32, float16 or bfloat16")
-    casts = torch._C._is_any_autocast_enabled()  # 16 bits to float32
-    if f.dtype != p.dtype and (not casts or torch.float64 in (f.dtype, p.dtype)):
-        raise TypeError(f"f is {f.dtype} and p is {p.dtype}; wanted the same dtype")
-    raise_nonfinite = bool(_library.policy("on_nonfinite", on_nonfinite, "propagate"))
-    if casts or torch.compiler.is_compiling():
-        return _torch.loss_op(f, p, reduction, eps, raise_nonfinite)[0]
-    return _torch.loss_and_matching(f, p, reduction, eps, raise_nonfinite)[0]  # what the operator comes to, without 10 µs of the dispatcher's
+    dtype = p.dtype
+    if dtype not in _torch_checks.FLOATS or f.dtype not in _torch_checks.FLOATS:
+        raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted float64, float32, float16 or bfloat16")
+    if f.dtype != dtype and (not torch._C._is_any_autocast_enabled() or torch.float64 in (f.dtype, dtype)):  # autocast brings 16 bits to float32
+        raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted the same dtype")
+    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
+    return _torch.loss_op(f, p, reduction, eps, raise_nonfinite)[0]
