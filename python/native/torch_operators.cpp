@@ -50,12 +50,8 @@ std::string shape_of(const Tensor& tensor) {
   return text.str();
 }
 
-void check_dense_on_cpu(const char* name, const Tensor& tensor) {
-  if (!tensor.is_cpu() || tensor.layout() != torch::headeronly::Layout::Strided) refuse(std::string(name) + " is not a dense tensor on the CPU");
-}
-
+// The dispatcher brings none but dense tensors on the CPU here.
 void check_slots(const char* name, const Tensor& slots) {
-  check_dense_on_cpu(name, slots);
   if (slots.dim() != 3 || slots.size(0) % 2 != 0) {
     refuse(std::string(name) + " has shape " + shape_of(slots) + "; wanted [2B, S, C], in which rows i and i + B are the views of image i");
   }
@@ -97,6 +93,8 @@ T* mutable_data(const Tensor& tensor) {
 }
 
 bool has_adjacent_channels(const Tensor& slots) { return slots.stride(2) == 1 || slots.size(2) <= 1 || slots.numel() == 0; }
+
+Tensor made_contiguous(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }
 
 // The tensor itself where the kernels can read it, or a contiguous copy.
 Tensor readable(const Tensor& slots) { return has_adjacent_channels(slots) ? slots : torch::stable::contiguous(slots); }
@@ -162,8 +160,6 @@ std::tuple<Tensor, Tensor> matching_similarity_loss_per_img(const Tensor& f, con
 Tensor matching_similarity_loss_per_img_backward(const Tensor& grad_loss, const Tensor& f, const Tensor& p, const Tensor& matching, const std::string& reduction,
                                                  double eps) {
   check_pair(f, p);
-  check_dense_on_cpu("grad_loss", grad_loss);
-  check_dense_on_cpu("matching", matching);
   if (grad_loss.scalar_type() != p.scalar_type()) refuse("grad_loss and p have different dtypes");
   if (matching.scalar_type() != ScalarType::Long || matching.dim() != 2 || matching.size(0) != p.size(0) / 2 || matching.size(1) != p.size(1)) {
     refuse("matching has shape " + shape_of(matching) + "; wanted int64 [B, S] for p " + shape_of(p));
@@ -175,8 +171,7 @@ Tensor matching_similarity_loss_per_img_backward(const Tensor& grad_loss, const 
     if (per_slot ? grad_loss.dim() != 1 || grad_loss.size(0) != p.size(0) * p.size(1) : grad_loss.dim() != 0) {
       refuse("grad_loss has shape " + shape_of(grad_loss) + "; wanted that of the loss, " + (per_slot ? "[2BS]" : "[]"));
     }
-    const Tensor readable_f = readable(f), readable_p = readable(p), contiguous_matching = torch::stable::contiguous(matching);
-    const Tensor incoming = grad_loss.is_contiguous() ? grad_loss : torch::stable::contiguous(grad_loss);
+    const Tensor readable_f = readable(f), readable_p = readable(p), contiguous_matching = made_contiguous(matching), incoming = made_contiguous(grad_loss);
     const Tensor gradient = empty_gradient(p);
     osc::matching_similarity_loss_per_img_backward(view<T>(readable_f), view<T>(readable_p), const_data<std::int64_t>(contiguous_matching), options,
                                                    {view<T>(mutable_data<T>(gradient), gradient), const_data<T>(incoming)});
@@ -217,7 +212,6 @@ std::optional<std::int64_t> problem_stride(const Tensor& cost) {
 }
 
 std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& cost, bool maximize, bool raise_unsolvable) {
-  check_dense_on_cpu("cost", cost);
   const std::int64_t dimensions = cost.dim();
   if (dimensions < 2) refuse("cost has shape " + shape_of(cost) + "; wanted [..., R, K]");
   return with_element_type("cost", cost, [&](auto element) {

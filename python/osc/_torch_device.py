@@ -32,7 +32,7 @@ def matching_similarity_loss_per_img_backward(grad_loss: Tensor, f: Tensor, p: T
 
 def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
     _torch_checks.check_call(f, f, "none", eps)
-    return _match({"f": f}, eps, raise_nonfinite)
+    return _match({"slots": f}, eps, raise_nonfinite)
 
 
 def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
@@ -55,9 +55,9 @@ def on_cpu_tensors() -> Iterator[None]:
 
 
 def _match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor:
-    f = slots["f"]
+    f = next(iter(slots.values()))
     images = f.shape[0] // 2
-    spoilt = torch.stack([~x.isfinite().flatten(1).all(1) for x in slots.values()]).view(-1, 2, images).any(1)  # [f and p, B]
+    spoilt = torch.stack([~x.isfinite().flatten(1).all(1) for x in slots.values()]).view(len(slots), 2, images).any(1)  # [of f and p, B]
     costs = _torch_formulas.cosines(f, eps).masked_fill(spoilt.any(0).view(images, 1, 1), float("nan"))
     matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)  # the one wait for the device
     if raise_nonfinite and bool((matching < 0).any()):

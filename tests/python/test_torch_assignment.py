@@ -1,0 +1,92 @@
+"""osc.linear_sum_assignment and osc.match_slots on PyTorch tensors, against the same on NumPy arrays, which are tested against SciPy."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment as scipy_assignment
+
+import osc
+
+
+def integers(*shape, seed=0):
+    return torch.randint(-4, 5, shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int32, torch.uint8, torch.bool])
+def test_indices_equal_scipys(dtype, maximize):
+    for number, shape in enumerate([(1, 1), (4, 6), (6, 4), (5, 5), (30, 30), (3, 2, 4, 6)]):
+        cost = integers(*shape, seed=number).abs().to(dtype)
+        col4row, row4col = osc.linear_sum_assignment(cost, maximize)
+        assert col4row.shape == shape[:-1] and row4col.shape == (*shape[:-2], shape[-1]) and col4row.dtype == row4col.dtype == torch.int64
+        for index in np.ndindex(*shape[:-2]):
+            rows, columns = scipy_assignment(cost[index].double().numpy(), maximize)
+            assert torch.equal(col4row[index][rows], torch.from_numpy(columns)) and torch.equal(row4col[index][columns], torch.from_numpy(rows))
+            assert (col4row[index] == -1).sum() == max(0, shape[-2] - shape[-1]) and (row4col[index] == -1).sum() == max(0, shape[-1] - shape[-2])
+
+
+def test_layouts():
+    cost = integers(3, 2, 4, 6)
+    want = osc.linear_sum_assignment(cost)
+    for layout in (
+        cost.transpose(2, 3).contiguous().transpose(2, 3),
+        cost.transpose(0, 1).contiguous().transpose(0, 1),
+        cost.permute(3, 1, 2, 0).contiguous().permute(3, 1, 2, 0),
+        torch.cat([cost, cost], 3)[..., :6],
+        cost.repeat_interleave(2, 1)[:, ::2],
+        torch._neg_view(-cost),
+        cost.clone().requires_grad_(),
+    ):
+        assert all(torch.equal(a, b) for a, b in zip(osc.linear_sum_assignment(layout), want))
+    repeated = osc.linear_sum_assignment(cost[:1, :1].expand(5, 7, 4, 6))
+    assert all(torch.equal(a, b[0, 0].expand(5, 7, -1)) for a, b in zip(repeated, want))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 0, 3), (0, 2, 3), (0, 5, 0)])
+def test_empty(shape):
+    col4row, row4col = osc.linear_sum_assignment(torch.zeros(shape))
+    assert col4row.shape == shape[:-1] and row4col.shape == (*shape[:-2], shape[-1])
+    assert (col4row == -1).all() and (row4col == -1).all()
+
+
+def test_a_problem_without_an_answer_is_named_and_leaves_the_others_alone():
+    cost = torch.eye(2).repeat(2, 2, 1, 1)
+    cost[1, 0, 1, 1] = float("nan")
+    with pytest.raises(ValueError, match="problem 2 has no answer: a cost is NaN"):
+        osc.linear_sum_assignment(cost)
+    assert osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0].tolist() == [[[1, 0], [1, 0]], [[-1, -1], [1, 0]]]
+
+
+def test_bad_input():
+    with pytest.raises(TypeError, match="complex64"):
+        osc.linear_sum_assignment(torch.ones(2, 2, dtype=torch.complex64))
+    with pytest.raises(TypeError, match="sparse"):
+        osc.linear_sum_assignment(torch.eye(2).to_sparse())
+    with pytest.raises(ValueError, match=r"cost has shape \[3\]"):
+        osc.linear_sum_assignment(torch.ones(3))
+    with pytest.raises(ValueError, match="on_unsolvable"):
+        osc.linear_sum_assignment(torch.eye(2), on_unsolvable="ignore")
+    with pytest.raises(TypeError, match="torch.int64"):
+        osc.match_slots(torch.ones(2, 2, 2, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"f has shape \[3, 2, 2\]"):
+        osc.match_slots(torch.ones(3, 2, 2))
+    with pytest.raises(ValueError, match="eps"):
+        osc.match_slots(torch.ones(2, 2, 2), eps=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
+def test_match_slots_equals_that_of_numpy(dtype):
+    f = torch.randn(10, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    f[3, 1, 2] = float("inf")
+    for layout in (f, f.transpose(0, 1).contiguous().transpose(0, 1), f.transpose(1, 2).contiguous().transpose(1, 2)):
+        matching = osc.match_slots(layout)
+        assert matching.dtype == torch.int64 and np.array_equal(matching.numpy(), osc.match_slots(f.numpy()))
+    with pytest.raises(ValueError, match="^slots: image 3 of 5"):
+        osc.match_slots(f, on_nonfinite="raise")
+    assert torch.equal(osc.match_slots(f.bfloat16()), osc.match_slots(f.bfloat16().float()))
+
+
+def test_large_problems_and_small_ones():
+    for size in (700, 2):  # the first takes memory of its own, the second finds what its thread keeps
+        cost = torch.rand(2, size, size, generator=torch.Generator().manual_seed(size))
+        assert np.array_equal(osc.linear_sum_assignment(cost)[0][1], scipy_assignment(cost[1].double().numpy())[1])
