@@ -194,9 +194,21 @@ def _(info: Any, in_dims: tuple[int | None, ...], cost: Tensor, maximize: bool, 
     return assignment_op(cost.movedim(in_dims[0], 0), maximize, raise_unsolvable), (0, 0)
 
 
-# Under autocast the loss is computed in float32, as PyTorch's own losses are.
-for _device in ("cpu", "cuda", "xpu", "mps", "hpu"):
-    torch.library.register_autocast("osc::matching_similarity_loss_per_img", _device, torch.float32)
+# Under autocast the loss is computed in float32, as PyTorch's own losses are. (torch.library.register_autocast of 2.10 knows no device but CPU and CUDA.)
+
+
+def _register_autocast(key: str) -> None:
+    autocast = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+
+    def in_float32(f: Tensor, p: Tensor, *options: Any) -> Any:
+        with torch._C._ExcludeDispatchKeyGuard(autocast):
+            return loss_op(_torch_formulas.wide(f), _torch_formulas.wide(p), *options)
+
+    _registrations.impl("matching_similarity_loss_per_img", in_float32, key)
+
+
+for _key in ("AutocastCPU", "AutocastCUDA", "AutocastXPU", "AutocastMPS", "AutocastHPU", "AutocastPrivateUse1"):
+    _register_autocast(_key)
 
 
 # What osc.match_slots and osc.linear_sum_assignment are for tensors.
