@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
+from torch.autograd.function import _SingleLevelFunction
 
 from . import _torch_checks, _torch_device, _torch_formulas
 
@@ -59,10 +60,13 @@ def _(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Ten
 # Derivatives. Not torch.library.register_autograd: with it torch.func fails, forward mode gives zeros, and a call takes twice as long.
 #
 # The dispatcher calls `_differentiable_loss` and `_differentiable_gradient` for the operators wherever something might be differentiated, one level of torch.func after another.
-# What they call has the next levels yet to come: so these must see that gradients are wanted, which PyTorch turns off inside a Function.
+# What they call has the next levels yet to come: so these must see that gradients are wanted, which PyTorch turns off inside a Function. Hence _SingleLevelFunction, of which
+# torch.func makes its own functions; torch.autograd.Function would start with the outermost level anew.
 
 
-class _Loss(torch.autograd.Function):
+class _Loss(_SingleLevelFunction):
+    _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
     @staticmethod
     def forward(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -90,7 +94,9 @@ class _Loss(torch.autograd.Function):
         return _torch_formulas.slope(v, f, p, matching, ctx.reduction, ctx.eps), None
 
 
-class _Gradient(torch.autograd.Function):
+class _Gradient(_SingleLevelFunction):
+    _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
     @staticmethod
     def forward(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Any:
         with torch._C._AutoDispatchBelowAutograd():
@@ -134,37 +140,28 @@ class _GradientAtOneLevel(_Gradient):
             return _Gradient.forward(*arguments)
 
 
-def _direct_apply(function: Any) -> Any:
-    """What function.apply comes to in the end, without 20 µs of looking at signatures, and at one level of torch.func."""
-    return super(torch.autograd.Function, function).apply
-
-
-_apply_loss, _apply_gradient = _direct_apply(_Loss), _direct_apply(_Gradient)
-_apply_loss_at_one_level, _apply_gradient_at_one_level = _direct_apply(_LossAtOneLevel), _direct_apply(_GradientAtOneLevel)
-
-
 def _is_last_derivative() -> bool:
     return not torch.is_grad_enabled() and forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
 
 
-def _at_one_level(apply: Any, arguments: Any) -> Any:
+def _at_one_level(function: Any, arguments: Any) -> Any:
     levels = torch._C._functorch.get_interpreter_stack() or ()
     if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:  # PyTorch takes the second such derivative of any Function for zero
         raise NotImplementedError("forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does")
     with enable_single_level_autograd_function():
-        return apply(*arguments)
+        return function.apply(*arguments)
 
 
 def _differentiable_loss(*arguments: Any) -> Any:
     if torch._C._are_functorch_transforms_active():
-        return _at_one_level(_apply_loss_at_one_level, arguments)
-    return _apply_loss(*arguments)
+        return _at_one_level(_LossAtOneLevel, arguments)
+    return _Loss.apply(*arguments)
 
 
 def _differentiable_gradient(*arguments: Any) -> Any:
     if torch._C._are_functorch_transforms_active():
-        return _at_one_level(_apply_gradient_at_one_level, arguments)
-    return _apply_gradient(*arguments)
+        return _at_one_level(_GradientAtOneLevel, arguments)
+    return _Gradient.apply(*arguments)
 
 
 _registrations.impl("matching_similarity_loss_per_img", _differentiable_loss, "Autograd")
