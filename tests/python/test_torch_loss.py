@@ -61,9 +61,10 @@ def test_no_gradient_flows_to_f_even_where_it_is_p():
     p = random_slots(4, 3, 5, dtype=torch.float64, seed=1).requires_grad_()
     matching_similarity_loss_per_img(f, p).backward()
     assert f.grad is None
-    assert not matching_similarity_loss_per_img(f, p.detach()).requires_grad or torch.autograd.grad(
-        matching_similarity_loss_per_img(f, p.detach()), f, allow_unused=True
-    ) == (None,)
+    assert torch.autograd.grad(matching_similarity_loss_per_img(f, p.detach()), f, allow_unused=True) == (None,)
+    (gradient,) = torch.autograd.grad(matching_similarity_loss_per_img(f, p), p, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), p, create_graph=True)
+    assert torch.autograd.grad(second.square().sum(), f, allow_unused=True) == (None,)
     both = f.detach().requires_grad_()
     matching_similarity_loss_per_img(both, both).backward()
     torch.testing.assert_close(both.grad, torch_oracle.loss_and_gradient(f, f)[1])
@@ -278,35 +279,38 @@ print(threads() - before)
 
 
 def test_the_interpreter_runs_on_meanwhile():
-    f = random_slots(2 * 2, 700, 16)  # some tenths of a second
-    finished, counted = threading.Event(), 0
+    f = random_slots(2 * 2, 500, 16)  # some milliseconds
+    finished, counted, counted_during_calls = threading.Event(), 0, 0
 
     def work():
-        for _ in range(4):
+        nonlocal counted_during_calls
+        for _ in range(20):
+            before = counted
             osc.match_slots(f)
+            counted_during_calls += counted - before
         finished.set()
 
     worker = threading.Thread(target=work)
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # so that only who releases the lock gives it away
+    sys.setswitchinterval(1000)  # the lock changes hands only where it is released
     try:
         worker.start()
         while not finished.is_set():
             counted += 1
-            finished.wait(0.001)
+            finished.wait(0.0005)
     finally:
         sys.setswitchinterval(interval)
         worker.join()
-    assert counted > 10
+    assert counted_during_calls > 0
 
 
 def test_several_threads_at_once():
-    problems = [random_slots(2, 20 + 2 * i, 5 + i, 9, seed=i) for i in range(6)]
+    problems = [random_slots(2, 200 + 2 * i, 12 + i, 16, seed=i) for i in range(4)]  # long enough to overlap
     want = [loss_and_gradient(f, p) for f, p in problems]
     got = [[] for _ in problems]
 
     def work(i):
-        got[i] = [loss_and_gradient(*problems[i]) for _ in range(50)]
+        got[i] = [loss_and_gradient(*problems[i]) for _ in range(30)]
 
     workers = [threading.Thread(target=work, args=(i,)) for i in range(len(problems))]
     for worker in workers:
@@ -314,7 +318,7 @@ def test_several_threads_at_once():
     for worker in workers:
         worker.join()
     for results, expected in zip(got, want):
-        assert len(results) == 50 and all(torch.equal(a, b) for result in results for a, b in zip(result, expected))
+        assert len(results) == 30 and all(torch.equal(a, b) for result in results for a, b in zip(result, expected))
 
 
 class LossesOfSlots(torch.utils.data.Dataset):
