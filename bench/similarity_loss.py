@@ -2,21 +2,21 @@
 
     .venv/bin/python bench/similarity_loss.py [--threads N] [--rounds R]
 
-    loop              an image at a time in Python: similarities, SciPy's solver, gather, cosine similarity; backward by autograd through all of it
+    loop              examples/plain_loss.py: an image at a time in Python: similarities, SciPy's solver, gather, cosine similarity; backward by autograd through all of it
     batched           one bmm, SciPy's solver an image, one gather, F.cosine_similarity; backward by autograd
     batched compiled  the same under torch.compile, which leaves the graph for SciPy
     osc               osc.loss_objects.matching_similarity_loss_per_img and loss.backward()
     osc compiled      the same under torch.compile(fullgraph=True)
     osc.numpy         osc.numpy.matching_similarity_loss_per_img(…, with_grad=True)
 
-Float32, Gaussian slots. Prints milliseconds a call (minimum, median and maximum of the calls) and ratios of medians; writes build/bench/similarity_loss.json. Every answer is compared
-with the loop's. --tiny measures (4, 3, 8) alone, where what is timed is the binding.
+Float32, Gaussian slots. Prints milliseconds a call (minimum, median and maximum of the calls) and ratios of medians; writes build/bench/similarity_loss.json. Every answer is compared with the loop's.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import sys
 
 import numpy as np
 import torch
@@ -28,19 +28,9 @@ import osc.numpy
 from osc.loss_objects import matching_similarity_loss_per_img
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "examples"))
+import plain_loss  # noqa: E402  # after the path to it
 SIZES = [(64, 7, 64), (64, 11, 64), (64, 11, 256), (256, 16, 256), (1024, 11, 64), (64, 64, 256), (16, 128, 768)]
-TINY = [(4, 3, 8)]
-
-
-def loop_way(f, p):
-    b = len(f) // 2
-    total = 0
-    for i in range(b):
-        first, second = F.normalize(f[i], dim=-1), F.normalize(f[i + b], dim=-1)
-        column = torch.from_numpy(linear_sum_assignment((first @ second.T).numpy(), maximize=True)[1])
-        total = total + (1 - F.cosine_similarity(p[i], f[i + b][column], dim=-1)).sum()
-        total = total + (1 - F.cosine_similarity(p[i + b], f[i][column.argsort()], dim=-1)).sum()
-    return total / (2 * p.shape[0] * p.shape[1])
 
 
 def batched_way(f, p):
@@ -71,7 +61,7 @@ def ways_of(f, p):
         "osc": with_backward(matching_similarity_loss_per_img, f, p),
         "osc compiled": with_backward(torch.compile(matching_similarity_loss_per_img, fullgraph=True), f, p),
         "osc.numpy": lambda: osc.numpy.matching_similarity_loss_per_img(*arrays, with_grad=True),
-        "loop": with_backward(loop_way, f, p),
+        "loop": with_backward(plain_loss.matching_similarity_loss_per_img, f, p),
         "batched": with_backward(batched_way, f, p),
         "batched compiled": with_backward(torch.compile(batched_way), f, p),
     }
@@ -81,12 +71,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     results = {"threads": arguments.threads, "rounds": arguments.rounds, "sizes": []}
     print(f"loss and gradient, float32, Gaussian slots, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns")
-    for b, s, c in TINY if arguments.tiny else SIZES:
+    for b, s, c in SIZES:
         torch.manual_seed(0)
         f, p = torch.randn(2 * b, s, c), torch.randn(2 * b, s, c)
         ways = ways_of(f, p)
@@ -100,8 +89,7 @@ def main():
             ours = "".join(f"  {usual} / it {ratios[f'{usual} / {name}']:6.1f}" for usual in list(ways)[3:]) if name in list(ways)[:3] else ""
             print(f"  {name:<16} {shown(times[name])}{ours}", flush=True)
         results["sizes"].append({"B": b, "S": s, "C": c, "milliseconds": times, "ratios": ratios})
-    if not arguments.tiny:
-        (ROOT / "build/bench/similarity_loss.json").write_text(json.dumps(results, indent=1) + "\n")
+    (ROOT / "build/bench/similarity_loss.json").write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def test_one_wheel_for_every_python(distributions):
     with zipfile.ZipFile(path) as wheel:
         files = {name: wheel.read(name) for name in wheel.namelist() if not name.startswith(f"osc-{VERSION}.dist-info/")}
     libraries = {name for name in files if ".so" in name}
-    assert {"osc/libosc.so", "osc/libosc_jax.so"} <= libraries and "osc/py.typed" in files
+    assert {"osc/libosc.so", "osc/libosc_jax.so", "osc/libosc_torch.so"} <= libraries and "osc/py.typed" in files
     assert all(name.startswith("osc/") for name in files)
     for name in libraries:
         assert b"libpython" not in files[name] and b"PyObject_" not in files[name], f"{name} links Python"
