@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -62,7 +62,8 @@ def linear_sum_assignment(
     if _is_tensor(cost):
         from . import _torch
 
-        return _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
+        assigned: tuple[Any, Any] = _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
+        return assigned
     costs, code = _arrays.costs("cost", cost)
     if costs.ndim < 2:
         raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
@@ -153,6 +154,6 @@ def match_slots(
     return matching
 
 
-def _is_tensor(value: object) -> bool:
+def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:
     torch = sys.modules.get("torch")  # whoever has a tensor has imported it
     return torch is not None and isinstance(value, torch.Tensor)

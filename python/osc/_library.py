@@ -33,11 +33,11 @@ _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
 _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 
 
-def companion(name: str) -> ctypes.CDLL:
-    """Another library of the package, which a build may lack."""
+def companion(name: str) -> pathlib.Path:
+    """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
         raise ImportError(f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)")
-    return ctypes.CDLL(str(_FOLDER / name))
+    return _FOLDER / name
 
 
 def version() -> str:

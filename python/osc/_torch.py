@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pathlib
+# PyTorch does not type what registers operators, which is what this module does.
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, attr-defined"
 from typing import Any
 
 import torch
@@ -10,14 +11,11 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
-_library_file = pathlib.Path(__file__).with_name("libosc_torch.so")
-if not _library_file.exists():
-    raise ImportError(f"osc was built without its PyTorch operators: there is no {_library_file}")
-torch.ops.load_library(str(_library_file))
+torch.ops.load_library(str(_library.companion("libosc_torch.so")))
 
 loss_op = torch.ops.osc.matching_similarity_loss_per_img.default
 gradient_op = torch.ops.osc.matching_similarity_loss_per_img_backward.default
@@ -187,7 +185,7 @@ _register_batching("osc::match_slots", match_slots_op, 1)
 
 
 @torch.library.register_vmap("osc::linear_sum_assignment")
-def _(info: Any, in_dims: tuple[int | None, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
+def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
     return assignment_op(cost.movedim(in_dims[0], 0), maximize, raise_unsolvable), (0, 0)
 
 

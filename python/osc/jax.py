@@ -6,6 +6,7 @@ and the assignment on the host, through one callback.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 from collections.abc import Callable
@@ -31,7 +32,7 @@ _CALLBACK_EVERYWHERE = False  # the tests set it, to try on the CPU what other p
 _pycapsule: Any = jax.ffi.pycapsule  # JAX leaves these two without types
 _Shape: Any = jax.ShapeDtypeStruct
 
-_library_of_handlers = _library.companion("libosc_jax.so")
+_library_of_handlers = ctypes.CDLL(str(_library.companion("libosc_jax.so")))
 for _name in _HANDLERS:
     jax.ffi.register_ffi_target(_name, _pycapsule(getattr(_library_of_handlers, _name)), platform="cpu")
 
@@ -195,7 +196,8 @@ def _loss_and_matching_by_callback(f: jax.Array, p: jax.Array, *, reduction: str
 
 def _match_on_host(cosines: npt.ArrayLike) -> npt.NDArray[np.int32]:
     matching, _ = _assignment.linear_sum_assignment(np.asarray(cosines), maximize=True, on_unsolvable="unmatched")
-    return matching[..., None].view(np.int32)
+    indices: npt.NDArray[np.int32] = matching[..., None].view(np.int32)
+    return indices
 
 
 def _loss_in_jax(f: jax.Array, p: jax.Array, matching: jax.Array, *, reduction: str, eps: float) -> jax.Array:
