@@ -12,8 +12,8 @@ std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tens
   TORCH_CHECK_TYPE(!cost.is_complex() && !cost.is_quantized(), "cost is ", cost.scalar_type(), "; wanted real numbers");
   TORCH_CHECK_VALUE(cost.is_cpu() && cost.layout() == torch::kStrided, "cost is a ", cost.layout(), " tensor on ", cost.device(),
                     "; wanted a dense one on the CPU");
-  const bool native = cost.scalar_type() == torch::kFloat || cost.scalar_type() == torch::kDouble;
-  const torch::Tensor given = (native ? cost.detach() : cost.detach().to(torch::kDouble)).resolve_neg();
+  const bool is_read_in_place = cost.is_floating_point() && cost.element_size() <= 8 && cost.element_size() >= 2;
+  const torch::Tensor given = (is_read_in_place ? cost.detach() : cost.detach().to(torch::kDouble)).resolve_neg();
 
   const auto rows = cost.size(-2), columns = cost.size(-1);
   const auto batch_shape = cost.sizes().slice(0, cost.dim() - 2).vec();
@@ -30,7 +30,7 @@ std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tens
   translated([&] {
     return with_element_type(batch, [&](auto element) {
       using T = decltype(element);
-      const CostMatrices<T> costs{batch.const_data_ptr<T>(), problems, rows, columns, batch.stride(0), batch.stride(1), batch.stride(2)};
+      const CostMatrices<T> costs{elements<T>(batch), problems, rows, columns, batch.stride(0), batch.stride(1), batch.stride(2)};
       osc::linear_sum_assignment(costs, {column_of_row.mutable_data_ptr<std::int64_t>(), row_of_column.mutable_data_ptr<std::int64_t>()},
                                  {maximize, on_unsolvable, &host_executor()});
     });
@@ -40,7 +40,7 @@ std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tens
 
 torch::Tensor match_slots(const torch::Tensor& f, double eps, NonFinite on_nonfinite) {
   check_slots("f", f);
-  const torch::Tensor slots = readable(computed_in(f.detach()));
+  const torch::Tensor slots = readable(f.detach());
   const torch::Tensor matching = torch::empty({slots.size(0) / 2, slots.size(1)}, torch::kLong);
   translated([&] {
     return with_element_type(slots, [&](auto element) {

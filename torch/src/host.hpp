@@ -30,10 +30,19 @@ auto translated(const Call& call) {
   throw std::logic_error("unreachable");
 }
 
-// Calls `call` with a value of the tensor's element type, float or double.
+// Calls `call` with a value of the tensor's element type, which check_slots lets pass.
 template <typename Call>
 auto with_element_type(const torch::Tensor& tensor, const Call& call) {
-  return tensor.scalar_type() == torch::kDouble ? call(double{}) : call(float{});
+  switch (tensor.scalar_type()) {
+    case torch::kDouble:
+      return call(double{});
+    case torch::kHalf:
+      return call(float16{});
+    case torch::kBFloat16:
+      return call(bfloat16{});
+    default:
+      return call(float{});
+  }
 }
 
 // ValueError or TypeError unless `slots` is a dense CPU tensor [2B, S, C] of a dtype that the losses take.
@@ -42,16 +51,26 @@ void check_slots(const char* name, const torch::Tensor& slots);
 // float64 stays, everything else that check_slots lets pass becomes float32. Differentiable.
 torch::Tensor computed_in(const torch::Tensor& slots);
 
+// The elements, T being what with_element_type says.
+template <typename T>
+const T* elements(const torch::Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
+}
+template <typename T>
+T* mutable_elements(const torch::Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
 // The tensor itself where the kernels can read it, or a contiguous copy.
 torch::Tensor readable(const torch::Tensor& slots);
 
 template <typename T>
 SlotPairs<const T> view(const torch::Tensor& slots) {
-  return view_major_slots(slots.const_data_ptr<T>(), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
+  return view_major_slots(elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
 }
 template <typename T>
 SlotPairs<T> mutable_view(const torch::Tensor& slots) {
-  return view_major_slots(slots.mutable_data_ptr<T>(), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
+  return view_major_slots(mutable_elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
 }
 
 }  // namespace osc::libtorch

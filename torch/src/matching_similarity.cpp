@@ -23,7 +23,7 @@ class SimilarityBackward : public torch::autograd::Function<SimilarityBackward> 
         using T = decltype(element);
         osc::matching_similarity_loss_per_img_backward(view<T>(f), view<T>(p), matching.const_data_ptr<std::int64_t>(),
                                                        {reduction, eps, NonFinite::propagate, &host_executor()},
-                                                       {mutable_view<T>(gradient), incoming.const_data_ptr<T>()});
+                                                       {mutable_view<T>(gradient), elements<T>(incoming)});
       });
     });
     return gradient;
@@ -45,7 +45,7 @@ class SimilarityLoss : public torch::autograd::Function<SimilarityLoss> {
       return with_element_type(p, [&](auto element) {
         using T = decltype(element);
         osc::matching_similarity_loss_per_img(view<T>(readable_f), view<T>(readable_p), {reduction, eps, on_nonfinite, &host_executor()},
-                                              {.loss = loss.mutable_data_ptr<T>(), .matching = matching.mutable_data_ptr<std::int64_t>()});
+                                              {.loss = mutable_elements<T>(loss), .matching = matching.mutable_data_ptr<std::int64_t>()});
       });
     });
     context->save_for_backward({f, p, matching});
@@ -73,11 +73,10 @@ torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, const tor
   TORCH_CHECK_VALUE(f.sizes() == p.sizes(), "f ", f.sizes(), " and p ", p.sizes(), " must have the same shape");
   const bool autocast = at::autocast::is_autocast_enabled(at::kCPU);
   TORCH_CHECK_TYPE(autocast || f.scalar_type() == p.scalar_type(), "f is ", f.scalar_type(), " and p is ", p.scalar_type(), "; wanted the same dtype");
-  const torch::Tensor computed_f = computed_in(f.detach()), computed_p = computed_in(p);
+  const torch::Tensor computed_f = autocast ? computed_in(f.detach()) : f.detach(), computed_p = autocast ? computed_in(p) : p;
   TORCH_CHECK_TYPE(computed_f.scalar_type() == computed_p.scalar_type(), "f is ", f.scalar_type(), " and p is ", p.scalar_type(),
                    "; autocast brings 16-bit tensors to float32 but leaves float64");
-  const torch::Tensor loss = SimilarityLoss::apply(computed_f, computed_p, reduction, eps, on_nonfinite);
-  return autocast ? loss : loss.to(p.scalar_type());
+  return SimilarityLoss::apply(computed_f, computed_p, reduction, eps, on_nonfinite);
 }
 
 }  // namespace osc::libtorch

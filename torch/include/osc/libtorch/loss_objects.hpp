@@ -23,7 +23,7 @@ using osc::Reduction;
 // length 2BS in the order (view, image, slot). The formula, the ties and the policy for non-finite values are those of osc/loss_objects.hpp: an image with
 // a NaN or an infinity has NaN losses and gradients, and changes no other image.
 //
-// No copy of f or p where C is contiguous and they are float32 or float64. The backward pass keeps f, p and the matching, which is not computed again; the
+// No copy of f or p where C is contiguous, but under autocast. The backward pass keeps f, p and the matching, which is not computed again; the
 // gradient has the strides of p where p is dense. The same bits with any number of threads. A second derivative is not implemented and says so.
 torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, const torch::Tensor& p, Reduction reduction = Reduction::mean, double eps = 1e-10,
                                                NonFinite on_nonfinite = NonFinite::propagate);
