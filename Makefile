@@ -37,7 +37,7 @@ train: build
 	  build/bin/osc train --out $(RUN); \
 	fi
 
-test: $(CONFIGURED)
+test: $(CONFIGURED) .venv/.docs-ready
 	cmake --build build
 	ctest --test-dir build --output-on-failure -j $$(nproc)
 	.venv/bin/python -m pytest tests
