@@ -3,15 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
 
-#include "elements.hpp"
 #include "expect.hpp"
 #include "oracle.hpp"
 #include "osc/assignment.hpp"
+#include "palette.hpp"
 
 namespace osc {
 namespace {

@@ -3,15 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
-#include "elements.hpp"
 #include "expect.hpp"
 #include "oracle.hpp"
 #include "osc/loss_objects.hpp"
+#include "palette.hpp"
 
 namespace osc {
 namespace {
@@ -85,11 +85,6 @@ struct Slots {
 };
 
 template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
-}
-
-template <typename T>
 struct Outcome {
   std::vector<T> loss, mean, sum;
   Slots<T> gradient;
@@ -97,7 +92,7 @@ struct Outcome {
   std::vector<ImageStatus> statuses;
 
   bool operator==(const Outcome& other) const {
-    return same_bits(loss, other.loss) && same_bits(mean, other.mean) && same_bits(sum, other.sum) && same_bits(gradient.memory, other.gradient.memory) && matching == other.matching &&
+    return same_bits<T>(loss, other.loss) && same_bits<T>(mean, other.mean) && same_bits<T>(sum, other.sum) && same_bits<T>(gradient.memory, other.gradient.memory) && matching == other.matching &&
            statuses == other.statuses;
   }
 };
@@ -160,7 +155,7 @@ void check(const Slots<T>& f, const Slots<T>& p, double eps, const std::vector<T
   });
   std::vector<bool> is_gradient(outcome.gradient.memory.size(), false);
   outcome.gradient.for_each_slot([&](auto, auto, auto, std::int64_t offset) { std::fill_n(is_gradient.begin() + offset, channels, true); });
-  for (std::size_t i = 0; i < is_gradient.size(); ++i) OSC_EXPECT(is_gradient[i] || same_bits(std::vector{outcome.gradient.memory[i]}, std::vector{untouched}), "a gap of the gradient is written");
+  for (std::size_t i = 0; i < is_gradient.size(); ++i) OSC_EXPECT(is_gradient[i] || same_bits<T>(std::span(&outcome.gradient.memory[i], 1), std::span(&untouched, 1)), "a gap of the gradient is written");
   const auto losses = static_cast<double>(2 * images * slots);
   if (losses == 0) {
     OSC_EXPECT(value(outcome.sum[0]) == 0 && std::isnan(value(outcome.mean[0])), "no losses have sum %g and mean %g", value(outcome.sum[0]), value(outcome.mean[0]));

@@ -10,33 +10,10 @@
 #include <limits>
 #include <random>
 #include <type_traits>
-#include <utility>
-#include <vector>
 
-#include "osc/float16.hpp"
-#include "osc/system.hpp"
+#include "elements.hpp"
 
 namespace osc {
-
-template <typename T>
-T element(double x) {
-  if constexpr (std::is_same_v<T, float16>) {
-    return to_float16(static_cast<float>(x));
-  } else if constexpr (std::is_same_v<T, bfloat16>) {
-    return to_bfloat16(static_cast<float>(x));
-  } else {
-    return static_cast<T>(x);
-  }
-}
-
-template <typename T>
-double value(T x) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return x;
-  } else {
-    return to_float(x);
-  }
-}
 
 // A kind of numbers, and a generator that goes on for as many as are wanted.
 class Palette {
@@ -96,16 +73,6 @@ void with_element_type(FuzzedDataProvider& in, const Action& action) {
     default:
       return action(bfloat16());
   }
-}
-
-// What action() returns on each instruction set of this processor, the baseline first, with its name.
-template <typename Action>
-auto on_every_instruction_set(const Action& action) {
-  std::vector<std::pair<const char*, decltype(action())>> results;
-  for (const char* const name : {"generic", "neon", "x86-64", "avx2", "avx512"}) {
-    if (try_set_instruction_set(name).ok()) results.emplace_back(name, action());
-  }
-  return results;
 }
 
 }  // namespace osc
