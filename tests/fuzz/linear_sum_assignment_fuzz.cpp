@@ -111,12 +111,16 @@ void fuzz(FuzzedDataProvider& in) {
                       element<T>(std::numeric_limits<double>::quiet_NaN()));
   costs.data = data.data();
   Palette palette(in);
+  const bool sums = in.ConsumeBool();  // of a number of the row and one of the column: all assignments cost the same but for rounding
+  std::vector<double> of_column(columns);
+  for (double& x : of_column) x = palette.next();
   std::vector<T*> at;
   for (std::int64_t n = 0; n < problems; ++n) {
     for (std::int64_t r = 0; r < rows; ++r) {
+      const double of_row = palette.next();
       for (std::int64_t k = 0; k < columns; ++k) {
         at.push_back(&data[n * costs.problem_stride + r * costs.row_stride + k * costs.column_stride]);
-        *at.back() = element<T>(palette.next());
+        *at.back() = element<T>(sums ? of_row + of_column[k] : palette.next());
       }
     }
   }

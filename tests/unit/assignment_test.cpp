@@ -2,12 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
 #include <random>
 #include <vector>
 
+#include "elements.hpp"
 #include "oracle.hpp"
 #include "osc/error.hpp"
 
@@ -139,9 +141,10 @@ TEST(LinearSumAssignment, TiesFallAsInScipy) {
 }
 
 TEST(LinearSumAssignment, MaximizingIsMinimizingTheNegative) {
-  std::mt19937_64 random(3);
-  for (int repeat = 0; repeat < 200; ++repeat) {
-    Matrix cost = random_matrix(1 + repeat % 7, 1 + repeat % 5, random, repeat % 2 ? 3 : 0);
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19), static_cast<std::int64_t>(1 + seed % 17), random, seed % 2 ? 3 : 0);
     const Solution greatest = solve(cost, {.maximize = true});
     for (auto& row : cost) {
       for (double& value : row) value = -value;
@@ -151,9 +154,10 @@ TEST(LinearSumAssignment, MaximizingIsMinimizingTheNegative) {
 }
 
 TEST(LinearSumAssignment, FloatCostsGiveTheirDoublesAnswer) {
-  std::mt19937_64 random(4);
-  for (int repeat = 0; repeat < 200; ++repeat) {
-    Matrix cost = random_matrix(1 + repeat % 9, 1 + repeat % 6, random, 0);
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19), static_cast<std::int64_t>(1 + seed % 17), random, 0);
     for (auto& row : cost) {
       for (double& value : row) value = static_cast<float>(value);
     }
@@ -162,9 +166,10 @@ TEST(LinearSumAssignment, FloatCostsGiveTheirDoublesAnswer) {
 }
 
 TEST(LinearSumAssignment, PermutingRowsAndColumnsPermutesTheAnswer) {
-  std::mt19937_64 random(5);
-  for (int repeat = 0; repeat < 100; ++repeat) {
-    const std::int64_t rows = 1 + repeat % 8, columns = 1 + repeat % 6;
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 18), columns = static_cast<std::int64_t>(1 + seed % 17);
     const Matrix cost = random_matrix(rows, columns, random, 0);
     Indices row_order(rows), column_order(columns);
     std::iota(row_order.begin(), row_order.end(), 0);
@@ -291,10 +296,11 @@ TEST(LinearSumAssignment, NearTiesAndTiesFallTheSameInEveryType) {
 
 // Costs of any magnitude: scaling by a power of two is exact, and changes no answer.
 TEST(LinearSumAssignment, MagnitudeDoesNotMatter) {
-  std::mt19937_64 random(10);
-  for (int repeat = 0; repeat < 200; ++repeat) {
-    const std::int64_t size = 1 + repeat % 20;
-    const Matrix cost = random_matrix(size, size, random, repeat % 2 ? 0 : 9);
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    const auto size = static_cast<std::int64_t>(1 + seed % 20);
+    const Matrix cost = random_matrix(size, size, random, seed % 2 ? 0 : 9);
     const Solution expected = solve(cost);
     for (const int exponent : {-1000, -500, -90, 90, 500, 1019}) {
       Matrix scaled = cost;
@@ -303,6 +309,124 @@ TEST(LinearSumAssignment, MagnitudeDoesNotMatter) {
       }
       EXPECT_EQ(solve(scaled), expected) << exponent;
     }
+  }
+}
+
+// Costs whose differences no type but an exact one tells apart from nothing: whole numbers from 0 to 9 times a unit, on a base. Their optimum is that of the whole numbers.
+struct Scale {
+  const char* name;
+  double base, unit;
+  double tolerance;  // units that double loses on the base, a row
+};
+
+template <typename T>
+void expect_optimal_on(const Scale& scale) {
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << scale.name << ", seed " << seed);
+    std::mt19937_64 random(seed);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 18), columns = static_cast<std::int64_t>(rows + seed % 3);
+    const Matrix whole = random_matrix(rows, columns, random, 10);
+    Matrix cost = whole;
+    for (auto& row : cost) {
+      for (double& value : row) value = scale.base + value * scale.unit;
+    }
+    const Solution solution = solve<T>(cost);
+    expect_consistent(solution);
+    EXPECT_TRUE(oracle::is_optimal(whole, solution.column_of_row, scale.tolerance * static_cast<double>(rows)));
+    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<T>(cost); })) EXPECT_EQ(other, solution) << name;
+  }
+}
+
+TEST(LinearSumAssignment, NearTiesAndDenormalsAreToldApart) {
+  expect_optimal_on<float>({"floats next to each other", 1, 0x1p-23, 0});
+  expect_optimal_on<float>({"denormal floats", 0, 0x1p-149, 0});
+  expect_optimal_on<float>({"the largest floats", 0x1p127, 0x1p104, 0});
+  expect_optimal_on<double>({"doubles next to each other", 1, 0x1p-52, 4});
+  expect_optimal_on<double>({"near ties of doubles", 1, 0x1p-40, 0});
+  expect_optimal_on<double>({"denormal doubles", 0, 0x1p-1074, 0});
+  expect_optimal_on<double>({"the largest doubles", 0x1p1023, 0x1p980, 0});
+}
+
+// A number of the row plus a number of the column: but for their rounding to T all assignments cost the same, and prices of columns are rounded, too. What decides is the last bits.
+TEST(LinearSumAssignment, RoundedSumsOfRowsAndColumns) {
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    std::mt19937_64 random(seed);
+    const auto rows = static_cast<std::int64_t>(2 + seed % 18), columns = static_cast<std::int64_t>(rows + (seed % 2) * (seed % 5));
+    const Matrix of_row = random_matrix(rows, 1, random, 0), of_column = random_matrix(1, columns, random, 0);
+    Matrix cost(rows, std::vector<double>(columns));
+    for (std::int64_t r = 0; r < rows; ++r) {
+      for (std::int64_t c = 0; c < columns; ++c) cost[r][c] = static_cast<float>(of_row[r][0] + of_column[0][c]);
+    }
+    const Solution solution = solve<float>(cost);
+    EXPECT_TRUE(oracle::is_optimal(cost, solution.column_of_row, 1e-13));
+    EXPECT_EQ(solve<double>(cost), solution);
+    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<float>(cost); })) EXPECT_EQ(other, solution) << name;
+  }
+}
+
+// NaN and infinities of both signs anywhere, in any number, in some problems of a batch.
+TEST(LinearSumAssignment, NonFiniteCostsAnywhere) {
+  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto pick = [&](std::int64_t least, std::int64_t most) { return std::uniform_int_distribution<std::int64_t>(least, most)(random); };
+    const std::int64_t problems = pick(1, 4), rows = pick(1, 9), columns = pick(1, 9), forbidden = pick(0, 2);
+    const bool maximize = pick(0, 1) == 1;
+    const double sign = maximize ? -1 : 1;
+    std::vector<Matrix> costs;
+    std::vector<float> data;
+    for (std::int64_t n = 0; n < problems; ++n) {
+      Matrix cost = random_matrix(rows, columns, random, seed % 2 ? 0 : 5);
+      for (auto& row : cost) {
+        for (double& value : row) {
+          if (pick(0, 2) < forbidden) value = kInfinity;
+        }
+      }
+      if (pick(0, 3) == 0) cost[pick(0, rows - 1)][pick(0, columns - 1)] = pick(0, 1) ? kNaN : -kInfinity;
+      for (auto& row : cost) {
+        for (double& value : row) {
+          data.push_back(static_cast<float>(sign * value));
+          value = static_cast<float>(value);
+        }
+      }
+      costs.push_back(cost);
+    }
+    const auto view = contiguous_costs(data.data(), problems, rows, columns);
+    for (const auto& [name, batch] : on_every_instruction_set([&] { return solve(view, {.maximize = maximize, .on_unsolvable = OnUnsolvable::unmatched}); })) {
+      for (std::int64_t n = 0; n < problems; ++n) {
+        SCOPED_TRACE(::testing::Message() << "seed " << seed << ", problem " << n << ", " << name);
+        bool has_nan = false, has_unbounded = false;
+        for (const auto& row : costs[n]) {
+          has_nan |= std::any_of(row.begin(), row.end(), [](double value) { return std::isnan(value); });
+          has_unbounded |= std::count(row.begin(), row.end(), -kInfinity) > 0;
+        }
+        const bool wide = rows <= columns;
+        const Matrix shorter_first = wide ? costs[n] : oracle::transposed(costs[n]);
+        ASSERT_EQ(batch.statuses[n], has_nan         ? AssignmentStatus::nan_cost
+                                     : has_unbounded ? AssignmentStatus::unbounded_cost
+                                     : oracle::has_full_assignment(shorter_first) ? AssignmentStatus::solved : AssignmentStatus::infeasible);
+        const Solution solution{Indices(batch.column_of_row.begin() + n * rows, batch.column_of_row.begin() + (n + 1) * rows),
+                                Indices(batch.row_of_column.begin() + n * columns, batch.row_of_column.begin() + (n + 1) * columns), {}};
+        if (batch.statuses[n] == AssignmentStatus::solved) {
+          expect_consistent(solution);
+          EXPECT_TRUE(oracle::is_optimal(shorter_first, wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+        } else {
+          EXPECT_EQ(solution.column_of_row, Indices(rows, -1));
+          EXPECT_EQ(solution.row_of_column, Indices(columns, -1));
+        }
+      }
+    }
+  }
+}
+
+TEST(LinearSumAssignment, InstructionSetsAgree) {
+  for (std::uint64_t seed = 0; seed < 2000; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 37), columns = static_cast<std::int64_t>(1 + seed % 35);
+    const Matrix cost = random_matrix(rows, columns, random, seed % 3 ? 0 : 4);
+    const auto floats = on_every_instruction_set([&] { return solve<float>(cost); }), doubles = on_every_instruction_set([&] { return solve<double>(cost); });
+    for (const auto& [name, solution] : floats) EXPECT_EQ(solution, floats[0].second) << "seed " << seed << ", float, " << name;
+    for (const auto& [name, solution] : doubles) EXPECT_EQ(solution, doubles[0].second) << "seed " << seed << ", double, " << name;
   }
 }
 
