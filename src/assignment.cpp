@@ -13,7 +13,7 @@ namespace {
 constexpr std::int64_t kLargestSide = (std::int64_t{1} << 31) - 64;  // indices are of 32 bits on the way
 
 template <typename T>
-Status check(const CostMatrices<T>& costs) noexcept {
+Status check_sizes(const CostMatrices<T>& costs) noexcept {
   const auto fail = [&](const char* reason) {
     return Status(StatusCode::invalid_argument, -1, "costs [%lld, %lld, %lld]: %s", static_cast<long long>(costs.problems),
                   static_cast<long long>(costs.rows), static_cast<long long>(costs.columns), reason);
@@ -25,13 +25,20 @@ Status check(const CostMatrices<T>& costs) noexcept {
   }
   if (costs.problems == 0 || costs.rows == 0 || costs.columns == 0) return {};
   if (costs.rows > kLargestSide || costs.columns > kLargestSide) return fail("more than 2^31 - 64 rows or columns");
-  if (!costs.data) return fail("the data pointer is null");
   if (!spans_memory({{costs.problems, costs.problem_stride}, {costs.rows, costs.row_stride}, {costs.columns, costs.column_stride}}, sizeof(T))) {
     return Status(StatusCode::invalid_argument, -1, "costs [%lld, %lld, %lld]: the strides [%lld, %lld, %lld] overflow", static_cast<long long>(costs.problems),
                   static_cast<long long>(costs.rows), static_cast<long long>(costs.columns), static_cast<long long>(costs.problem_stride),
                   static_cast<long long>(costs.row_stride), static_cast<long long>(costs.column_stride));
   }
   return {};
+}
+
+template <typename T>
+Status check(const CostMatrices<T>& costs) noexcept {
+  Status status = check_sizes(costs);
+  if (!status.ok() || costs.problems == 0 || costs.rows == 0 || costs.columns == 0 || costs.data) return status;
+  return Status(StatusCode::invalid_argument, -1, "costs [%lld, %lld, %lld]: the data pointer is null", static_cast<long long>(costs.problems),
+                static_cast<long long>(costs.rows), static_cast<long long>(costs.columns));
 }
 
 template <typename T>
@@ -98,7 +105,7 @@ Status try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentR
 
 template <typename T>
 std::size_t linear_sum_assignment_workspace(const CostMatrices<T>& costs, int threads) noexcept {
-  Status status = check(costs);
+  Status status = check_sizes(costs);
   const cpu::Kernels* const table = cpu::kernels(status);
   if (!status.ok() || costs.problems == 0 || costs.rows == 0 || costs.columns == 0) return 0;
   return batch_bytes(batch_options(costs, cpu::kernels_of<T>(*table), nullptr, nullptr), threads) + kMemoryAlignment - 1;

@@ -8,14 +8,17 @@
 #include <exception>
 #include <new>
 
+#include "cpu/arena.hpp"
 #include "osc/executor.hpp"
 #include "osc/status.hpp"
 #include "osc/workspace.hpp"
+#include "usual_arithmetic.hpp"
 
 namespace osc {
 
-inline constexpr std::size_t kMemoryAlignment = 64;
-inline std::size_t aligned(std::size_t bytes) { return (bytes + kMemoryAlignment - 1) / kMemoryAlignment * kMemoryAlignment; }
+using cpu::Arena;
+inline constexpr std::size_t kMemoryAlignment = Arena::kAlignment;
+inline std::size_t aligned(std::size_t bytes) { return Arena::aligned_product(bytes, 1); }
 
 struct BatchOptions {
   Executor* executor;      // null: default_executor()
@@ -31,9 +34,10 @@ struct alignas(kMemoryAlignment) Share {
   std::int64_t end;
 };
 
-// Memory for `threads` threads.
+// Memory for `threads` threads; Arena::kTooMuch where it is more than there can be.
 inline std::size_t batch_bytes(const BatchOptions& options, std::int64_t threads) {
-  return aligned(options.own_bytes) + static_cast<std::size_t>(threads) * (sizeof(Share) + aligned(options.part_bytes));
+  const std::size_t part = Arena::plus(sizeof(Share), aligned(options.part_bytes));
+  return Arena::plus(aligned(options.own_bytes), Arena::aligned_product(static_cast<std::size_t>(std::max<std::int64_t>(threads, 1)), part));
 }
 
 // Calls start(own memory) once, then work(begin, end, part's memory) for ranges that together are [0, count). What start returns goes to every call of work. From one call to the next a
@@ -50,11 +54,12 @@ Status for_each_range(std::int64_t count, const BatchOptions& options, const Sta
     Workspace own_workspace;
     Workspace& workspace = options.workspace ? *options.workspace : own_workspace;
     const std::size_t bytes = batch_bytes(options, parts);
-    auto* const memory = static_cast<char*>(workspace.reserve(bytes));
+    auto* const memory = bytes < Arena::kTooMuch ? static_cast<char*>(workspace.reserve(bytes)) : nullptr;
     if (!memory) return Status(StatusCode::out_of_memory, -1, "no memory for %zu bytes (and up to 63 for their alignment) of workspace", bytes);
     auto* const shares = reinterpret_cast<Share*>(memory + aligned(options.own_bytes));
     auto* const part_memory = reinterpret_cast<char*>(shares + parts);
     const auto context = start(memory);
+    const UsualArithmetic usual;
     if (parts == 1) {
       work(context, 0, count, part_memory);
       return {};
@@ -63,6 +68,7 @@ Status for_each_range(std::int64_t count, const BatchOptions& options, const Sta
     constexpr std::int64_t kRangesPerPart = 8, kSolvedTogether = 16;
     const std::int64_t range = std::max<std::int64_t>({count / (parts * kRangesPerPart), std::min(kSolvedTogether, count / (2 * parts)), 1});
     executor->parallel_for(parts, 1, [&](std::int64_t first_part, std::int64_t end_part) {
+      const UsualArithmetic usual_here;
       for (std::int64_t part = first_part; part < end_part; ++part) {
         char* const memory_of_part = part_memory + static_cast<std::size_t>(part) * aligned(options.part_bytes);
         for (std::int64_t other = part; other < part + parts; ++other) {

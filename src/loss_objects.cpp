@@ -95,6 +95,7 @@ Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Execut
       },
       [&](const auto& ready, std::int64_t begin, std::int64_t end, void* memory) { kernels.similarity(ready, begin, end, memory); });
   if (status.ok() && sum) {
+    const UsualArithmetic usual;
     *sum = 0;
     for (std::int64_t image = 0; image < task.images; ++image) *sum += task.image_sums[image];
   }

@@ -81,7 +81,7 @@ void linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentResults
   raise_unless_ok(try_linear_sum_assignment(costs, results, options));
 }
 
-// The bytes that a Workspace needs for it, on an executor of `threads` threads.
+// The bytes that a Workspace needs for it, on an executor of `threads` threads; the costs' data is not looked at. 0 for sizes that linear_sum_assignment refuses.
 template <typename T>
 OSC_API std::size_t linear_sum_assignment_workspace(const CostMatrices<T>& costs, int threads) noexcept;
 
@@ -109,6 +109,12 @@ struct MatchResults {
 // threads as above. An image that holds a NaN or an infinity gets -1 in all of its row. O(S^2 C) an image for the cosines, and the assignment.
 template <typename T>
 [[nodiscard]] OSC_API Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results, const MatchOptions& options = {}) noexcept;
+
+template <typename T>
+  requires(!std::is_const_v<T>)
+[[nodiscard]] Status try_match_slots(const SlotPairs<T>& slots, const MatchResults& results, const MatchOptions& options = {}) noexcept {
+  return try_match_slots(SlotPairs<const T>(slots), results, options);
+}
 
 template <typename T>
 void match_slots(const SlotPairs<T>& slots, std::int64_t* matching, const MatchOptions& options = {}) {

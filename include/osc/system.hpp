@@ -11,7 +11,7 @@ namespace osc {
 OSC_API int available_cores() noexcept;
 
 // The instruction set whose kernels run: "avx512", "avx2", "x86-64", "neon" or "generic". The widest that this processor has, unless one is forced by the environment variable
-// OSC_INSTRUCTION_SET, which is read once, or by set_instruction_set().
+// OSC_INSTRUCTION_SET, which is read once, or by set_instruction_set(). Where that variable names none that there is, every computation fails with a text that says so.
 OSC_API const char* instruction_set() noexcept;
 
 // Forces the kernels of calls that start from now on, on all threads; "" is the widest again. InvalidArgument, and nothing changes, for a name that is none of the above or an

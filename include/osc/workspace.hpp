@@ -1,7 +1,7 @@
 // Memory that a call works in, kept from one call to the next.
 //
 // A call without a Workspace takes its memory from the system and gives it back. With one, a caller who calls again and again takes it once, or brings it: then nothing
-// is allocated. Not for two calls at the same time.
+// is allocated but, for a batch that several threads share, the few bytes in which a loop's body is handed to the Executor. Not for two calls at the same time.
 #pragma once
 
 #include <cstddef>

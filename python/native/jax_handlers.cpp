@@ -80,7 +80,6 @@ void for_each_loss(std::int64_t losses, osc::MatchingSimilarityOptions options, 
 // Calls call(T()) with T the C++ type of `type`; what it throws becomes XLA's error.
 template <typename Call>
 ffi::Error with_type(ffi::DataType type, const Call& call) {
-  const osc::jax::UsualArithmetic usual;
   try {
     switch (type) {
       case ffi::F64:

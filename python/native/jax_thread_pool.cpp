@@ -25,7 +25,6 @@ struct Loop {
   std::int64_t start_of(std::int64_t part) const { return count / parts * part + std::min(part, count % parts); }
 
   void work() {
-    const UsualArithmetic usual;
     for (std::int64_t part = next++; part < parts; part = next++) {
       std::exception_ptr thrown;
       try {

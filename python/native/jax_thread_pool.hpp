@@ -1,28 +1,12 @@
 // Loops over images on XLA's own threads, so that a program under JAX has one pool for the cores, not two.
 #pragma once
 
-#include <cfenv>
 #include <cstdint>
 
 #include "osc/executor.hpp"
 #include "xla/ffi/api/ffi.h"
 
 namespace osc::jax {
-
-// While it lives, this thread's arithmetic is the usual one. XLA has its threads take subnormal numbers for zero; the library's bits are the same on anybody's threads.
-class UsualArithmetic {
- public:
-  UsualArithmetic() noexcept {
-    std::fegetenv(&before_);
-    std::fesetenv(FE_DFL_ENV);
-  }
-  ~UsualArithmetic() { std::fesetenv(&before_); }
-  UsualArithmetic(const UsualArithmetic&) = delete;
-  UsualArithmetic& operator=(const UsualArithmetic&) = delete;
-
- private:
-  std::fenv_t before_;
-};
 
 // XLA runs the custom call itself on a thread of the same pool, and may run several at once. Waiting for a task that no thread is free to start would be a deadlock; so the
 // calling thread does every part that nobody else has begun, and waits only for those that are being done.

@@ -65,19 +65,29 @@ def costs(name: str, value: Any) -> tuple[Array, int]:
         real = array.astype(np.float64)
     except (TypeError, ValueError) as error:  # objects that are no numbers
         raise TypeError(f"{name} cannot be read as real numbers: {error}") from error
-    if array.dtype.kind in "iu" and array.itemsize == 8 and array.size and max(int(array.max()), -int(array.min())) > _EXACT_IN_FLOAT64:
-        raise ValueError(f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)")
+    if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
+        refuse_inexact_integers(name, int(array.min()), int(array.max()))
+    if array.dtype.kind == "O":
+        integers = [int(x) for x in array.flat if isinstance(x, (int, np.integer))]
+        refuse_inexact_integers(name, min(integers, default=0), max(integers, default=0))
     return real, 0
+
+
+def refuse_inexact_integers(name: str, least: int, largest: int) -> None:
+    if max(largest, -least) > _EXACT_IN_FLOAT64:
+        raise ValueError(f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)")
 
 
 def on_host(name: str, value: Any) -> Array:
     """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy makes one of it. TypeError for memory of a device."""
-    if not hasattr(value, "__dlpack_device__"):
+    if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         return np.asarray(value)
+    if hasattr(value, "resolve_neg"):  # a PyTorch tensor that stands for minus its memory, which DLPack does not say
+        value = value.resolve_neg()
     device = int(value.__dlpack_device__()[0])
     if device not in (1, 3):  # memory of the CPU, and such that is pinned for CUDA
         raise TypeError(f"{name} is in memory of another device (DLPack's device type {device}); wanted memory of the host: copy it there first (.cpu(), .get())")
-    return _bfloat16_of(name, value) if str(value.dtype).endswith("bfloat16") else np.from_dlpack(value)
+    return _bfloat16_of(name, value) if str(getattr(value, "dtype", "")).endswith("bfloat16") else np.from_dlpack(value)
 
 
 def in_elements(array: Array) -> tuple[Any, Any] | None:

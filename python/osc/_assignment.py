@@ -28,7 +28,8 @@ def linear_sum_assignment(
     maximize : bool
         Find the greatest total, not the least.
     on_unsolvable : {"raise", "unmatched"}
-        What to do with a problem that has no answer: a NaN, the other infinity, or too many forbidden pairs. ``"unmatched"`` gives it -1 throughout.
+        What to do with a problem that has no answer: a NaN, the other infinity, or too many forbidden pairs. ``"unmatched"`` gives all of it -1. Columns that
+        are only there to fill the batch up should cost some large finite number: ``inf`` forbids them to every row, and then no full assignment is left.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def linear_sum_assignment(
     Raises
     ------
     TypeError
-        Where the costs are not real numbers, or in the memory of an accelerator.
+        Where the costs are not real numbers, `maximize` is not a boolean, or an array that is not a PyTorch tensor is in the memory of an accelerator.
     ValueError
         Where there are fewer than two dimensions, or integers beyond ±2^53, which float64 would round (SciPy rounds them); or, with ``"raise"``, naming the
         index in the flattened batch of the first problem without an answer.
@@ -58,6 +59,8 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
+    if not isinstance(maximize, (bool, np.bool_)):
+        raise TypeError(f"maximize is {maximize!r}; wanted True or False")
     raises = _library.policy("on_unsolvable", on_unsolvable, "unmatched")
     if _is_tensor(cost):
         from . import _torch
@@ -115,7 +118,7 @@ def match_slots(
     Raises
     ------
     TypeError
-        Where the dtype is none of those above, or the memory that of an accelerator.
+        Where the dtype is none of those above, or an array that is not a PyTorch tensor is in the memory of an accelerator.
     ValueError
         Where the shape or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
 

@@ -53,6 +53,8 @@ def instruction_set() -> str:
 
 def set_instruction_set(name: str) -> None:
     """Force the kernels of ``"avx512"``, ``"avx2"``, ``"x86-64"``, ``"neon"`` or ``"generic"``; ``""`` is the widest again. ValueError for one that this processor lacks."""
+    if not isinstance(name, str) or "\0" in name:
+        raise ValueError(f"the instruction set is {name!r}; wanted one of the names above")
     check(_library.osc_set_instruction_set(name.encode()))
 
 
@@ -63,12 +65,12 @@ def check(status: int) -> None:
 
 
 def policy(name: str, value: str, benign: str) -> int:
-    if value not in (benign, "raise"):
+    if not isinstance(value, str) or value not in (benign, "raise"):
         raise ValueError(f'{name} is {value!r}; wanted "{benign}" or "raise"')
     return _POLICIES[value]
 
 
 def reduction(value: str) -> int:
-    if value not in _REDUCTIONS:
+    if not isinstance(value, str) or value not in _REDUCTIONS:
         raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
     return _REDUCTIONS[value]

@@ -11,7 +11,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from . import _library, _torch_checks, _torch_device, _torch_formulas
+from . import _arrays, _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
@@ -172,11 +172,16 @@ _registrations.impl("matching_similarity_loss_per_img_backward", _differentiable
 def _register_batching(name: str, op: Any, count: int) -> None:
     @torch.library.register_vmap(name)
     def _(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
-        items = [tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims)) for i in range(info.batch_size)]
-        results = [op(*item) for item in items]
-        if count == 1:
-            return torch.stack(results), 0
-        return tuple(torch.stack(x) for x in zip(*results)), (0,) * count
+        def item(i: int) -> tuple[Any, ...]:
+            return tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims))
+
+        if info.batch_size == 0:  # the shapes of what an item would give
+            one = tuple(x if d is None else x.new_zeros([*x.shape[:d], *x.shape[d:][1:]]) for x, d in zip(args, in_dims))
+            results = [op(*one)]
+        else:
+            results = [op(*item(i)) for i in range(info.batch_size)]
+        stacked = [torch.stack(x)[: info.batch_size] for x in ([results] if count == 1 else zip(*results))]
+        return (stacked[0], 0) if count == 1 else (tuple(stacked), (0,) * count)
 
 
 _register_batching("osc::matching_similarity_loss_per_img", loss_op, 2)
@@ -218,4 +223,7 @@ def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Any:
 def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
     if cost.is_complex():
         raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
+    if cost.dtype in (torch.int64, torch.uint64) and cost.numel() > 0 and not torch.compiler.is_compiling():
+        least, largest = (cost.min(), cost.max()) if cost.dtype == torch.int64 else (0, cost.double().max())
+        _arrays.refuse_inexact_integers("cost", int(least), int(largest))
     return assignment_op(cost if cost.dtype in _torch_checks.FLOATS else cost.double(), maximize, raise_unsolvable)

@@ -19,7 +19,7 @@ try:
     import jax
     import jax.numpy as jnp
 except ImportError as error:
-    raise ImportError("osc.jax needs JAX: pip install osc[jax]") from error
+    raise ImportError("osc.jax needs JAX: pip install jax") from error
 
 from . import _assignment, _library
 

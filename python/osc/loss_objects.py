@@ -66,6 +66,7 @@ def matching_similarity_loss_per_img(
         raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted float64, float32, float16 or bfloat16")
     if f.dtype != dtype and (not torch._C._is_any_autocast_enabled() or torch.float64 in (f.dtype, dtype)):  # autocast brings 16 bits to float32
         raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted the same dtype")
+    _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     loss: torch.Tensor = _torch.loss_op(f, p, reduction, eps, raise_nonfinite)[0]
     return loss

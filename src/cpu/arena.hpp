@@ -18,11 +18,21 @@ class Arena {
   template <typename T>
   T* take(std::int64_t count) {
     char* const piece = block_ ? block_ + used_ : nullptr;
-    used_ += (static_cast<std::size_t>(count) * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    used_ = plus(used_, aligned_product(static_cast<std::size_t>(count), sizeof(T)));
     return reinterpret_cast<T*>(piece);
   }
 
+  // kTooMuch where it is more than there can be.
   std::size_t used() const { return used_; }
+  static constexpr std::size_t kTooMuch = SIZE_MAX / kAlignment * kAlignment;
+
+  static std::size_t plus(std::size_t a, std::size_t b) { return a > kTooMuch - b ? kTooMuch : a + b; }
+  // Rounded up to kAlignment.
+  static std::size_t aligned_product(std::size_t a, std::size_t b) {
+    std::size_t bytes = 0;
+    if (__builtin_mul_overflow(a, b, &bytes) || bytes > kTooMuch - kAlignment) return kTooMuch;
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
 
  private:
   char* block_ = nullptr;

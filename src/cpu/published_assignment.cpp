@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Beyond this, sums and differences of costs could overflow. 980 + 44 bits of sums of sizes that fit memory leave the largest double.
+// Beyond this, sums and differences of costs could overflow, since 960 bits and 64 of a number of rows are those of the largest double. Where they do, costs shrink.
 constexpr double kLargeCost = 0x1p960;
 constexpr double kShrink = 0x1p-60;
 
@@ -24,9 +24,16 @@ bool PublishedAssignment::solve() noexcept {
   for (std::int64_t i = 0; i < rows * columns; ++i) {
     if (costs[i] < kInfinity) largest = std::max(largest, std::abs(costs[i]));
   }
-  if (largest > kLargeCost) {
-    for (std::int64_t i = 0; i < rows * columns; ++i) costs[i] *= kShrink;
-  }
+  may_overflow = largest > kLargeCost;
+  overflowed = false;
+  const bool found = assign_all();
+  if (!overflowed) return found;
+  for (std::int64_t i = 0; i < rows * columns; ++i) costs[i] *= kShrink;
+  may_overflow = overflowed = false;
+  return assign_all();
+}
+
+bool PublishedAssignment::assign_all() noexcept {
   std::fill_n(row_dual, rows, 0.0);
   std::fill_n(column_dual, columns, 0.0);
   std::fill_n(column_of_row, rows, -1);
@@ -54,6 +61,7 @@ bool PublishedAssignment::assign(std::int64_t new_row) noexcept {
     for (std::int64_t position = 0; position < open; ++position) {
       const std::int64_t candidate = open_columns[position];
       const double reached = path_length + row_costs[candidate] - dual - column_dual[candidate];
+      if (may_overflow) overflowed |= row_costs[candidate] < kInfinity && !(std::abs(reached) < kInfinity);
       if (reached < distance[candidate]) {
         distance[candidate] = reached;
         previous_row[candidate] = row;
@@ -73,6 +81,7 @@ bool PublishedAssignment::assign(std::int64_t new_row) noexcept {
     row = row_of_column[column];
   }
 
+  if (overflowed) return false;
   // New duals: every reduced cost stays at least 0, and the pairs on the path get exactly 0. A closed column's row is the one that it led to.
   row_dual[new_row] += path_length;
   for (std::int64_t i = 0; i < closed; ++i) {

@@ -40,10 +40,14 @@ struct PublishedAssignment {
     return memory;
   }
 
+  bool may_overflow = false;  // a sum of costs
+  bool overflowed = false;
+
   // Finds the assignment of every row at least cost. False where there is none; the assignment is meaningless then.
   bool solve() noexcept;
 
  private:
+  bool assign_all() noexcept;
   bool assign(std::int64_t new_row) noexcept;
 };
 

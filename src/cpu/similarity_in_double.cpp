@@ -70,12 +70,16 @@ double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels
 }  // namespace
 
 template <typename T>
-void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory) noexcept {
+void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory, const std::int32_t* matching,
+                          const std::int32_t* inverse_matching) noexcept {
   const std::int64_t slots = task.slots;
   const std::int64_t* const given = task.given_matching ? task.given_matching + image * slots : nullptr;
   const bool finite = !(given && given[0] < 0) && load_units(task, image, memory.units) && (!task.has_p || image_is_finite(task.p, slots, task.channels, image));
   if (!finite && task.statuses) task.statuses[image] = ImageStatus::nonfinite;
-  if (finite && given) {
+  if (finite && matching) {
+    std::copy_n(matching, slots, memory.matching);
+    std::copy_n(inverse_matching, slots, memory.matching + slots);
+  } else if (finite && given) {
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       memory.matching[slot] = given[slot];
       memory.matching[slots + given[slot]] = slot;
@@ -122,7 +126,7 @@ bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t c
 }
 
 #define OSC_INSTANTIATE(T)                                                                                             \
-  template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&) noexcept;            \
+  template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, const std::int32_t*, const std::int32_t*) noexcept; \
   template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t, std::int64_t) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE

@@ -24,9 +24,10 @@ struct SimilarityInDouble {
   }
 };
 
-// Everything that the task asks for, of one image.
+// Everything that the task asks for, of one image. `matching` [S] and the way back, where they are known already; else null.
 template <typename T>
-void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory) noexcept;
+void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
+                          const std::int32_t* inverse_matching = nullptr) noexcept;
 
 // Whether an image holds no NaN and no infinity.
 template <typename T>

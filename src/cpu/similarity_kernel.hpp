@@ -29,6 +29,8 @@ class Similarity {
   static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
   static constexpr A kInfinity = std::numeric_limits<A>::infinity();
   static constexpr double kLargestFactor = sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
+  static constexpr double kLeastSlope = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500;    // of a gradient, below which one of its terms could vanish
+  static constexpr double kLargestEps = sizeof(A) == 4 ? 0x1p40 : 0x1p400;      // above which a product of two inverse norms could
   static constexpr std::int64_t kMostKept = Assigner<A>::kMostKept;
   static constexpr std::int64_t kKeptBytes = std::int64_t{640} << 10;  // of slots, which are to stay in the second cache
   // An image while its assignment is not known yet.
@@ -109,6 +111,7 @@ class Similarity {
 
   // f of an image. False where it needs more care.
   bool read(Image& image) const {
+    if (task_.eps > kLargestEps) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
       for (std::int64_t slot = 0; slot < slots_; ++slot) {
         if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot)) return false;
@@ -229,7 +232,7 @@ class Similarity {
 
   [[gnu::noinline]] void finish(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) {
     write_indices(matching, slots_, true, task_.matching ? task_.matching + image.index * slots_ : nullptr);
-    if (task_.has_p && !compare(image, matching, inverse_matching)) similarity_in_double(task_, image.index, in_double_);
+    if (task_.has_p && !compare(image, matching, inverse_matching)) similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
   }
 
   // p against the matched slots: losses and gradients.
@@ -281,6 +284,7 @@ class Similarity {
     double incoming = task_.weight;
     if (task_.incoming) incoming *= static_cast<double>(V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * incoming * inverse;
+    if (half != 0 && __builtin_fabs(half) < kLeastSlope) return false;
     return write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target, half * image.inverse_norm[target_row],
                           floored ? 0 : -half * cosine * inverse);
   }

@@ -178,3 +178,24 @@ def test_bad_input_is_an_error_that_says_what_was_given():
     for eps in (0, -1, np.inf, np.nan):
         with pytest.raises(ValueError, match="eps"):
             loss(slots, slots, eps=eps)
+
+
+def test_a_memory_map_is_read_as_the_array_it_is(tmp_path):
+    slots = np.random.default_rng(5).standard_normal((4, 3, 8))
+    np.save(tmp_path / "slots.npy", slots.astype(">f4"))
+    mapped = np.load(tmp_path / "slots.npy", mmap_mode="r")
+    assert (osc.match_slots(mapped) == osc.match_slots(slots.astype(np.float32))).all()
+
+
+def test_a_negated_view_of_pytorch_is_what_it_stands_for():
+    torch = pytest.importorskip("torch")
+    f = torch.randn(4, 3, 8, dtype=torch.complex64).conj().imag
+    p = torch.randn(4, 3, 8)
+    assert f.is_neg()
+    assert osc.numpy.matching_similarity_loss_per_img(f, p) == osc.numpy.matching_similarity_loss_per_img(f.resolve_neg(), p)
+
+
+@pytest.mark.parametrize("bad", [["sum"], None, 1, b"mean"])
+def test_a_reduction_that_is_no_name_says_so(bad):
+    with pytest.raises(ValueError, match="reduction is"):
+        osc.numpy.matching_similarity_loss_per_img(np.ones((2, 1, 1)), np.ones((2, 1, 1)), bad)

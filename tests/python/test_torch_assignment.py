@@ -90,3 +90,22 @@ def test_large_problems_and_small_ones():
     for size in (700, 2):  # the first takes memory of its own, the second finds what its thread keeps
         cost = torch.rand(2, size, size, generator=torch.Generator().manual_seed(size))
         assert np.array_equal(osc.linear_sum_assignment(cost)[0][1], scipy_assignment(cost[1].double().numpy())[1])
+
+
+def test_integers_that_float64_would_round_are_an_error():
+    costs = [[2**53 + 1, 2**53], [2**53, 2**53 + 1]]
+    for given in (torch.tensor(costs), np.array(costs), np.array(costs, object), costs, [[2**70 + 1, 2**70], [2**70, 2**70 + 1]]):
+        with pytest.raises(ValueError, match="2\\^53"):
+            osc.linear_sum_assignment(given)
+    assert osc.linear_sum_assignment(torch.tensor([[2**53, 0], [0, 2**53]]))[0].tolist() == [1, 0]
+
+
+def test_an_empty_batch_under_vmap():
+    empty = torch.zeros(0, 4, 3, 8)
+    assert torch.vmap(osc.match_slots)(empty).shape == (0, 2, 3)
+    assert torch.vmap(osc.loss_objects.matching_similarity_loss_per_img)(empty, empty).shape == (0,)
+
+
+def test_maximize_is_a_boolean():
+    with pytest.raises(TypeError, match="maximize is 'False'"):
+        osc.linear_sum_assignment(torch.eye(2), "False")

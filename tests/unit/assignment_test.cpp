@@ -485,6 +485,30 @@ TEST(LinearSumAssignment, CostsOfAnyMagnitude) {
   EXPECT_EQ(solve({{kSmallest, 0}, {2 * kSmallest, 0}}).column_of_row, (Indices{0, 1}));
 }
 
+// The last column is dear to both rows, so the answer is the others' best; were all costs scaled down for its sake, theirs would be 0.
+TEST(LinearSumAssignment, TinyCostsCountBesideHugeOnes) {
+  EXPECT_EQ(solve(Matrix{{2e-307, 1e-307, 1e300}, {1e-307, 2e-307, 1e300}}).column_of_row, (Indices{1, 0}));
+  EXPECT_EQ(solve(Matrix{{1e-307, 2e-307, 1e300}, {2e-307, 1e-307, 1e300}}).column_of_row, (Indices{0, 1}));
+}
+
+TEST(LinearSumAssignment, MoreMemoryThanThereCanBeIsAnErrorAndNotAWrappedSize) {
+  const double cost = 1;
+  for (const std::int64_t rows : {(std::int64_t{1} << 30) - 13, std::int64_t{1} << 30}) {
+    const CostMatrices<double> costs{&cost, 1, rows, (std::int64_t{1} << 30) - 1, 0, 0, 0};
+    std::vector<std::int64_t> untouched(1, -7);
+    EXPECT_EQ(try_linear_sum_assignment(costs, {untouched.data(), nullptr, nullptr}).code(), StatusCode::out_of_memory);
+    EXPECT_EQ(untouched[0], -7);
+  }
+}
+
+TEST(LinearSumAssignment, TheWorkspaceIsKnownBeforeTheCostsAre) {
+  const float costs[49] = {};
+  const CostMatrices<float> known{costs, 1, 7, 7, 49, 7, 1}, unknown{nullptr, 1, 7, 7, 49, 7, 1};
+  EXPECT_GT(linear_sum_assignment_workspace(unknown, 2), 0u);
+  EXPECT_EQ(linear_sum_assignment_workspace(unknown, 2), linear_sum_assignment_workspace(known, 2));
+  EXPECT_EQ(linear_sum_assignment_workspace(unknown, -1), linear_sum_assignment_workspace(known, 1));
+}
+
 TEST(LinearSumAssignment, BadInput) {
   const double one = 1;
   constexpr std::int64_t kHuge = std::int64_t{1} << 40;

@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <xmmintrin.h>
+#endif
+
 #include "elements.hpp"
 #include "oracle.hpp"
 #include "osc/error.hpp"
@@ -644,6 +648,70 @@ TYPED_TEST(MatchingSimilarity, BadInputIsAnErrorBeforeAnythingIsWritten) {
   EXPECT_EQ(gradient, std::vector<T>(64, T(-7)));
   EXPECT_EQ(matching[0], -7);
 }
+
+// Cosines that are nearly tied, and slots of p that take the careful way: the matching is that of f, whichever way p takes.
+TEST(MatchingSimilarityOfFloats, TheMatchingDoesNotDependOnP) {
+  std::mt19937_64 random(31);
+  std::normal_distribution<float> normal;
+  for (int repeat = 0; repeat < 200; ++repeat) {
+    SCOPED_TRACE(repeat);
+    constexpr std::int64_t kSlots = 6, kChannels = 3;
+    std::vector<float> f(2 * kSlots * kChannels), p(f.size());
+    for (std::int64_t row = 0; row < 2 * kSlots; ++row) {
+      const float factor = 0.5f + std::abs(normal(random));
+      for (std::int64_t c = 0; c < kChannels; ++c) f[row * kChannels + c] = factor * static_cast<float>(1 + (row % 3) * c);  // of three directions, each several times
+    }
+    for (float& x : p) x = normal(random);
+    for (std::int64_t c = 0; c < kChannels; ++c) p[c] *= 1e12f;
+    const std::array<std::int64_t, 3> shape = {2, kSlots, kChannels};
+    std::vector<std::int64_t> alone(kSlots), with_p(kSlots);
+    match_slots(view_major_slots(f.data(), shape), alone.data());
+    float loss = 0;
+    matching_similarity_loss_per_img(view_major_slots(f.data(), shape), view_major_slots(p.data(), shape), {}, {.loss = &loss, .matching = with_p.data()});
+    EXPECT_EQ(with_p, alone);
+  }
+}
+
+// The factors of the gradient's terms are below the least float, the gradient is not: -g (u - c p/n) / (2n).
+TEST(MatchingSimilarityOfFloats, SmallIncomingGradientsAreNotLost) {
+  const std::vector<float> f = {1.8e10f, 2.4e10f, 3e10f, 0}, p = {2.4e10f, 1.8e10f, 1.8e10f, -2.4e10f};
+  const std::array<std::int64_t, 3> shape = {2, 1, 2};
+  const float incoming = 1e-24f;
+  std::vector<float> gradient(4);
+  matching_similarity_loss_per_img(view_major_slots(f.data(), shape), view_major_slots(p.data(), shape), {.reduction = Reduction::sum},
+                                   {.gradient = SimilarityGradient<float>{view_major_slots(gradient.data(), shape), &incoming}});
+  // p[0] = 3e10 (.8, .6) and its target points to (1, 0): c = .8, u - c p/n = (.36, -.48).
+  EXPECT_NEAR(gradient[0], -1e-24 * 0.36 / 6e10, 1e-41);
+  EXPECT_NEAR(gradient[1], 1e-24 * 0.48 / 6e10, 1e-41);
+}
+
+#if defined(__x86_64__)
+TEST(MatchingSimilarityOfFloats, AThreadThatFlushesDenormalsGetsTheSameBits) {
+  const std::array<std::int64_t, 3> shape = {400, 4, 8};
+  std::mt19937_64 random(32);
+  std::normal_distribution<float> normal;
+  std::vector<float> f(400 * 4 * 8), p(f.size());
+  for (float& x : f) x = normal(random);
+  for (std::size_t i = 0; i < p.size(); ++i) p[i] = f[i] * 1e-39f;
+  const auto loss_of = [&](Executor& executor) {
+    float loss = 0;
+    matching_similarity_loss_per_img(view_major_slots(f.data(), shape), view_major_slots(p.data(), shape), {.reduction = Reduction::sum, .eps = 1e-45, .executor = &executor},
+                                     {.loss = &loss});
+    return loss;
+  };
+  ThreadPool one(1), two(2);
+  const float wanted = loss_of(one);
+  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
+  const unsigned usual = _mm_getcsr();
+  _mm_setcsr(usual | kFlushToZero | kDenormalsAreZero);
+  const float on_one = loss_of(one), on_two = loss_of(two);
+  const bool is_restored = (_mm_getcsr() & (kFlushToZero | kDenormalsAreZero)) == (kFlushToZero | kDenormalsAreZero);
+  _mm_setcsr(usual);
+  EXPECT_EQ(on_one, wanted);
+  EXPECT_EQ(on_two, wanted);
+  EXPECT_TRUE(is_restored);
+}
+#endif
 
 TEST(ReductionFromName, KnowsThree) {
   EXPECT_EQ(reduction_from_name("none"), Reduction::none);
