@@ -6,6 +6,7 @@
 #include "checked_size.hpp"
 #include "cpu/kernels.hpp"
 #include "element_types.hpp"
+#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -61,8 +62,9 @@ CostMatrices<T> contiguous_costs(const T* data, std::int64_t problems, std::int6
 
 template <typename T>
 Status try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentResults& results, const AssignmentOptions& options) noexcept {
-  if (Status status = check(costs); !status.ok()) return status;
-  Status status;
+  const UsualArithmetic usual;
+  Status status = check(costs);
+  if (!status.ok()) return status;
   const cpu::Kernels* const table = cpu::kernels(status);
   if (!table) return status;
   if (costs.rows == 0 || costs.columns == 0) {

@@ -59,7 +59,6 @@ Status for_each_range(std::int64_t count, const BatchOptions& options, const Sta
     auto* const shares = reinterpret_cast<Share*>(memory + aligned(options.own_bytes));
     auto* const part_memory = reinterpret_cast<char*>(shares + parts);
     const auto context = start(memory);
-    const UsualArithmetic usual;
     if (parts == 1) {
       work(context, 0, count, part_memory);
       return {};
@@ -68,7 +67,7 @@ Status for_each_range(std::int64_t count, const BatchOptions& options, const Sta
     constexpr std::int64_t kRangesPerPart = 8, kSolvedTogether = 16;
     const std::int64_t range = std::max<std::int64_t>({count / (parts * kRangesPerPart), std::min(kSolvedTogether, count / (2 * parts)), 1});
     executor->parallel_for(parts, 1, [&](std::int64_t first_part, std::int64_t end_part) {
-      const UsualArithmetic usual_here;
+      const UsualArithmetic usual;
       for (std::int64_t part = first_part; part < end_part; ++part) {
         char* const memory_of_part = part_memory + static_cast<std::size_t>(part) * aligned(options.part_bytes);
         for (std::int64_t other = part; other < part + parts; ++other) {

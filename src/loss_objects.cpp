@@ -9,6 +9,7 @@
 #include "cpu/similarity_in_double.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
+#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -95,7 +96,6 @@ Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Execut
       },
       [&](const auto& ready, std::int64_t begin, std::int64_t end, void* memory) { kernels.similarity(ready, begin, end, memory); });
   if (status.ok() && sum) {
-    const UsualArithmetic usual;
     *sum = 0;
     for (std::int64_t image = 0; image < task.images; ++image) *sum += task.image_sums[image];
   }
@@ -157,6 +157,7 @@ Reduction reduction_from_name(std::string_view name) {
 
 template <typename T>
 Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results, const MatchOptions& options) noexcept {
+  const UsualArithmetic usual;
   Status status = first_failure([&] { return try_check(slots, "slots"); }, [&] { return check_eps(options.eps); });
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
   if (!table || slots.images == 0) return status;
@@ -178,6 +179,7 @@ namespace detail {
 template <typename T>
 Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p, const MatchingSimilarityOptions& options,
                        const MatchingSimilarityResults<T>& results) noexcept {
+  const UsualArithmetic usual;
   Status status = first_failure([&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); }, [&] { return check_same_sizes("f", f, "p", p); },
                                 [&] { return check_eps(options.eps); });
   if (status.ok() && results.gradient) {
@@ -214,6 +216,7 @@ Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
 template <typename T>
 Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<const T>& p, const std::int64_t* matching, const MatchingSimilarityOptions& options,
                            const SimilarityGradient<T>& gradient) noexcept {
+  const UsualArithmetic usual;
   Status status = first_failure([&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); }, [&] { return check_same_sizes("f", f, "p", p); },
                                 [&] { return try_check(gradient.p, "the gradient of p"); },
                                 [&] { return check_same_sizes("p", p, "the gradient of p", gradient.p); }, [&] { return check_eps(options.eps); });
