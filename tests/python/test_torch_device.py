@@ -155,7 +155,7 @@ def test_bad_input(device):
     ]:
         with pytest.raises(error, match=text):
             matching_similarity_loss_per_img(f, p)
-    with pytest.raises(ValueError, match='"average"'):
+    with pytest.raises(ValueError, match="'average'"):
         matching_similarity_loss_per_img(slots, slots, "average")
     with pytest.raises(ValueError, match="eps is 0"):
         matching_similarity_loss_per_img(slots, slots, eps=0)

@@ -169,7 +169,7 @@ def test_bad_input_is_an_error_that_says_what_was_given():
     ]:
         with pytest.raises(error, match=text):
             matching_similarity_loss_per_img(f, p)
-    with pytest.raises(ValueError, match='"average"'):
+    with pytest.raises(ValueError, match="'average'"):
         matching_similarity_loss_per_img(slots, slots, "average")
     with pytest.raises(ValueError, match="on_nonfinite is 'ignore'"):
         matching_similarity_loss_per_img(slots, slots, on_nonfinite="ignore")
