@@ -3,6 +3,7 @@ SHELL := /bin/bash
 RUN := runs/tetrominoes
 CONFIGURED := build/build.ninja
 OSC_FUZZ_SECONDS ?= 60
+OSC_FUZZ_SEED ?= 0
 
 .PHONY: help setup build train test fuzz sanitize bench ablation docs clean
 help:
@@ -41,11 +42,11 @@ test: $(CONFIGURED) .venv/.docs-ready
 	cmake --build build
 	ctest --test-dir build --output-on-failure -j $$(nproc)
 	.venv/bin/python -m pytest tests
-	$(MAKE) --no-print-directory fuzz
+	$(MAKE) --no-print-directory fuzz OSC_FUZZ_SEED=1
 
 fuzz: .venv/.ready
 	scripts/install-packages.sh scripts/debian-packages-fuzz.txt
-	cmake --preset fuzz -DOSC_FUZZ_SECONDS=$(OSC_FUZZ_SECONDS) >/dev/null
+	cmake --preset fuzz -DOSC_FUZZ_SECONDS=$(OSC_FUZZ_SECONDS) -DOSC_FUZZ_SEED=$(OSC_FUZZ_SEED) >/dev/null
 	cmake --build build-fuzz
 	ctest --test-dir build-fuzz --output-on-failure -j $$(nproc)
 

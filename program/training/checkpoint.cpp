@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "support/error.hpp"
@@ -62,6 +63,18 @@ bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_byt
   return size == bytes;
 }
 
+// Sizes, or positions in the file. The JSON library would convert a fraction, and a number that no integer can hold.
+std::vector<std::int64_t> whole_numbers(const nlohmann::json& list) {
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (!list.is_array()) throw UserError("is malformed: its header has " + list.dump() + " for a list of sizes or positions");
+  std::vector<std::int64_t> numbers;
+  for (const nlohmann::json& item : list) {
+    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > kMost) throw UserError("is malformed: its header has " + item.dump() + " for a size or a position");
+    numbers.push_back(item.get<std::int64_t>());
+  }
+  return numbers;
+}
+
 Checkpoint decode(std::string bytes) {
   if (bytes.size() < kLengthBytes) throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
   const std::uint64_t header_size = read_little_endian(bytes);
@@ -83,9 +96,10 @@ Checkpoint decode(std::string bytes) {
       checkpoint.metadata = entry.get<std::map<std::string, std::string>>();
       continue;
     }
-    const auto shape = entry.at("shape").get<std::vector<std::int64_t>>();
+    const std::vector<std::int64_t> shape = whole_numbers(entry.at("shape")), range = whole_numbers(entry.at("data_offsets"));
     const torch::Dtype dtype = dtype_of(entry.at("dtype"));
-    const auto [first, last] = entry.at("data_offsets").get<std::pair<std::uint64_t, std::uint64_t>>();
+    if (range.size() != 2) throw UserError("is malformed at tensor " + name);
+    const auto first = static_cast<std::uint64_t>(range[0]), last = static_cast<std::uint64_t>(range[1]);
     if (last > data.size() || first > last || !has_bytes(shape, torch::elementSize(dtype), last - first)) throw UserError("is malformed at tensor " + name);
     torch::Tensor tensor = torch::empty(shape, dtype);
     if (first < last) std::memcpy(tensor.data_ptr(), data.data() + first, last - first);

@@ -1,13 +1,12 @@
 // The checkpoint. What is read survives being written and read again, bit by bit.
 #include <nlohmann/json.hpp>
-#include <zlib.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
 
 #include "expect.hpp"
+#include "mend_checkpoint.hpp"
 #include "samples.hpp"
 #include "temporary_folder.hpp"
 #include "training/checkpoint.hpp"
@@ -37,19 +36,6 @@ std::string sample(Random& random) {
   return written(checkpoint);
 }
 
-// The header's length (its end is the last brace) and the checksum.
-void mend(std::string& bytes) {
-  constexpr std::size_t kLengthBytes = 8, kDigits = 8;
-  constexpr std::string_view kKey = "\"crc32\":\"";
-  const std::size_t key = bytes.find(kKey), brace = bytes.rfind('}');
-  if (key == std::string::npos || key < kLengthBytes || brace == std::string::npos || brace < key + kKey.size() + kDigits) return;
-  for (std::size_t i = 0; i < kLengthBytes; ++i) bytes[i] = static_cast<char>(std::uint64_t{brace + 1 - kLengthBytes} >> (8 * i) & 0xff);
-  std::string digits(kDigits, '0');
-  bytes.replace(key + kKey.size(), kDigits, digits);
-  std::snprintf(digits.data(), kDigits + 1, "%08lx", static_cast<unsigned long>(crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size())));
-  bytes.replace(key + kKey.size(), kDigits, digits);
-}
-
 void fuzz(std::string_view bytes) {
   std::ofstream(folder() / "checkpoint", std::ios::binary).write(bytes.data(), std::ssize(bytes));
   const Checkpoint refused{{{"refused", ""}}, {}};
@@ -63,7 +49,7 @@ void fuzz(std::string_view bytes) {
 }  // namespace osc::program
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
-  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, osc::program::mend);
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, osc::program::mend_checkpoint);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "mend_checkpoint.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
 #include "temporary_folder.hpp"
@@ -89,6 +90,29 @@ TEST(CheckpointFile, NoticesEveryChangedOrMissingByte) {
     EXPECT_THROW(read_checkpoint(path), UserError) << "byte " << k;
     write_file_atomically(path, whole.substr(0, k));
     EXPECT_THROW(read_checkpoint(path), UserError) << "cut to " << k;
+  }
+}
+
+TEST(CheckpointFile, RefusesSizesAndPositionsThatAreNoWholeNumbers) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "checkpoint";
+  write_checkpoint(path, {{}, {{"x", torch::zeros({5})}}});
+  const std::string whole = read_file(path);
+  const auto with = [&](const std::string& from, const std::string& to) {
+    std::string altered = whole;
+    altered.replace(altered.find(from), from.size(), to);
+    mend_checkpoint(altered);
+    write_file_atomically(path, altered);
+  };
+  with("[5]", "[5]");
+  EXPECT_TRUE(torch::equal(read_checkpoint(path).tensors.at("x"), torch::zeros({5})));
+  for (const char* const shape : {"[5.0]", "[-5]", "[1e30]", "[18446744073709551615]", "[true]", "[\"5\"]", "[[5]]", "{\"5\":5}", "5", "null"}) {
+    with("[5]", shape);
+    EXPECT_THROW(read_checkpoint(path), UserError) << shape;
+  }
+  for (const char* const range : {"[0,1e68]", "[1e68,0]", "[0,20.0]", "[-1,20]", "[20,0]", "[0,20,20]", "[0]", "[]", "20", "null"}) {
+    with("[0,20]", range);
+    EXPECT_THROW(read_checkpoint(path), UserError) << range;
   }
 }
 
