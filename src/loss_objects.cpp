@@ -148,13 +148,6 @@ Status check_matching(const std::int64_t* matching, std::int64_t images, std::in
 
 }  // namespace
 
-Reduction reduction_from_name(std::string_view name) {
-  if (name == "none") return Reduction::none;
-  if (name == "mean") return Reduction::mean;
-  if (name == "sum") return Reduction::sum;
-  throw InvalidArgument("unknown reduction \"" + std::string(name) + "\": it must be \"none\", \"mean\" or \"sum\"");
-}
-
 template <typename T>
 Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results, const MatchOptions& options) noexcept {
   const UsualArithmetic usual;

@@ -11,24 +11,15 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
 #include <type_traits>
 
 #include "osc/assignment.hpp"
 #include "osc/executor.hpp"
 #include "osc/export.h"
+#include "osc/reduction.hpp"
 #include "osc/slots.hpp"
 
 namespace osc {
-
-enum class Reduction {
-  none,  // all 2BS losses, in the order (view, image, slot)
-  mean,  // their mean; NaN where there are none
-  sum,   // their sum; 0 where there are none
-};
-
-// "none", "mean" or "sum"; InvalidArgument for any other name.
-OSC_API Reduction reduction_from_name(std::string_view name);
 
 struct MatchingSimilarityOptions {
   Reduction reduction = Reduction::mean;

@@ -1,12 +1,14 @@
 /*
- * The C interface of the library, in C99: the similarity loss of matched slots, the matching, and the batched linear sum assignment.
+ * The C interface of the library, in C99: the losses of matched slots and of whole images, the matching, and the batched linear sum assignment.
  *
  * Every function that can fail returns an osc_status and leaves a text for osc_last_error(); none prints, aborts or lets an exception out. Arguments
  * are checked before anything is written. Pointers to data may be null where there are no elements, pointers to results where the result is not
- * wanted. Sizes and strides count elements and are 64-bit. What the numbers are, at ties and at non-finite values too, is said in osc/loss_objects.hpp and osc/assignment.hpp.
+ * wanted. Sizes and strides count elements and are 64-bit. What the numbers are, at ties and at non-finite values too, is said in osc/loss_objects.hpp,
+ * osc/contrastive_loss.hpp, osc/small_to_large_loss.hpp, osc/variance_covariance_loss.hpp and osc/assignment.hpp.
  *
  * Slots: sizes are {B images, S slots, C channels}, strides are {view, image, slot}, and channels are adjacent. A contiguous array [2B, S, C], in which rows i
- * and i + B are the views of image i, has the strides {B*S*C, S*C, C}; a contiguous [B, 2, S, C] has {S*C, 2*S*C, C}.
+ * and i + B are the views of image i, has the strides {B*S*C, S*C, C}; a contiguous [B, 2, S, C] has {S*C, 2*S*C, C}. Features of whole images are slots with S = 1: the similarity
+ * loss of such is the SimSiam loss, the contrastive loss of such the SimCLR loss.
  */
 #ifndef OSC_OSC_H
 #define OSC_OSC_H
@@ -47,6 +49,9 @@ OSC_API const char* osc_last_error(void);
 OSC_API const char* osc_instruction_set(void);
 OSC_API osc_status osc_set_instruction_set(const char* name);
 
+/* Values of the arguments `candidates`: a slot is told apart from all slots of the batch, or from those of its own image. */
+enum { OSC_CANDIDATES_BATCH = 0, OSC_CANDIDATES_IMAGE = 1 };
+
 /* Threads to run on. Where a function takes a pool, null stands for one of all the cores that this process may use. */
 typedef struct osc_pool osc_pool;
 OSC_API osc_status osc_pool_create(int32_t threads, osc_pool** pool);
@@ -72,6 +77,64 @@ OSC_API osc_status osc_matching_similarity_loss_per_img_backward(int32_t dtype, 
                                                                  const void* p, const int64_t p_strides[3], const int64_t* matching, int32_t reduction,
                                                                  double eps, int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace,
                                                                  const void* grad_loss, void* grad_p, const int64_t grad_p_strides[3]);
+
+/*
+ * The contrastive loss. loss, grad_loss and grad_slots are as loss, grad_loss and grad_p above. given_matching [B, S] is a matching to use, null for that of the slots; matching is the
+ * one that was used. log_sums [2BS] is what the backward call takes; accuracy is one element, the share of slots that resemble no candidate as much as their match.
+ */
+OSC_API osc_status osc_matching_contrastive_loss(int32_t dtype, const int64_t sizes[3], const void* slots, const int64_t strides[3], int32_t candidates,
+                                                 double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                 osc_workspace* workspace, const int64_t* given_matching, void* loss, const void* grad_loss,
+                                                 void* grad_slots, const int64_t grad_slots_strides[3], int64_t* matching, double* log_sums,
+                                                 double* accuracy, int32_t* statuses);
+
+/* The gradient alone, with the matching and the log_sums that an earlier call gave for the same slots. */
+OSC_API osc_status osc_matching_contrastive_loss_backward(int32_t dtype, const int64_t sizes[3], const void* slots, const int64_t strides[3],
+                                                          int32_t candidates, double temperature, int32_t reduction, double eps, int32_t on_nonfinite,
+                                                          osc_pool* pool, osc_workspace* workspace, const int64_t* matching, const double* log_sums,
+                                                          const void* grad_loss, void* grad_slots, const int64_t grad_slots_strides[3]);
+
+/*
+ * The losses of one rank's slots among those of all ranks: slots is [ranks, 2B, S, C], contiguous, and sizes are {B, S, C} of one rank. Results have the sizes of one rank. The gradient of
+ * all ranks' losses for this rank's slots takes this rank's matching [B, S], log_sums [ranks, 2BS] of all, and grad_loss [ranks], for OSC_REDUCTION_NONE [ranks, 2BS].
+ */
+OSC_API osc_status osc_matching_contrastive_loss_gathered(int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* slots,
+                                                          double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                          osc_workspace* workspace, const int64_t* given_matching, void* loss, int64_t* matching,
+                                                          double* log_sums, double* accuracy, int32_t* statuses);
+OSC_API osc_status osc_matching_contrastive_loss_gathered_backward(int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* slots,
+                                                                   double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                                   osc_workspace* workspace, const int64_t* matching, const double* log_sums,
+                                                                   const void* grad_loss, void* grad_slots, const int64_t grad_slots_strides[3]);
+
+/* The contrastive loss of matched slots that are equal and orthogonal to all others, and of slots that are all equal, for B images of S slots. */
+OSC_API osc_status osc_matching_contrastive_loss_best_worst(int64_t images, int64_t slots, double temperature, double* best, double* worst);
+
+/*
+ * The similarity loss of small crops against large ones. sizes are {B images, Al large crops, L slots of a large crop, As small crops, S slots of a small crop, C channels}; strides are
+ * {image, crop, slot}. loss is one element, or [B, Al, As] for OSC_REDUCTION_NONE, and so is grad_loss. counted_ratio is one element. matching [B, Al, As, S] is the slot of the large crop
+ * that a slot of the small one is compared with, -1 where it does not count; statuses is [B].
+ */
+OSC_API osc_status osc_matching_similarity_loss_small_to_large(int32_t dtype, const int64_t sizes[6], const void* f_large, const int64_t f_large_strides[3],
+                                                               const void* p_small, const int64_t p_small_strides[3], int32_t reduction, double eps,
+                                                               int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace, void* loss,
+                                                               double* counted_ratio, const void* grad_loss, void* grad_p, const int64_t grad_p_strides[3],
+                                                               int64_t* matching, int32_t* statuses);
+
+/* The gradient alone, with the matching that an earlier call gave for the same slots. */
+OSC_API osc_status osc_matching_similarity_loss_small_to_large_backward(int32_t dtype, const int64_t sizes[6], const void* f_large,
+                                                                        const int64_t f_large_strides[3], const void* p_small,
+                                                                        const int64_t p_small_strides[3], const int64_t* matching, int32_t reduction,
+                                                                        double eps, osc_pool* pool, osc_workspace* workspace, const void* grad_loss,
+                                                                        void* grad_p, const int64_t grad_p_strides[3]);
+
+/*
+ * The variance and the covariance term. sizes are {G groups, N samples, D features}, strides are {group, sample}, and features are adjacent; each term is one element, the mean over groups.
+ * grad_x is the gradient of grad_variance * variance + grad_covariance * covariance, one element each, null for 1.
+ */
+OSC_API osc_status osc_variance_covariance_loss(int32_t dtype, const int64_t sizes[3], const void* x, const int64_t strides[2], int32_t on_nonfinite,
+                                                osc_pool* pool, osc_workspace* workspace, void* variance, void* covariance, const void* grad_variance,
+                                                const void* grad_covariance, void* grad_x, const int64_t grad_x_strides[2]);
 
 /* matching [B, S], contiguous: slot s of view 0 of image i is matched to slot matching[i, s] of view 1. statuses as above. */
 OSC_API osc_status osc_match_slots(int32_t dtype, const int64_t sizes[3], const void* slots, const int64_t strides[3], double eps, int32_t on_nonfinite,
