@@ -1,9 +1,10 @@
 // The C interface over the C++ one: arguments are put into views, a Status becomes an osc_status and a text.
-#include <exception>
-#include <new>
 #include <string>
+#include <tuple>
 
+#include "guarded.hpp"
 #include "osc/assignment.hpp"
+#include "osc/contrastive_loss.hpp"
 #include "osc/error.hpp"
 #include "osc/loss_objects.hpp"
 #include "osc/osc.h"
@@ -37,27 +38,10 @@ osc_status reported(const osc::Status& status) noexcept {
   return static_cast<osc_status>(status.code());
 }
 
-// What `call` returns, or a Status for what it throws.
-template <typename Call>
-osc::Status guarded(const Call& call) noexcept {
-  using osc::Status, osc::StatusCode;
-  try {
-    return call();
-  } catch (const osc::InvalidArgument& error) {
-    return Status(StatusCode::invalid_argument, -1, "%s", error.what());
-  } catch (const std::bad_alloc&) {
-    return Status(StatusCode::out_of_memory, -1, "out of memory");
-  } catch (const std::exception& error) {
-    return Status(StatusCode::internal, -1, "%s", error.what());
-  } catch (...) {
-    return Status(StatusCode::internal, -1, "an exception of unknown type");
-  }
-}
-
 // Calls call(T()) with T the C++ type of `dtype`.
 template <typename Call>
 osc_status with_type(int32_t dtype, const Call& call) noexcept {
-  return reported(guarded([&] {
+  return reported(osc::guarded([&] {
     switch (dtype) {
       case OSC_FLOAT64:
         return call(double());
@@ -81,10 +65,25 @@ osc::SlotPairs<const T> slots(const char* name, const int64_t* sizes, const void
 }
 
 template <typename T>
-osc::SimilarityGradient<T> gradient(const int64_t* sizes, void* data, const int64_t* strides, const void* incoming) {
-  const osc::SlotPairs<const T> view = slots<T>("grad_p", sizes, data, strides);
-  return {{static_cast<T*>(data), view.images, view.slots, view.channels, view.view_stride, view.image_stride, view.slot_stride},
-          static_cast<const T*>(incoming)};
+osc::SlotPairs<T> written_slots(const char* name, const int64_t* sizes, void* data, const int64_t* strides) {
+  const osc::SlotPairs<const T> view = slots<T>(name, sizes, data, strides);
+  return {static_cast<T*>(data), view.images, view.slots, view.channels, view.view_stride, view.image_stride, view.slot_stride};
+}
+
+template <typename T>
+osc::SimilarityGradient<T> similarity_gradient(const int64_t* sizes, void* data, const int64_t* strides, const void* incoming) {
+  return {written_slots<T>("grad_p", sizes, data, strides), static_cast<const T*>(incoming)};
+}
+
+template <typename T>
+osc::ContrastiveGradient<T> contrastive_gradient(const int64_t* sizes, void* data, const int64_t* strides, const void* incoming) {
+  return {written_slots<T>("grad_slots", sizes, data, strides), static_cast<const T*>(incoming)};
+}
+
+template <typename T>
+osc::GatheredSlots<T> gathered_slots(const int64_t* sizes, int64_t ranks, int64_t rank, const void* data) {
+  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
+  return {static_cast<const T*>(data), ranks, rank, sizes[0], sizes[1], sizes[2]};
 }
 
 osc::Reduction reduction_of(int32_t value) {
@@ -105,6 +104,13 @@ bool raises(int32_t value) {
     throw osc::InvalidArgument("unknown policy " + std::to_string(value) + ": it must be OSC_PROPAGATE or OSC_RAISE");
   }
   return value == OSC_RAISE;
+}
+
+osc::Candidates candidates_of(int32_t value) {
+  if (value != OSC_CANDIDATES_BATCH && value != OSC_CANDIDATES_IMAGE) {
+    throw osc::InvalidArgument("unknown candidates " + std::to_string(value) + ": they must be OSC_CANDIDATES_BATCH or _IMAGE");
+  }
+  return value == OSC_CANDIDATES_BATCH ? osc::Candidates::batch : osc::Candidates::image;
 }
 
 osc::NonFinite nonfinite_of(int32_t value) { return raises(value) ? osc::NonFinite::raise : osc::NonFinite::propagate; }
@@ -128,7 +134,7 @@ const char* osc_instruction_set(void) { return osc::instruction_set(); }
 osc_status osc_set_instruction_set(const char* name) { return reported(osc::try_set_instruction_set(name)); }
 
 osc_status osc_pool_create(int32_t threads, osc_pool** pool) {
-  return reported(guarded([&] {
+  return reported(osc::guarded([&] {
     if (!pool) throw osc::InvalidArgument("osc_pool_create: the pointer for the result is null");
     *pool = new osc_pool{osc::ThreadPool(threads)};
     return osc::Status();
@@ -138,7 +144,7 @@ osc_status osc_pool_create(int32_t threads, osc_pool** pool) {
 void osc_pool_destroy(osc_pool* pool) { delete pool; }
 
 osc_status osc_workspace_create(osc_workspace** workspace) {
-  return reported(guarded([&] {
+  return reported(osc::guarded([&] {
     if (!workspace) throw osc::InvalidArgument("osc_workspace_create: the pointer for the result is null");
     *workspace = new osc_workspace;
     return osc::Status();
@@ -154,7 +160,7 @@ osc_status osc_matching_similarity_loss_per_img(int32_t dtype, const int64_t siz
   return with_type(dtype, [&](auto element) {
     using T = decltype(element);
     osc::MatchingSimilarityResults<T> results{.loss = static_cast<T*>(loss), .matching = matching, .statuses = image_statuses(statuses)};
-    if (grad_p) results.gradient = gradient<T>(sizes, grad_p, grad_p_strides, grad_loss);
+    if (grad_p) results.gradient = similarity_gradient<T>(sizes, grad_p, grad_p_strides, grad_loss);
     return osc::try_matching_similarity_loss_per_img(slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides),
                                                      {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)}, results);
   });
@@ -169,8 +175,71 @@ osc_status osc_matching_similarity_loss_per_img_backward(int32_t dtype, const in
     return osc::try_matching_similarity_loss_per_img_backward(
         slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides), matching,
         {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)},
-        gradient<T>(sizes, grad_p, grad_p_strides, grad_loss));
+        similarity_gradient<T>(sizes, grad_p, grad_p_strides, grad_loss));
   });
+}
+
+osc_status osc_matching_contrastive_loss(int32_t dtype, const int64_t sizes[3], const void* data, const int64_t strides[3], int32_t candidates, double temperature,
+                                         int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace,
+                                         const int64_t* given_matching, void* loss, const void* grad_loss, void* grad_slots,
+                                         const int64_t grad_slots_strides[3], int64_t* matching, double* log_sums, double* accuracy, int32_t* statuses) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    osc::MatchingContrastiveResults<T> results{
+        .loss = static_cast<T*>(loss), .matching = matching, .log_sums = log_sums, .accuracy = accuracy, .statuses = image_statuses(statuses)};
+    if (grad_slots) results.gradient = contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss);
+    return osc::try_matching_contrastive_loss(slots<T>("slots", sizes, data, strides),
+                                              {candidates_of(candidates), temperature, reduction_of(reduction), eps, nonfinite_of(on_nonfinite), given_matching,
+                                               executor_of(pool), memory_of(workspace)},
+                                              results);
+  });
+}
+
+osc_status osc_matching_contrastive_loss_backward(int32_t dtype, const int64_t sizes[3], const void* data, const int64_t strides[3], int32_t candidates,
+                                                  double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                  osc_workspace* workspace, const int64_t* matching, const double* log_sums, const void* grad_loss,
+                                                  void* grad_slots, const int64_t grad_slots_strides[3]) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    return osc::try_matching_contrastive_loss_backward(slots<T>("slots", sizes, data, strides), matching, log_sums,
+                                                       {candidates_of(candidates), temperature, reduction_of(reduction), eps, nonfinite_of(on_nonfinite),
+                                                        nullptr, executor_of(pool), memory_of(workspace)},
+                                                       contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss));
+  });
+}
+
+osc_status osc_matching_contrastive_loss_gathered(int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* data, double temperature,
+                                                  int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace,
+                                                  const int64_t* given_matching, void* loss, int64_t* matching, double* log_sums, double* accuracy,
+                                                  int32_t* statuses) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    return osc::try_matching_contrastive_loss(
+        gathered_slots<T>(sizes, ranks, rank, data),
+        {osc::Candidates::batch, temperature, reduction_of(reduction), eps, nonfinite_of(on_nonfinite), given_matching, executor_of(pool), memory_of(workspace)},
+        {.loss = static_cast<T*>(loss), .matching = matching, .log_sums = log_sums, .accuracy = accuracy, .statuses = image_statuses(statuses)});
+  });
+}
+
+osc_status osc_matching_contrastive_loss_gathered_backward(int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* data,
+                                                           double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                           osc_workspace* workspace, const int64_t* matching, const double* log_sums, const void* grad_loss,
+                                                           void* grad_slots, const int64_t grad_slots_strides[3]) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    return osc::try_matching_contrastive_loss_backward(
+        gathered_slots<T>(sizes, ranks, rank, data), matching, log_sums,
+        {osc::Candidates::batch, temperature, reduction_of(reduction), eps, nonfinite_of(on_nonfinite), nullptr, executor_of(pool), memory_of(workspace)},
+        contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss));
+  });
+}
+
+osc_status osc_matching_contrastive_loss_best_worst(int64_t images, int64_t slots, double temperature, double* best, double* worst) {
+  return reported(osc::guarded([&] {
+    if (!best || !worst) throw osc::InvalidArgument("osc_matching_contrastive_loss_best_worst: the pointer for a result is null");
+    std::tie(*best, *worst) = osc::matching_contrastive_loss_best_worst(images, slots, temperature);
+    return osc::Status();
+  }));
 }
 
 osc_status osc_match_slots(int32_t dtype, const int64_t sizes[3], const void* data, const int64_t strides[3], double eps, int32_t on_nonfinite,

@@ -88,11 +88,6 @@ OSC_API std::size_t linear_sum_assignment_workspace(const CostMatrices<T>& costs
 // What a status means, in words; a string that lives as long as the library.
 OSC_API const char* describe(AssignmentStatus status) noexcept;
 
-enum class NonFinite {
-  propagate,  // the image's own results are NaN (or -1), every other image's are untouched
-  raise,      // StatusCode::nonfinite (a NonFiniteError) for the first image that holds a NaN or an infinity, before anything is written
-};
-
 struct MatchOptions {
   double eps = 1e-10;  // floor of a norm: unit(x) = x / max(|x|, eps); positive and finite
   NonFinite on_nonfinite = NonFinite::propagate;

@@ -43,4 +43,9 @@ enum class ImageStatus : std::int32_t {
   nonfinite = 1,  // it holds a NaN or an infinity: its losses and gradients are NaN, its matching -1
 };
 
+enum class NonFinite {
+  propagate,  // the image's own results are NaN (or -1), every other image's are untouched
+  raise,      // StatusCode::nonfinite (a NonFiniteError) for the first image that holds a NaN or an infinity, before anything is written
+};
+
 }  // namespace osc

@@ -12,16 +12,6 @@
 namespace osc::cpu {
 namespace {
 
-// The type that elements are computed in.
-template <typename T>
-struct Computed {
-  using Type = float;
-};
-template <>
-struct Computed<double> {
-  using Type = double;
-};
-
 // Element (r, c) is data[r * row_stride + c * column_stride].
 template <typename T>
 struct Strided {

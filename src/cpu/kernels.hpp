@@ -14,6 +14,16 @@
 
 namespace osc::cpu {
 
+// The type that elements are computed in.
+template <typename T>
+struct Computed {
+  using Type = float;
+};
+template <>
+struct Computed<double> {
+  using Type = double;
+};
+
 template <typename T>
 struct AssignmentTask {
   const T* data;
@@ -53,6 +63,40 @@ struct SimilarityTask {
   bool fetch = false;   // f and p ahead of time from memory
 };
 
+// Slots that are told apart from each other: the arithmetic of the contrastive loss, on rows in blocks. The first `own` rows, from 0, are those whose losses and gradients are wanted;
+// `others` more, from first_other() on, are only candidates. Each array has an element a row. What lies between the two and after them, up to whole tiles, is zero.
+template <typename T>
+struct ContrastiveProblem {
+  using A = typename Computed<T>::Type;
+  static constexpr std::int64_t kTile = 64;
+
+  std::int64_t own = 0, others = 0, channels = 0;
+  std::int64_t span = kTile;  // rows of a block, a multiple of kTile
+  double eps = 0;
+  A rate = 0;                  // 1 / temperature, for powers of 2
+  bool shares_shift = false;   // whether a power of 2 of any (cosine - 1) * rate is far from vanishing
+  const T** slots = nullptr;   // where they are read
+  T** targets = nullptr;       // where their gradients are written; own rows
+  A* units = nullptr;          // [rows, padded()]
+  A* panels = nullptr;         // the same with kTile rows together, channel by channel: [rows / kTile, channels, kTile]
+  A* slopes = nullptr;         // [rows, padded()], the gradients of the units; null: not wanted
+  double* inverse_norms = nullptr;  // 1 / max(norm, eps), negative where the norm is not above eps
+  std::int64_t* matches = nullptr;  // the row of its match; own rows
+  A* match_cosines = nullptr;       // own rows
+  A* rivals = nullptr;              // the greatest cosine with another candidate than the match; own rows. Null: not wanted.
+  A* shifts = nullptr;              // sums are of powers of 2 of cosine * rate - shift; own rows
+  double* sums = nullptr;           // own rows
+  A* incoming = nullptr;            // gradients of the losses
+  A* weights = nullptr;             // of a power of 2 in the gradient: where the shift is shared, incoming / sum; else incoming
+  A* offsets = nullptr;             // rate - log2 of the sum of powers of 2, where the shift is not shared
+
+  std::int64_t padded() const { return (channels + 15) / 16 * 16; }
+  std::int64_t first_other() const { return (own + kTile - 1) / kTile * kTile; }
+  std::int64_t end() const { return others > 0 ? first_other() + others : own; }
+  std::int64_t own_blocks() const { return (own + span - 1) / span; }
+  std::int64_t other_blocks() const { return (others + span - 1) / span; }
+};
+
 // Work on the elements [begin, end) of a batch, in `memory` of as many bytes as the other function says, aligned to 64.
 template <typename T>
 struct KernelsOf {
@@ -60,7 +104,16 @@ struct KernelsOf {
   void (*assign)(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
   std::size_t (*similarity_memory)(std::int64_t slots, std::int64_t channels);
   void (*similarity)(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+
+  // In memory of kContrastiveMemory bytes. Rows [begin, end): their units; and their gradients, which are `factor` times the slopes of the units.
+  void (*read_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t begin, std::int64_t end, void* memory);
+  void (*write_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t begin, std::int64_t end, double factor, void* memory);
+  // All pairs of a row of block x, which is one of the own, and a row of block y >= x: what they add to sums, or to slopes.
+  void (*sum_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t x, std::int64_t y, void* memory);
+  void (*slope_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t x, std::int64_t y, void* memory);
 };
+
+inline constexpr std::size_t kContrastiveMemory = std::size_t{48} << 10;
 
 struct Kernels {
   const char* instruction_set;

@@ -1,6 +1,6 @@
 #include "cpu/simd/vector128.hpp"  // first: the kernels are written in it
 
-#include "cpu/similarity_kernel.hpp"
+#include "cpu/kernels_for.hpp"
 
 namespace osc::cpu {
 namespace {

@@ -345,10 +345,5 @@ void similarity(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t 
   Similarity<T>(task, arena).run(begin, end);
 }
 
-template <typename T>
-constexpr KernelsOf<T> kernels_for() {
-  return {assignment_memory<T>, assign<T>, similarity_memory<T>, similarity<T>};
-}
-
 }  // namespace
 }  // namespace osc::cpu

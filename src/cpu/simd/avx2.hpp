@@ -59,6 +59,10 @@ struct Simd<float> {
   static Vector mul(Vector a, Vector b) { return _mm256_mul_ps(a, b); }
   static Vector div(Vector a, Vector b) { return _mm256_div_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  static constexpr float kWholeNumbers = 0x1.8p23f;
+  static Vector power_of_two(Vector shifted) {
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_castps_si256(set(1))));
+  }
   static Vector sqrt(Vector a) { return _mm256_sqrt_ps(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
   static Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
@@ -161,6 +165,10 @@ struct Simd<double> {
   static Vector mul(Vector a, Vector b) { return _mm256_mul_pd(a, b); }
   static Vector div(Vector a, Vector b) { return _mm256_div_pd(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
+  static constexpr double kWholeNumbers = 0x1.8p52;
+  static Vector power_of_two(Vector shifted) {
+    return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52), _mm256_castpd_si256(set(1))));
+  }
   static Vector sqrt(Vector a) { return _mm256_sqrt_pd(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
   static Vector max(Vector a, Vector b) { return _mm256_max_pd(a, b); }

@@ -50,6 +50,10 @@ struct Simd<float> {
   static Vector mul(Vector a, Vector b) { return _mm512_mul_ps(a, b); }
   static Vector div(Vector a, Vector b) { return _mm512_div_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static constexpr float kWholeNumbers = 0x1.8p23f;
+  static Vector power_of_two(Vector shifted) {
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_slli_epi32(_mm512_castps_si512(shifted), 23), _mm512_castps_si512(set(1))));
+  }
   static Vector sqrt(Vector a) { return _mm512_sqrt_ps(a); }
   static Vector min(Vector a, Vector b) { return _mm512_min_ps(a, b); }
   static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
@@ -153,6 +157,10 @@ struct Simd<double> {
   static Vector mul(Vector a, Vector b) { return _mm512_mul_pd(a, b); }
   static Vector div(Vector a, Vector b) { return _mm512_div_pd(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+  static constexpr double kWholeNumbers = 0x1.8p52;
+  static Vector power_of_two(Vector shifted) {
+    return _mm512_castsi512_pd(_mm512_add_epi64(_mm512_slli_epi64(_mm512_castpd_si512(shifted), 52), _mm512_castpd_si512(set(1))));
+  }
   static Vector sqrt(Vector a) { return _mm512_sqrt_pd(a); }
   static Vector min(Vector a, Vector b) { return _mm512_min_pd(a, b); }
   static Vector max(Vector a, Vector b) { return _mm512_max_pd(a, b); }

@@ -8,6 +8,7 @@
 //   stream                 a store that leaves the caches alone; aligned to the vector's bytes in memory. fence_streams() after the last one.
 //   mul_add                a * b + c, rounded once where the processor can
 //   sqrt                   rounded to nearest
+//   power_of_two           2^n of a whole number n, given as n + kWholeNumbers, whose lowest bits are those of n
 //   min, max               of numbers; any result for NaN
 //   least, greatest        of all lanes, in every lane
 //   least_two              a, b: in every lane the least and the second least of all lanes of both, given that b is nowhere less than a
@@ -65,6 +66,12 @@ struct Simd {
   }
   static Vector select(Mask mask, Vector where_set, Vector elsewhere) {
     return reinterpret_cast<Vector>((mask & reinterpret_cast<Mask>(where_set)) | (~mask & reinterpret_cast<Mask>(elsewhere)));
+  }
+
+  static constexpr T kWholeNumbers = sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52);
+  static Vector power_of_two(Vector shifted) {
+    constexpr int kFractionBits = sizeof(T) == 4 ? 23 : 52;
+    return reinterpret_cast<Vector>((reinterpret_cast<Mask>(shifted) << kFractionBits) + reinterpret_cast<Mask>(set(1)));
   }
 
   static Vector set(T x) { return Vector{} + x; }
