@@ -1,8 +1,9 @@
-"""What the operators demand of their arguments, and the memory of a gradient, for the implementations that are written in Python."""
+"""What the operators demand of their arguments, and the memory of a gradient, for what is written in Python."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 
@@ -11,29 +12,52 @@ Tensor = torch.Tensor
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
-def check_call(f: Tensor, p: Tensor, reduction: str, eps: float) -> None:
-    for name, slots in (("f", f), ("p", p)):
-        if slots.layout != torch.strided:
-            raise TypeError(f"{name} is a {slots.layout} tensor; wanted a dense one")
-        if slots.dtype not in FLOATS:
-            raise TypeError(f"{name} is {slots.dtype}; wanted float64, float32, float16 or bfloat16")
-        if slots.dim() != 3 or slots.shape[0] % 2:
-            raise ValueError(f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + B are the views of image i")
-    if f.shape != p.shape:
-        raise ValueError(f"f {list(f.shape)} and p {list(p.shape)} must have the same shape")
-    if f.dtype != p.dtype:
-        raise TypeError(f"f is {f.dtype} and p is {p.dtype}; wanted the same dtype")
-    if f.device != p.device:
-        raise ValueError(f"f is on {f.device} and p on {p.device}; wanted the same device")
+def check_tensor(name: str, value: Any) -> None:
+    """Before the dispatcher sees it, whose own words for these say little."""
+    if not isinstance(value, torch.Tensor):
+        raise TypeError(f"{name} is {type(value).__name__}; wanted a PyTorch tensor" + (" (torch.stack makes one of a list)" if isinstance(value, (list, tuple)) else ""))
+    if value.is_nested:
+        raise TypeError(f"{name} is a nested tensor; wanted a dense one")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} is a {value.layout} tensor; wanted a dense one")
+    if value.dtype not in FLOATS:
+        raise TypeError(f"{name} is {value.dtype}; wanted float64, float32, float16 or bfloat16")
+
+
+def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
+    """Two tensors that must have one dtype. Under autocast 16 bits and float32 may meet: it brings them to float32."""
+    check_tensor(name, x)
+    check_tensor(other_name, other)
+    if x.dtype != other.dtype and (not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, other.dtype)):
+        raise TypeError(f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype")
+
+
+def check_slots(name: str, slots: Tensor) -> None:
+    check_tensor(name, slots)
+    if slots.dim() != 3 or slots.shape[0] % 2:
+        raise ValueError(
+            f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + B are the views of image i"
+            " (x [B, 2, S, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
+        )
+
+
+def check_alike(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    if x.dtype != other.dtype:
+        raise TypeError(f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype")
+    if x.device != other.device:
+        raise ValueError(f"{name} is on {x.device} and {other_name} on {other.device}; wanted the same device")
+
+
+def check_options(reduction: str, **positive: float) -> None:
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f'unknown reduction "{reduction}": it must be "none", "mean" or "sum"')
-    if not (eps > 0 and math.isfinite(eps)):
-        raise ValueError(f"eps is {eps}: it must be positive and finite")
+    for name, value in positive.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name} is {value}: it must be positive and finite")
 
 
 def check_cost(cost: Tensor) -> None:
-    if cost.layout != torch.strided or cost.dtype not in FLOATS:
-        raise TypeError(f"cost is a {cost.layout} tensor of {cost.dtype}; wanted a dense one of float64, float32, float16 or bfloat16")
+    check_tensor("cost", cost)
     if cost.dim() < 2:
         raise ValueError(f"cost has shape {list(cost.shape)}; wanted [..., R, K]")
 
@@ -41,5 +65,10 @@ def check_cost(cost: Tensor) -> None:
 def empty_gradient(p: Tensor) -> Tensor:
     """Of the layout of p, as torch.empty_like has it; contiguous where the kernels could not write that."""
     gradient = torch.empty_like(p)
-    is_writable = p.shape[2] <= 1 or gradient.stride(2) == 1 or p.numel() == 0
+    is_writable = p.shape[-1] <= 1 or gradient.stride(-1) == 1 or p.numel() == 0
     return gradient if is_writable else torch.empty_like(p, memory_format=torch.contiguous_format)
+
+
+def laid_out(gradient: Tensor, wanted: Tensor) -> Tensor:
+    """``gradient`` in the layout of ``wanted``, whose values do not count."""
+    return gradient if gradient.stride() == wanted.stride() else wanted.copy_(gradient)

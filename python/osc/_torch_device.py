@@ -1,13 +1,14 @@
 """The operators on tensors outside the CPU's memory (CUDA, ROCm, XPU, MPS, ...): cosines, loss and gradient on the device, the assignments on the CPU.
 
-A call waits for the device once, for the costs of all its images: [B, S, S] cosines go to the host, [B, S] indices come back.
+A call waits for the device once, for the costs of all its images: [B, S, S] cosines go to the host, [B, S] indices come back. What a loss adds to this is in the module of that loss.
 """
 
 from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 
@@ -15,51 +16,55 @@ from . import _torch_checks, _torch_formulas
 
 Tensor = torch.Tensor
 
-
-def matching_similarity_loss_per_img(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
-    _torch_checks.check_call(f, p, reduction, eps)
-    matching = _match({"f": f, "p": p}, eps, raise_nonfinite)
-    losses = _torch_formulas.losses(f, p, matching, eps)
-    return _torch_formulas.reduced(losses, reduction).to(p.dtype), matching
+IMPLEMENTATIONS: list[Callable[..., Any]] = []  # by the operators' names
 
 
-def matching_similarity_loss_per_img_backward(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Tensor:
-    _torch_checks.check_call(f, p, reduction, eps)
-    gradient = _torch_formulas.gradient(grad_loss, f, p, matching, reduction, eps)
-    wanted = _torch_checks.empty_gradient(p)
-    return gradient if gradient.stride() == wanted.stride() else wanted.copy_(gradient)
+def implementation(function: Callable[..., Any]) -> Callable[..., Any]:
+    IMPLEMENTATIONS.append(function)
+    return function
 
 
+@implementation
 def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
-    _torch_checks.check_call(f, f, "none", eps)
-    return _match({"slots": f}, eps, raise_nonfinite)
+    _torch_checks.check_slots("f", f)
+    _torch_checks.check_options("none", eps=eps)
+    return match({"slots": f}, eps, raise_nonfinite)
 
 
+@implementation
 def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
     _torch_checks.check_cost(cost)
     col4row, row4col = torch.ops.osc.linear_sum_assignment.default(cost.cpu(), maximize, raise_unsolvable)  # waits for the device
     return _to(cost.device, col4row), _to(cost.device, row4col)
 
 
-IMPLEMENTATIONS = (matching_similarity_loss_per_img, matching_similarity_loss_per_img_backward, match_slots, linear_sum_assignment)
-
-
 @contextlib.contextmanager
 def on_cpu_tensors() -> Iterator[None]:
-    """For tests: meanwhile, CPU tensors of slots take this path, too."""
+    """For tests: meanwhile, CPU tensors take this path, too."""
     with torch.library._scoped_library("osc", "IMPL") as library, warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # that the kernels are overridden
-        for implementation in IMPLEMENTATIONS[:3]:  # not the solver, which this path calls
-            library.impl(implementation.__name__, implementation, "CPU", allow_override=True)
+        for function in IMPLEMENTATIONS:
+            if function is not linear_sum_assignment:  # which this path calls
+                library.impl(function.__name__, function, "CPU", allow_override=True)
         yield
 
 
-def _match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor:
+def spoilt_images(slots: Tensor) -> Tensor:
+    """``[B]``: whether an image of ``[2B, S, C]`` holds a NaN or an infinity."""
+    return ~slots.isfinite().flatten(1).all(1).view(2, slots.shape[0] // 2).all(0)
+
+
+def match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor:
+    """The matching by the first of these, -1 for an image that is spoilt in any of them."""
     f = next(iter(slots.values()))
-    images = f.shape[0] // 2
-    spoilt = torch.stack([~x.isfinite().flatten(1).all(1) for x in slots.values()]).view(len(slots), 2, images).any(1)  # [of f and p, B]
-    costs = _torch_formulas.cosines(f, eps).masked_fill(spoilt.any(0).view(images, 1, 1), float("nan"))
-    matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)  # the one wait for the device
+    images, count = f.shape[0] // 2, f.shape[1]
+    spoilt = torch.stack([spoilt_images(x) for x in slots.values()])
+    anything = spoilt.any(0).view(images, 1, 1)
+    if count == 1:  # nothing to choose, and nothing to wait for
+        matching = anything.squeeze(-1).long().neg()
+    else:
+        costs = _torch_formulas.cosines(f, eps).masked_fill(anything, float("nan"))
+        matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)  # the one wait for the device
     if raise_nonfinite and bool((matching < 0).any()):
         name, image = next((name, int(bad.nonzero()[0])) for name, bad in zip(slots, spoilt) if bad.any())
         raise ValueError(f"{name}: image {image} of {images} holds a NaN or an infinity")

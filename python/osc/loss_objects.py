@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
+try:
+    import torch
+except ImportError as error:
+    raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _library, _torch, _torch_checks
+from . import _library, _options, _torch, _torch_checks
 
-__all__ = ["matching_similarity_loss_per_img"]
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+__all__ = [
+    "matching_contrastive_loss",
+    "matching_contrastive_loss_best_worst",
+    "matching_contrastive_loss_per_img",
+    "matching_similarity_loss_per_img",
+    "matching_similarity_loss_small_to_large",
+]
 
 
 def matching_similarity_loss_per_img(
-    f: torch.Tensor, p: torch.Tensor, reduction: str = "mean", *, eps: float = 1e-10, on_nonfinite: str = "propagate"
+    f: torch.Tensor, p: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
 ) -> torch.Tensor:
     """Similarity loss of each slot to its match in the other view of its image.
 
@@ -35,12 +47,12 @@ def matching_similarity_loss_per_img(
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`.
+        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`; contiguous where p's channels are not adjacent.
 
     Raises
     ------
     TypeError
-        Where a dtype is none of those above, or the two differ.
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
     ValueError
         Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
 
@@ -59,14 +71,159 @@ def matching_similarity_loss_per_img(
     >>> float(matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    if not (isinstance(f, torch.Tensor) and isinstance(p, torch.Tensor)):
-        raise TypeError(f"f is {type(f).__name__} and p is {type(p).__name__}; wanted PyTorch tensors")
-    dtype = p.dtype
-    if dtype not in _torch_checks.FLOATS or f.dtype not in _torch_checks.FLOATS:
-        raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted float64, float32, float16 or bfloat16")
-    if f.dtype != dtype and (not torch._C._is_any_autocast_enabled() or torch.float64 in (f.dtype, dtype)):  # autocast brings 16 bits to float32
-        raise TypeError(f"f is {f.dtype} and p is {dtype}; wanted the same dtype")
+    _torch_checks.check_pair("f", f, "p", p)
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.loss_op(f, p, reduction, eps, raise_nonfinite)[0]
+    loss: torch.Tensor = _torch.similarity_op(f, p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
     return loss
+
+
+def matching_contrastive_loss(
+    slots: torch.Tensor,
+    temperature: float = 1.0,
+    reduction: _options.Reduction = "mean",
+    *,
+    group: ProcessGroup | None = None,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
+) -> torch.Tensor:
+    """Contrastive loss of each slot: to tell its match in the other view of its image from all other slots of the batch.
+
+    The slots of the two views are matched so that the sum of their cosines is greatest. The loss of a slot is the cross entropy of its match among all 2BS slots but itself, by their
+    cosines over `temperature`: from 0 up, ``log(2BS - 1)`` where all slots are equal (`matching_contrastive_loss_best_worst`).
+
+    Parameters
+    ----------
+    slots : tensor, shape [2B, S, C]
+        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to
+        every slot, also as a candidate of others, and not through the matching.
+    temperature : float
+        Positive and finite; a number, not a tensor: none is learned.
+    reduction : {"mean", "sum", "none"}
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of them in the order (view, image, slot).
+    group : torch.distributed.ProcessGroup, optional
+        The slots of all its ranks are candidates; the losses are those of this rank's slots. Every rank must call, with slots of one shape and dtype, and every rank must call backward: both
+        wait for the others. The mean over ranks of the mean loss is that of the joined batch, and so is the gradient averaged over ranks, as DistributedDataParallel does it. No second
+        derivative, no forward mode, no vmap, and a graph break under torch.compile.
+    eps : float
+        Floor of a slot's norm, positive and finite.
+    on_nonfinite : {"propagate", "raise"}
+        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are nobody's candidates, so that the other images have what they would have without it; or it
+        is an error (of a `group`, on every rank).
+
+    Returns
+    -------
+    tensor, scalar or of shape [2BS]
+        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of `slots`; contiguous where their channels are not adjacent.
+
+    Raises
+    ------
+    TypeError
+        Where `slots` is no dense tensor of these dtypes, `temperature` or `eps` no number, or `group` no process group.
+    ValueError
+        Where a shape or an option is not as above, on every rank where the ranks differ; or, with ``"raise"``, naming the first image that is not finite.
+
+    Notes
+    -----
+    With N = 2BS, some N² C / 2 multiplications forward and as many again backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device (osc/_torch_contrastive.py).
+    On the CPU on PyTorch's threads with the interpreter's lock released, the same bits with any number of them. On another device a call waits for it once, for the assignments. A `group` of R
+    ranks: R times the work, one all-gather of the slots and one of some bytes (shapes, which the host reads) forward, two of some bytes a slot backward.
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> import torch
+    >>> slots = torch.ones(4, 3, 8)                     # all equal, the worst case: log(2BS - 1)
+    >>> round(float(matching_contrastive_loss(slots)), 4)
+    2.3979
+    """
+    return _torch.contrastive_loss(slots, _slots, False, temperature, reduction, group, eps, on_nonfinite)[0]
+
+
+def matching_contrastive_loss_per_img(
+    slots: torch.Tensor, temperature: float = 1.0, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> torch.Tensor:
+    """Contrastive loss of each slot: to tell its match in the other view of its image from all other slots of that image.
+
+    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image as candidates: ``log(2S - 1)`` where all slots are equal.
+
+    Parameters
+    ----------
+    slots : tensor, shape [2B, S, C]
+        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    temperature : float
+        Positive and finite; a number, not a tensor.
+    reduction : {"mean", "sum", "none"}
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of them in the order (view, image, slot).
+    eps : float
+        Floor of a slot's norm, positive and finite.
+    on_nonfinite : {"propagate", "raise"}
+        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other images alone, or is an error.
+
+    Returns
+    -------
+    tensor, scalar or of shape [2BS]
+        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of `slots`; contiguous where their channels are not adjacent.
+
+    Raises
+    ------
+    TypeError
+        Where `slots` is no dense tensor of these dtypes, or `temperature` or `eps` no number.
+    ValueError
+        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+
+    Notes
+    -----
+    O(S² C + S³) an image, in parallel over images. On another device a call waits for it once. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
+    object-centric representations", 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> import torch
+    >>> slots = torch.eye(3).expand(4, 3, 3)            # equal to their matches and orthogonal to the others: the best case
+    >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
+    0.000182
+    """
+    return _torch.contrastive_loss(slots, _slots, True, temperature, reduction, None, eps, on_nonfinite)[0]
+
+
+def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.0) -> tuple[float, float]:
+    """The contrastive loss at its two ends, for B images of S slots: to see where a loss stands.
+
+    Parameters
+    ----------
+    B, S : int
+        Images, and slots of a view; at least 1. With ``B = 1`` the ends are those of `matching_contrastive_loss_per_img`; of ranks of a group, B is the images of all.
+    temperature : float
+        Positive and finite.
+
+    Returns
+    -------
+    best : float
+        ``log(exp(1 / temperature) + 2BS - 2) - 1 / temperature``: matched slots are equal, all others orthogonal to them.
+    worst : float
+        ``log(2BS - 1)``: all slots are equal. (Losses beyond are possible: of slots that resemble others more than their matches.)
+
+    Raises
+    ------
+    TypeError
+        Where an argument is no number of its kind.
+    ValueError
+        Where a size is below 1, or the temperature not positive and finite.
+
+    Notes
+    -----
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> best, worst = matching_contrastive_loss_best_worst(2, 3, temperature=0.1)
+    >>> round(best, 6), round(worst, 4)
+    (0.000454, 2.3979)
+    """
+    return _library.best_worst(B, S, temperature)
+
+
+def _slots(value: torch.Tensor) -> torch.Tensor:
+    _torch_checks.check_slots("slots", value)
+    return value

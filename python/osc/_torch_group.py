@@ -1,0 +1,87 @@
+"""The contrastive loss among the slots of all ranks of a process group: what is sent between them, around the operators of gathered slots.
+
+Forward, a rank gathers everyone's slots and computes the losses of its own. Backward, it gathers everyone's log_sums and incoming gradients, a number a slot at most, and computes the gradient of
+all ranks' losses for its own slots: so no gradient of slots is sent.
+"""
+
+from __future__ import annotations
+
+# PyTorch does not type what is called here.
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import distributed
+from torch.autograd.function import once_differentiable
+
+from . import _torch_checks, _torch_formulas
+
+Tensor = torch.Tensor
+
+_loss_op = torch.ops.osc.matching_contrastive_loss_gathered.default
+_gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
+
+
+@torch.compiler.disable
+def contrastive_loss(value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any) -> tuple[Tensor, Tensor]:
+    """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other ranks learn of it and do not wait for this one."""
+    failure: Exception | None = None
+    device = value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
+    try:
+        slots, *options = checked()
+        if torch.is_autocast_enabled(device.type):
+            slots = _torch_formulas.wide(slots)
+        description = (1, *slots.shape, _torch_checks.FLOATS.index(slots.dtype), *map(_as_integer, options))
+    except (TypeError, ValueError) as error:
+        failure, description = error, (0,) * 9
+    everyones = _gathered(torch.tensor(description, device=device), group).tolist()  # waits for the other ranks, and for the device
+    if failure is not None:
+        raise failure
+    for rank, other in enumerate(everyones):
+        if other != list(description):
+            raise ValueError(f"rank {rank} of the group {_said(other)}, and rank {group.rank()} {_said(description)}; wanted the same shape, dtype and options on all ranks")
+    loss, accuracy = _Loss.apply(slots, group, *options)
+    return loss, accuracy
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, slots: Tensor, group: Any, temperature: float, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
+        everyones = _gathered(slots, group)
+        loss, matching, log_sums, accuracy = _loss_op(everyones, group.rank(), temperature, reduction, eps, raise_nonfinite)
+        ctx.save_for_backward(everyones, matching, log_sums)
+        ctx.group, ctx.options = group, (temperature, reduction, eps)
+        ctx.mark_non_differentiable(accuracy)
+        return loss, accuracy
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> Any:
+        everyones, matching, log_sums = ctx.saved_tensors
+        incoming, log_sums = _gathered(grad_loss, ctx.group), _gathered(log_sums, ctx.group)
+        return _gradient_op(incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options), None, None, None, None, None
+
+
+def _gathered(x: Tensor, group: Any) -> Tensor:
+    """``[ranks, ...]``. As bytes, which every backend sends."""
+    everyones = x.new_empty((group.size(), *x.shape))
+    if x.numel() > 0:
+        distributed.all_gather_into_tensor(everyones.view(-1).view(torch.uint8), x.detach().contiguous().view(-1).view(torch.uint8), group=group)
+    return everyones
+
+
+def _as_integer(option: float | str | bool) -> int:
+    if isinstance(option, str):
+        return ("none", "mean", "sum").index(option)
+    bits: int = struct.unpack("q", struct.pack("d", option))[0]
+    return bits
+
+
+def _said(description: Any) -> str:
+    works, *shape, dtype, temperature, reduction, eps, _ = description
+    if not works:
+        return "refused its input"
+    temperature, eps = (struct.unpack("d", struct.pack("q", bits))[0] for bits in (temperature, eps))
+    return f"has slots {shape} of {_torch_checks.FLOATS[dtype]}, temperature {temperature}, reduction {('none', 'mean', 'sum')[reduction]!r}, eps {eps}"

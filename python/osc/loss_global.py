@@ -1,0 +1,142 @@
+"""The losses of whole images on PyTorch tensors: features of two views of each image, and of a batch of features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+try:
+    import torch
+except ImportError as error:
+    raise ImportError("osc.loss_global needs PyTorch 2.10 or later: pip install torch") from error
+
+from . import _library, _options, _torch, _torch_checks
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+__all__ = ["contrastive_loss", "cosine_sim_loss", "variance_covariance_loss"]
+
+
+def cosine_sim_loss(
+    feats: torch.Tensor, projs: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> torch.Tensor:
+    """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its `projs` and the other view's `feats`.
+
+    Parameters
+    ----------
+    feats : tensor, shape [2B, C]
+        Features before the projection head, on any device. Rows ``i`` and ``i + B`` are the two views of image ``i``. No gradient flows to them.
+    projs : tensor, shape [2B, C]
+        Features after it, of the same shape, device and dtype: float64, float32, float16 or bfloat16 (16 bits computed in float32).
+    reduction : {"mean", "sum", "none"}
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of them in the order (view, image).
+    eps : float
+        Floor of a norm, positive and finite.
+    on_nonfinite : {"propagate", "raise"}
+        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other images alone, or is an error.
+
+    Returns
+    -------
+    tensor, scalar or of shape [2B]
+        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of `projs`; contiguous where its channels are not adjacent.
+
+    Raises
+    ------
+    TypeError
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
+    ValueError
+        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+
+    Notes
+    -----
+    `osc.loss_objects.matching_similarity_loss_per_img` with one slot, of which it is the operator: no copy, O(C) an image, and nothing to wait for on any device. Source: X. Chen and K. He,
+    "Exploring simple Siamese representation learning", CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> import torch
+    >>> feats = torch.tensor([[1.0, 0.0], [0.0, 2.0]])  # orthogonal views of one image
+    >>> float(cosine_sim_loss(feats, feats))
+    0.5
+    """
+    _torch_checks.check_pair("feats", feats, "projs", projs)
+    f, p = _one_slot("feats", feats), _one_slot("projs", projs)
+    if feats.shape != projs.shape:
+        raise ValueError(f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape")
+    _library.reduction(reduction)
+    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
+    loss: torch.Tensor = _torch.similarity_op(f, p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    return loss
+
+
+def contrastive_loss(
+    projs: torch.Tensor,
+    temperature: float = 1.0,
+    reduction: _options.Reduction = "mean",
+    *,
+    group: ProcessGroup | None = None,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of the batch; and how often that succeeds.
+
+    The loss of a row is the cross entropy of its other view among all 2B rows but itself, by their cosines over `temperature`.
+
+    Parameters
+    ----------
+    projs : tensor, shape [2B, C]
+        Features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every
+        row, also as a candidate of others.
+    temperature : float
+        Positive and finite; a number, not a tensor: none is learned.
+    reduction : {"mean", "sum", "none"}
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of them in the order (view, image).
+    group : torch.distributed.ProcessGroup, optional
+        The images of all its ranks are candidates; as in `osc.loss_objects.matching_contrastive_loss`, which says what that asks of the ranks.
+    eps : float
+        Floor of a norm, positive and finite.
+    on_nonfinite : {"propagate", "raise"}
+        An image that holds a NaN or an infinity has NaN losses and gradients and is nobody's candidate, so that the other images have what they would have without it; or it is an error.
+
+    Returns
+    -------
+    loss : tensor, scalar or of shape [2B]
+        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of `projs`; contiguous where their channels are not adjacent.
+    accuracy : tensor, float32 scalar
+        The share of (finite) rows that resemble their other view strictly more than every other candidate; NaN where there are none. It has no gradient; of a `group`, that of this rank's rows.
+
+    Raises
+    ------
+    TypeError
+        Where `projs` is no dense tensor of these dtypes, `temperature` or `eps` no number, or `group` no process group.
+    ValueError
+        Where a shape or an option is not as above, on every rank where the ranks differ; or, with ``"raise"``, naming the first image that is not finite.
+
+    Notes
+    -----
+    `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator: 2B² C multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and no
+    device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual representations", ICML 2020, in the form of
+    F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> import torch
+    >>> projs = torch.eye(2).repeat(2, 1)               # two images, each with two equal views
+    >>> loss, accuracy = contrastive_loss(projs, temperature=0.5)
+    >>> round(float(loss), 4), float(accuracy)
+    (0.2395, 1.0)
+    """
+    return _torch.contrastive_loss(projs, _projs, False, temperature, reduction, group, eps, on_nonfinite)
+
+
+def _projs(value: torch.Tensor) -> torch.Tensor:
+    _torch_checks.check_tensor("projs", value)
+    return _one_slot("projs", value)
+
+
+def _one_slot(name: str, features: torch.Tensor) -> torch.Tensor:
+    if features.dim() != 2 or features.shape[0] % 2:
+        raise ValueError(
+            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
+        )
+    return features.unsqueeze(1)
