@@ -131,7 +131,7 @@ Tensor matching_contrastive_loss_gathered_backward(const Tensor& grad_loss, cons
     check_incoming(grad_loss, "slots", slots, Reduction::none, options.reduction == Reduction::none ? ranks * sizes.losses() : ranks);
     const Tensor contiguous = made_contiguous(slots), contiguous_matching = made_contiguous(matching), sums = made_contiguous(log_sums), incoming = made_contiguous(grad_loss);
     const std::array<std::int64_t, 3> shape{2 * sizes.images, sizes.slots, sizes.channels};
-    const Tensor gradient = empty_strided<3>(shape, {shape[1] * shape[2], shape[2], 1}, dtype_of(slots));
+    const Tensor gradient = empty_contiguous<3>(shape, dtype_of(slots));
     osc::matching_contrastive_loss_backward(gathered_view<T>(contiguous, rank), const_data<std::int64_t>(contiguous_matching), const_data<double>(sums), options,
                                             {view_major_slots(mutable_data<T>(gradient), shape), const_data<T>(incoming)});
     return gradient;

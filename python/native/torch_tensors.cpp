@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <sstream>
 #include <stdexcept>
+#include <vector>
 
 #include "host_executor.hpp"
 
@@ -65,7 +66,7 @@ Tensor empty_loss(Reduction reduction, std::int64_t losses, std::int32_t dtype) 
 }
 
 Tensor empty_matching(std::int64_t images, std::int64_t slots) {
-  return empty_strided<2>({images, slots}, {std::max<std::int64_t>(slots, 1), 1}, aoti_torch_dtype_int64());
+  return empty_contiguous<2>({images, slots}, aoti_torch_dtype_int64());
 }
 
 Tensor empty_gradient(const Tensor& p) {
@@ -73,9 +74,12 @@ Tensor empty_gradient(const Tensor& p) {
     const Tensor gradient = torch::stable::empty_like(p);
     if (has_adjacent_channels(gradient)) return gradient;
   }
-  const std::array<std::int64_t, 3> sizes{p.size(0), p.size(1), p.size(2)};
-  if (p.is_contiguous()) return empty_strided<3>(sizes, {p.stride(0), p.stride(1), p.stride(2)}, dtype_of(p));
-  return empty_strided<3>(sizes, {sizes[1] * sizes[2], sizes[2], 1}, dtype_of(p));
+  AtenTensorHandle handle = nullptr;
+  std::vector<std::int64_t> sizes, strides(static_cast<std::size_t>(p.dim()), 1);
+  for (std::int64_t i = 0; i < p.dim(); ++i) sizes.push_back(p.size(i));
+  for (std::size_t i = sizes.size() - 1; i > 0; --i) strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(p.dim(), sizes.data(), strides.data(), dtype_of(p), aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
 }
 
 Tensor made_contiguous(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }

@@ -9,6 +9,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -52,10 +53,21 @@ Tensor empty_strided(const std::array<std::int64_t, Dimensions>& sizes, const st
   return Tensor(handle);
 }
 
+template <std::size_t Dimensions>
+Tensor empty_contiguous(const std::array<std::int64_t, Dimensions>& sizes, std::int32_t dtype) {
+  std::array<std::int64_t, Dimensions> strides{};
+  std::int64_t stride = 1;
+  for (std::size_t i = Dimensions; i-- > 0;) {
+    strides[i] = stride;
+    stride *= std::max<std::int64_t>(sizes[i], 1);
+  }
+  return empty_strided<Dimensions>(sizes, strides, dtype);
+}
+
 // One loss, or for Reduction::none so many.
 Tensor empty_loss(Reduction reduction, std::int64_t losses, std::int32_t dtype);
 Tensor empty_matching(std::int64_t images, std::int64_t slots);
-// [2B, S, C], of the layout of p as torch.empty_like has it; contiguous where the kernels cannot write that.
+// Of the layout of p as torch.empty_like has it; contiguous where the kernels cannot write that.
 Tensor empty_gradient(const Tensor& p);
 
 Tensor made_contiguous(const Tensor& tensor);

@@ -1,4 +1,4 @@
-"""Exact batched linear sum assignment, and the similarity loss of matched object slots.
+"""Exact batched linear sum assignment, and the losses of matched object slots and of whole images.
 
 The arithmetic is in a shared library beside this file, reached through its C interface. Nothing heavy is imported before it is used: neither NumPy nor PyTorch
 nor the library itself is loaded by ``import osc``.
@@ -9,12 +9,14 @@ linear_sum_assignment(cost, maximize=False)
     Optimal assignments of a batch of cost matrices.
 match_slots(f)
     The optimal matching of the slots of two views of each image. Both take NumPy arrays and PyTorch tensors.
-osc.loss_objects.matching_similarity_loss_per_img(f, p)
-    The loss of matched slots on PyTorch tensors, differentiable.
-osc.numpy.matching_similarity_loss_per_img(f, p)
-    The loss of matched slots, and its gradient, on NumPy arrays.
-osc.jax.matching_similarity_loss_per_img(f, p)
-    The same on JAX arrays, differentiable.
+osc.loss_objects
+    The losses of matched slots on PyTorch tensors, differentiable.
+osc.loss_global
+    The losses of whole images on PyTorch tensors, differentiable.
+osc.numpy
+    All of them on NumPy arrays, with their gradients.
+osc.jax
+    All of them, and the two functions above, on JAX arrays, under jit, vmap and grad.
 instruction_set(), set_instruction_set(name)
     Which kernels run, and a way to force others.
 """
@@ -25,7 +27,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import jax, loss_objects, numpy
+    from . import jax, loss_global, loss_objects, numpy
     from ._assignment import linear_sum_assignment, match_slots
     from ._library import instruction_set, set_instruction_set
 
@@ -41,7 +43,7 @@ def __getattr__(name: str) -> object:
         value = getattr(importlib.import_module("._assignment", __name__), name)
     elif name in ("instruction_set", "set_instruction_set"):
         value = getattr(importlib.import_module("._library", __name__), name)
-    elif name in ("jax", "loss_objects", "numpy"):
+    elif name in ("jax", "loss_global", "loss_objects", "numpy"):
         value = importlib.import_module(f".{name}", __name__)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

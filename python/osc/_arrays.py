@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import math
+import sys
+from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -26,6 +29,8 @@ ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 
 _CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}  # as osc.h numbers them; bfloat16 joins when first seen
 _EXACT_IN_FLOAT64 = 2**53
+FEATURES = "[2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
+SLOTS = "[2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
 
 _addressof = ctypes.addressof
 _first_byte: Any = ctypes.c_char.from_buffer
@@ -36,19 +41,37 @@ def slots(name: str, value: Any) -> tuple[Array, int, Any, Any]:
 
     A copy is made where the layout, the alignment or the byte order asks for one.
     """
-    array = value if type(value) is np.ndarray else on_host(name, value)
-    code = _CODES.get(array.dtype)
-    if code is None:
-        array, code = _floating(name, array)
+    array, code = _floats(name, value)
     shape = array.shape
     if len(shape) != 3 or shape[0] % 2:
-        raise ValueError(f"{name} has shape {shape}; wanted [2B, S, C], in which rows i and i + B are the views of image i")
-    layout = _layout(shape, array.strides, array.itemsize)
-    if layout is None or not array.flags.aligned:
-        array = array.copy(order="C")
-        layout = _layout(shape, array.strides, array.itemsize)
-    assert layout is not None
+        raise ValueError(f"{name} has shape {shape}; wanted {SLOTS}")
+    array, layout = _readable(array, _layout)
     return array, code, layout[0], layout[1]
+
+
+def features(name: str, value: Any) -> Array:
+    """``value`` ``[2B, C]`` as slots of one each, ``[2B, 1, C]``."""
+    array, _ = _floats(name, value)
+    if array.ndim != 2 or array.shape[0] % 2:
+        raise ValueError(f"{name} has shape {array.shape}; wanted {FEATURES}")
+    return array[:, None]
+
+
+def rows(name: str, value: Any, dimensions: int, wanted: str) -> tuple[Array, int, Any]:
+    """``value`` as an array of so many dimensions, the last of which is adjacent, the code of its dtype, and the strides of the others; copied as `slots` are."""
+    array, code = _floats(name, value)
+    if array.ndim != dimensions:
+        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
+    array, strides = _readable(array, _strides)
+    return array, code, strides
+
+
+def matrices(name: str, value: Any, wanted: str) -> tuple[Array, int, Any]:
+    """``value`` ``[..., N, D]`` as ``[G, N, D]``, likewise."""
+    array, _ = _floats(name, value)
+    if array.ndim < 2:
+        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
+    return rows(name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted)
 
 
 def costs(name: str, value: Any) -> tuple[Array, int]:
@@ -81,7 +104,12 @@ def refuse_inexact_integers(name: str, least: int, largest: int) -> None:
 def on_host(name: str, value: Any) -> Array:
     """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy makes one of it. TypeError for memory of a device."""
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
+        if isinstance(value, (list, tuple)) and value and hasattr(value[0], "__dlpack_device__") and not isinstance(value[0], (np.ndarray, np.generic)):
+            raise TypeError(f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)")
         return np.asarray(value)
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)")
     if hasattr(value, "resolve_neg"):  # a PyTorch tensor that stands for minus its memory, which DLPack does not say
         value = value.resolve_neg()
     device = int(value.__dlpack_device__()[0])
@@ -105,24 +133,58 @@ def pointer(array: Array) -> int:
 
 def empty_like(array: Array) -> tuple[Array, Any]:
     """New memory for slots, in the order of the axes of ``array``, and its strides."""
-    new = np.empty_like(array)
-    layout = _layout(new.shape, new.strides, new.itemsize)
-    if layout is None:  # of an array that was broadcast NumPy makes the broadcast axis the innermost
-        new = np.empty(array.shape, array.dtype)
-        layout = _layout(new.shape, new.strides, new.itemsize)
-    assert layout is not None
+    new, layout = _writable(array, _layout)
     return new, layout[1]
 
 
-def _int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
+def empty_rows_like(array: Array) -> tuple[Array, Any]:
+    """The same for what `rows` gives."""
+    return _writable(array, _strides)
+
+
+def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
     return (ctypes.c_int64 * len(values))(*values)
+
+
+def _floats(name: str, value: Any) -> tuple[Array, int]:
+    array = value if type(value) is np.ndarray else on_host(name, value)
+    code = _CODES.get(array.dtype)
+    return (array, code) if code is not None else _floating(name, array)
+
+
+def _readable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
+    layout = layout_of(array.shape, array.strides, array.itemsize)
+    if layout is None or not array.flags.aligned:
+        array = array.copy(order="C")
+        layout = layout_of(array.shape, array.strides, array.itemsize)
+    assert layout is not None
+    return array, layout
+
+
+def _writable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
+    new = np.empty_like(array)
+    layout = layout_of(new.shape, new.strides, new.itemsize)
+    if layout is None:  # of an array that was broadcast NumPy makes the broadcast axis the innermost
+        new = np.empty(array.shape, array.dtype)
+        layout = layout_of(new.shape, new.strides, new.itemsize)
+    assert layout is not None
+    return new, layout
+
+
+@functools.lru_cache(maxsize=256)
+def _strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Any | None:
+    """Those of all dimensions but the last in elements; None where the library could not read rows of this layout."""
+    adjacent = strides[-1] == itemsize or shape[-1] <= 1 or 0 in shape
+    if not adjacent or any(stride % itemsize for stride in strides[:-1]):
+        return None
+    return int64s(*(stride // itemsize for stride in strides[:-1]))
 
 
 @functools.lru_cache(maxsize=256)
 def _in_elements(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[Any, Any] | None:
     if any(stride % itemsize for stride in strides):
         return None
-    return _int64s(*shape), _int64s(*(stride // itemsize for stride in strides))
+    return int64s(*shape), int64s(*(stride // itemsize for stride in strides))
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,7 +195,7 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
     if not adjacent or strides[0] % itemsize or strides[1] % itemsize:
         return None
     row, slot = strides[0] // itemsize, strides[1] // itemsize
-    return _int64s(images, count, channels), _int64s(images * row, row, slot)
+    return int64s(images, count, channels), int64s(images * row, row, slot)
 
 
 def _floating(name: str, array: Array) -> tuple[Array, int]:

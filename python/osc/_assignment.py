@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
+import numpy.typing as npt
 
-from . import _arrays, _library
+from . import _arrays, _library, _options
 
 if TYPE_CHECKING:
     import torch
@@ -14,8 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["linear_sum_assignment", "match_slots"]
 
 
+@overload
+def linear_sum_assignment(  # type: ignore[overload-overlap]  # a tensor speaks DLPack, too
+    cost: torch.Tensor, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
+) -> tuple[torch.Tensor, torch.Tensor]: ...
+@overload
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike | torch.Tensor, maximize: bool = False, *, on_unsolvable: str = "raise"
+    cost: _arrays.ArrayLike, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+def linear_sum_assignment(
+    cost: _arrays.ArrayLike | torch.Tensor, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
 ) -> tuple[Any, Any]:
     """Solve a batch of linear sum assignment problems exactly.
 
@@ -65,8 +74,7 @@ def linear_sum_assignment(
     if _is_tensor(cost):
         from . import _torch
 
-        assigned: tuple[Any, Any] = _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
-        return assigned
+        return _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
     costs, code = _arrays.costs("cost", cost)
     if costs.ndim < 2:
         raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
@@ -96,9 +104,11 @@ def linear_sum_assignment(
     return col4row, row4col
 
 
-def match_slots(
-    f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_nonfinite: str = "propagate"
-) -> Any:
+@overload
+def match_slots(f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> torch.Tensor: ...  # type: ignore[overload-overlap]
+@overload
+def match_slots(f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> npt.NDArray[np.int64]: ...
+def match_slots(f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> Any:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest.
 
     Parameters
@@ -138,7 +148,7 @@ def match_slots(
     if _is_tensor(f):
         from . import _torch
 
-        return _torch.match_slots(f, float(eps), bool(raises))
+        return _torch.match_slots(f, _library.positive("eps", eps), bool(raises))
     read_f, code, sizes, strides = _arrays.slots("f", f)
     matching = np.empty((read_f.shape[0] // 2, read_f.shape[1]), np.int64)
     status = _library.match_slots(
@@ -146,7 +156,7 @@ def match_slots(
         sizes,
         _arrays.pointer(read_f),
         strides,
-        float(eps),
+        _library.positive("eps", eps),
         raises,
         None,
         None,

@@ -23,15 +23,14 @@ _SIGNATURES = {
     "osc_linear_sum_assignment": [_INT32] + [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 5,
 }
 for _name, _arguments in _SIGNATURES.items():
-    if not hasattr(_library, _name): continue
     _function = getattr(_library, _name)
     _function.argtypes = _arguments
     _function.restype = _INT32
 # They return a status, for `check`. The interpreter's lock is released meanwhile.
 similarity_loss: Callable[..., int] = _library.osc_matching_similarity_loss_per_img
 contrastive_loss: Callable[..., int] = _library.osc_matching_contrastive_loss
-# small_to_large_loss: Callable[..., int] = _library.osc_matching_similarity_loss_small_to_large
-# variance_covariance_loss: Callable[..., int] = _library.osc_variance_covariance_loss
+small_to_large_loss: Callable[..., int] = _library.osc_matching_similarity_loss_small_to_large
+variance_covariance_loss: Callable[..., int] = _library.osc_variance_covariance_loss
 match_slots: Callable[..., int] = _library.osc_match_slots
 linear_sum_assignment: Callable[..., int] = _library.osc_linear_sum_assignment
 _library.osc_version.restype = ctypes.c_char_p
@@ -91,16 +90,49 @@ def positive(name: str, value: Any) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name} is {type(value).__name__}; wanted a number")
     number = float(value)
-    if not (number > 0 and math.isfinite(number)):
+    if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
         raise ValueError(f"{name} is {value}; wanted a positive, finite number")
     return number
 
 
-def best_worst(images: int, slots: int, temperature: float) -> tuple[float, float]:
-    """The contrastive loss of matched slots that are equal and orthogonal to all others, and of slots that are all equal; `osc.loss_objects` says more."""
+def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.0) -> tuple[float, float]:
+    """The contrastive loss at its two ends, for B images of S slots: to see where a loss stands.
+
+    Parameters
+    ----------
+    B, S : int
+        Images, and slots of a view; at least 1. With ``B = 1`` the ends are those of `matching_contrastive_loss_per_img`; of ranks of a group, B is the images of all.
+    temperature : float
+        Positive and finite.
+
+    Returns
+    -------
+    best : float
+        ``log(exp(1 / temperature) + 2BS - 2) - 1 / temperature``: matched slots are equal, all others orthogonal to them.
+    worst : float
+        ``log(2BS - 1)``: all slots are equal. (Losses beyond are possible: of slots that resemble others more than their matches.)
+
+    Raises
+    ------
+    TypeError
+        Where an argument is no number of its kind.
+    ValueError
+        Where a size is below 1, or the temperature not positive and finite.
+
+    Notes
+    -----
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> from osc.numpy import matching_contrastive_loss_best_worst
+    >>> best, worst = matching_contrastive_loss_best_worst(2, 3, temperature=0.1)
+    >>> round(best, 6), round(worst, 4)
+    (0.000454, 2.3979)
+    """
     best, worst = ctypes.c_double(), ctypes.c_double()
-    for name, size in (("B", images), ("S", slots)):
+    for name, size in (("B", B), ("S", S)):
         if not isinstance(size, numbers.Integral):
             raise TypeError(f"{name} is {type(size).__name__}; wanted an integer")
-    check(_library.osc_matching_contrastive_loss_best_worst(int(images), int(slots), positive("temperature", temperature), ctypes.byref(best), ctypes.byref(worst)))
+    check(_library.osc_matching_contrastive_loss_best_worst(int(B), int(S), positive("temperature", temperature), ctypes.byref(best), ctypes.byref(worst)))
     return best.value, worst.value

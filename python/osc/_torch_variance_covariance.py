@@ -26,10 +26,44 @@ def check_call(x: Tensor) -> None:
         raise ValueError(f"x has shape {list(x.shape)}; wanted [..., N, D], N samples of D features")
 
 
+def empty_gradient(x: Tensor) -> Tensor:
+    """Of the layout of x; contiguous where the kernels could not write that: features must be adjacent, and the groups evenly spaced."""
+    gradient = _torch_checks.empty_gradient(x)
+    expected = None
+    for size, stride in reversed(list(zip(gradient.shape[:-2], gradient.stride()[:-2]))):
+        if size != 1:
+            if expected is not None and stride != expected:
+                return torch.empty_like(x, memory_format=torch.contiguous_format)
+            expected = stride * size
+    return gradient
+
+
+@_torch_device.implementation
+def variance_covariance_loss(x: Tensor, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
+    check_call(x)
+    if raise_nonfinite:
+        bad = ~x.isfinite().flatten(-2).all(-1).flatten()
+        if bool(bad.any()):  # waits for the device
+            raise ValueError(f"x: group {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity")
+    return losses(x)
+
+
+@_torch_device.implementation
+def variance_covariance_loss_backward(grad_variance: Tensor, grad_covariance: Tensor, x: Tensor) -> Tensor:
+    check_call(x)
+    return _torch_checks.laid_out(gradient((grad_variance, grad_covariance), x), empty_gradient(x))
+
+
+# The formulas.
+
+
 def losses(x: Tensor) -> tuple[Tensor, Tensor]:
+    if 0 in x.shape:
+        return x.new_full((), float("nan")), x.new_full((), float("nan"))
     _, covariance, deviation = _parts(x)
     variance = (1 - deviation).relu().mean(-1).mean()
-    return variance.to(x.dtype), (_off_diagonal(covariance).square().sum((-1, -2)) / _pairs(x)).mean().to(x.dtype)
+    squares = _off_diagonal(covariance).square().sum((-1, -2))
+    return variance.to(x.dtype), (squares / (x.shape[-1] * (x.shape[-1] - 1))).mean().to(x.dtype)  # 0 / 0 of one feature
 
 
 def slope(v: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -43,7 +77,7 @@ def slope(v: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 def gradient(grad_losses: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     centred, covariance, deviation = _parts(x)
     weights = _weights(grad_losses, x, -0.5 / deviation * (deviation < 1), covariance)
-    return (centred @ weights * (2 / (x.shape[-2] - 1))).to(x.dtype)
+    return (centred @ weights * _rate(x)).to(x.dtype)
 
 
 def curvature(v: Tensor, grad_losses: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
@@ -52,7 +86,7 @@ def curvature(v: Tensor, grad_losses: tuple[Tensor, Tensor], x: Tensor) -> Tenso
     weights = _weights(grad_losses, x, -0.5 / deviation * (deviation < 1), covariance)
     weights_moved = _weights(grad_losses, x, moved.diagonal(dim1=-2, dim2=-1) / (4 * deviation**3) * (deviation < 1), moved)
     v = _torch_formulas.wide(v)
-    return (((v - v.mean(-2, keepdim=True)) @ weights + centred @ weights_moved) * (2 / (x.shape[-2] - 1))).to(x.dtype)
+    return (((v - v.mean(-2, keepdim=True)) @ weights + centred @ weights_moved) * _rate(x)).to(x.dtype)
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,6 +110,10 @@ def _weights(grad_losses: tuple[Tensor, Tensor], x: Tensor, diagonal: Tensor, of
 
 def _off_diagonal(matrix: Tensor) -> Tensor:
     return matrix.masked_fill(torch.eye(matrix.shape[-1], dtype=torch.bool, device=matrix.device), 0)
+
+
+def _rate(x: Tensor) -> float:
+    return 2 / (x.shape[-2] - 1) if x.shape[-2] > 1 else float("nan")  # of one sample there is no covariance
 
 
 def _pairs(x: Tensor) -> int:

@@ -129,6 +129,52 @@ def contrastive_loss(
     return _torch.contrastive_loss(projs, _projs, False, temperature, reduction, group, eps, on_nonfinite)
 
 
+def variance_covariance_loss(x: torch.Tensor, *, on_nonfinite: _options.OnNonFinite = "propagate") -> tuple[torch.Tensor, torch.Tensor]:
+    """How little the features of samples vary, and how much they vary together: two regularisers of embeddings, which keep them from being all the same, and from saying the same twice.
+
+    With K the unbiased covariance of the D features over the N samples of a group: the variance term is the mean over features of ``max(0, 1 - sqrt(K[d, d] + 1e-4))``, the covariance term
+    the mean over pairs of different features of ``K[d, e]²``; each averaged over groups.
+
+    Parameters
+    ----------
+    x : tensor, shape [..., N, D]
+        Groups of N samples of D features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
+    on_nonfinite : {"propagate", "raise"}
+        A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN, which leaves that of other groups alone; or it is an error.
+
+    Returns
+    -------
+    variance, covariance : tensors, scalars
+        In the dtype of `x`; float32 under autocast. NaN of one sample, or where a size is 0; the covariance also of one feature. The gradient has the dtype and layout of `x`; contiguous where
+        its features are not adjacent or its groups not evenly spaced.
+
+    Raises
+    ------
+    TypeError
+        Where `x` is no dense tensor of these dtypes.
+    ValueError
+        Where there are fewer than two dimensions; or, with ``"raise"``, naming the first group that is not finite.
+
+    Notes
+    -----
+    N D² / 2 multiplications a group forward, three times as many backward, which computes K again: nothing but `x` is kept. On the CPU in parallel on PyTorch's threads with the interpreter's
+    lock released, the same bits with any number of them; on another device there, with D² numbers a group, and nothing is waited for. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg:
+    variance-invariance-covariance regularization for self-supervised learning", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])    # two features that say the same
+    >>> variance, covariance = variance_covariance_loss(x)
+    >>> float(variance), float(covariance)
+    (0.0, 4.0)
+    """
+    _torch_checks.check_tensor("x", x)
+    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
+    variance, covariance = _torch.variance_covariance_op(x, raise_nonfinite)
+    return variance, covariance
+
+
 def _projs(value: torch.Tensor) -> torch.Tensor:
     _torch_checks.check_tensor("projs", value)
     return _one_slot("projs", value)

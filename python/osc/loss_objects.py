@@ -10,6 +10,7 @@ except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
 from . import _library, _options, _torch, _torch_checks
+from ._library import matching_contrastive_loss_best_worst
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -187,41 +188,62 @@ def matching_contrastive_loss_per_img(
     return _torch.contrastive_loss(slots, _slots, True, temperature, reduction, None, eps, on_nonfinite)[0]
 
 
-def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.0) -> tuple[float, float]:
-    """The contrastive loss at its two ends, for B images of S slots: to see where a loss stands.
+def matching_similarity_loss_small_to_large(
+    f_large: torch.Tensor, p_small: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Similarity loss of the slots of small crops to those of large crops of the same image, where the two resemble each other most.
+
+    For each image and each pair of a large and a small crop: a slot of the small crop counts where it and its best slot of the large crop, by their cosine, are each other's best. The loss of
+    the pair is the mean over the slots that count of ``(1 - cosine) / 2``.
 
     Parameters
     ----------
-    B, S : int
-        Images, and slots of a view; at least 1. With ``B = 1`` the ends are those of `matching_contrastive_loss_per_img`; of ranks of a group, B is the images of all.
-    temperature : float
-        Positive and finite.
+    f_large : tensor, shape [B, Al, L, C]
+        Slots of Al large crops of each image before the projection head, L of each, on any device. No gradient flows to them.
+    p_small : tensor, shape [B, As, S, C]
+        Slots of As small crops after the projection head, S of each, of the same device and dtype: float64, float32, float16 or bfloat16 (16 bits computed in float32).
+    reduction : {"mean", "sum", "none"}
+        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the losses of all pairs, NaN where no slot counts.
+    eps : float
+        Floor of a slot's norm, positive and finite.
+    on_nonfinite : {"propagate", "raise"}
+        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and the sum, and leaves the losses and gradients of other images alone; or it is an error.
 
     Returns
     -------
-    best : float
-        ``log(exp(1 / temperature) + 2BS - 2) - 1 / temperature``: matched slots are equal, all others orthogonal to them.
-    worst : float
-        ``log(2BS - 1)``: all slots are equal. (Losses beyond are possible: of slots that resemble others more than their matches.)
+    loss : tensor, scalar or of shape [B, Al, As]
+        In the dtype of `p_small`; float32 under autocast. Its gradient has the dtype and layout of `p_small`; contiguous where their channels are not adjacent. A pair without a slot that
+        counts sends none, whatever comes in.
+    counted_ratio : tensor, float32 scalar
+        The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 
     Raises
     ------
     TypeError
-        Where an argument is no number of its kind.
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
     ValueError
-        Where a size is below 1, or the temperature not positive and finite.
+        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
 
     Notes
     -----
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
+    with any number of them; on another device all of it is done there, and nothing is waited for. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
+    object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
-    >>> best, worst = matching_contrastive_loss_best_worst(2, 3, temperature=0.1)
-    >>> round(best, 6), round(worst, 4)
-    (0.000454, 2.3979)
+    >>> import torch
+    >>> large = torch.eye(4).expand(1, 2, 4, 4)         # an image with two large crops of four slots
+    >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # and three small ones, of two of them
+    >>> loss, counted_ratio = matching_similarity_loss_small_to_large(large, small)
+    >>> float(loss), float(counted_ratio)
+    (0.0, 1.0)
     """
-    return _library.best_worst(B, S, temperature)
+    _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
+    _library.reduction(reduction)
+    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
+    loss, _, counted_ratio = _torch.small_to_large_op(f_large, p_small, reduction, _library.positive("eps", eps), raise_nonfinite)
+    return loss, counted_ratio
 
 
 def _slots(value: torch.Tensor) -> torch.Tensor:
