@@ -66,12 +66,12 @@ def rows(name: str, value: Any, dimensions: int, wanted: str) -> tuple[Array, in
     return array, code, strides
 
 
-def matrices(name: str, value: Any, wanted: str) -> tuple[Array, int, Any]:
-    """``value`` ``[..., N, D]`` as ``[G, N, D]``, likewise."""
+def matrices(name: str, value: Any, wanted: str) -> tuple[Array, int, Any, tuple[int, ...]]:
+    """``value`` ``[..., N, D]`` as ``[G, N, D]``, likewise, and its own shape."""
     array, _ = _floats(name, value)
     if array.ndim < 2:
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
-    return rows(name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted)
+    return *rows(name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted), array.shape
 
 
 def costs(name: str, value: Any) -> tuple[Array, int]:

@@ -16,7 +16,7 @@ __all__ = ["linear_sum_assignment", "match_slots"]
 
 
 @overload
-def linear_sum_assignment(  # type: ignore[overload-overlap]  # a tensor speaks DLPack, too
+def linear_sum_assignment(
     cost: torch.Tensor, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
 @overload
@@ -105,7 +105,7 @@ def linear_sum_assignment(
 
 
 @overload
-def match_slots(f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> torch.Tensor: ...  # type: ignore[overload-overlap]
+def match_slots(f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> torch.Tensor: ...
 @overload
 def match_slots(f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> npt.NDArray[np.int64]: ...
 def match_slots(f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> Any:

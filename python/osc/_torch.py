@@ -65,7 +65,8 @@ def contrastive_loss(
         if group.size() > 1:
             from . import _torch_group
 
-            return _torch_group.contrastive_loss(value, checked, group)
+            gathered: tuple[Tensor, Tensor] = _torch_group.contrastive_loss(value, checked, group)
+            return gathered
     slots, *options = checked()
     loss, _, _, accuracy = contrastive_op(slots, within_images, *options)
     return loss, accuracy

@@ -22,14 +22,20 @@ BLOCK = 1 << 24  # elements of a block of cosines; the tests make it small
 
 def check_call(slots: Tensor, temperature: float, reduction: str, eps: float) -> None:
     _torch_checks.check_slots("slots", slots)
-    _torch_checks.check_options(reduction, temperature=temperature, eps=eps)
+    _check_options(slots, temperature, reduction, eps)
 
 
 def check_gathered(slots: Tensor, rank: int, temperature: float, reduction: str, eps: float) -> None:
     _torch_checks.check_tensor("slots", slots)
     if slots.dim() != 4 or slots.shape[1] % 2 or not 0 <= rank < slots.shape[0]:
         raise ValueError(f"slots has shape {list(slots.shape)}; wanted [ranks, 2B, S, C] of more ranks than {rank}")
+    _check_options(slots, temperature, reduction, eps)
+
+
+def _check_options(slots: Tensor, temperature: float, reduction: str, eps: float) -> None:
     _torch_checks.check_options(reduction, temperature=temperature, eps=eps)
+    if 1 / temperature > torch.finfo(torch.float64 if slots.dtype == torch.float64 else torch.float32).max:
+        raise ValueError(f"temperature is {temperature}: its inverse must be finite in the type that is computed in")
 
 
 def results(
@@ -183,13 +189,14 @@ def _blocks(unit: Tensor, gone: Tensor, first: int, shape: torch.Size, temperatu
 
 def grouped(x: Tensor, within_images: bool) -> Tensor:
     """``[2B, S, ...]`` as ``[G, N, ...]``."""
-    return x.unflatten(0, (2, x.shape[0] // 2)).transpose(0, 1).flatten(1, 2) if within_images else x.flatten(0, 1).unsqueeze(0)
+    rows, count, *rest = x.shape
+    return x.reshape(2, rows // 2, count, *rest).transpose(0, 1).reshape(rows // 2, 2 * count, *rest) if within_images else x.reshape(1, rows * count, *rest)
 
 
 def ungrouped(x: Tensor, slots: Tensor, within_images: bool) -> Tensor:
     """The inverse of `grouped`."""
     rest = x.shape[2:]
-    return x.reshape(slots.shape[0] // 2, 2, slots.shape[1], *rest).transpose(0, 1).flatten(0, 1) if within_images else x.reshape(*slots.shape[:2], *rest)
+    return x.reshape(slots.shape[0] // 2, 2, slots.shape[1], *rest).transpose(0, 1).reshape(*slots.shape[:2], *rest) if within_images else x.reshape(*slots.shape[:2], *rest)
 
 
 def _positives(matching: Tensor, within_images: bool) -> Tensor:

@@ -20,6 +20,7 @@ IMPLEMENTATIONS: list[Callable[..., Any]] = []  # by the operators' names
 
 
 def implementation(function: Callable[..., Any]) -> Callable[..., Any]:
+    function = _torch_formulas.in_full_precision(function)
     IMPLEMENTATIONS.append(function)
     return function
 

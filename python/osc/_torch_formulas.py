@@ -10,11 +10,31 @@ and its options.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 
 Tensor = torch.Tensor
+
+
+_AUTOCAST = functools.reduce(
+    lambda keys, name: keys | torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, name)),
+    ("AutocastCUDA", "AutocastXPU", "AutocastMPS", "AutocastHPU", "AutocastPrivateUse1"),
+    torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCPU),
+)
+
+
+def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with autocast off, which would give its matrix products 16 bits: a backward pass may run under it, too."""
+
+    @functools.wraps(function)
+    def wrapped(*arguments: Any) -> Any:
+        with torch._C._ExcludeDispatchKeyGuard(_AUTOCAST):
+            return function(*arguments)
+
+    return wrapped
 
 
 def wide(x: Tensor) -> Tensor:

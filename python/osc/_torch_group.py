@@ -72,7 +72,7 @@ def _gathered(x: Tensor, group: Any) -> Tensor:
     return everyones
 
 
-def _as_integer(option: float | str | bool) -> int:
+def _as_integer(option: Any) -> int:
     if isinstance(option, str):
         return ("none", "mean", "sum").index(option)
     bits: int = struct.unpack("q", struct.pack("d", option))[0]

@@ -52,6 +52,7 @@ def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: 
 def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: types.ModuleType, tensors: int, losses: int, kept: int) -> None:
     last = tensors - 1
     tensors_and_kept = tensors + kept
+    slope, gradient_formula, curvature = map(_torch_formulas.in_full_precision, (module.slope, module.gradient, module.curvature))
 
     class Loss(_SingleLevelFunction):
         _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
@@ -87,7 +88,7 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
             saved = ctx.saved_tensors
             tangent = tangents[last]
             v = torch.zeros_like(saved[last]) if tangent is None else tangent
-            return *module.slope(v, *saved, *ctx.options), *ctx.no_gradients[: _results(loss_op) - losses]
+            return *slope(v, *saved, *ctx.options), *ctx.no_gradients[: _results(loss_op) - losses]
 
     class Gradient(_SingleLevelFunction):
         _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
@@ -109,9 +110,9 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
             incoming, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
             gradients = list(ctx.no_gradients)
             if any(ctx.needs_input_grad[:losses]):
-                gradients[:losses] = module.slope(v, *saved, *ctx.options)
+                gradients[:losses] = slope(v, *saved, *ctx.options)
             if ctx.needs_input_grad[losses + last]:
-                gradients[losses + last] = module.curvature(v, incoming, *saved, *ctx.options)
+                gradients[losses + last] = curvature(v, incoming, *saved, *ctx.options)
             return tuple(gradients)
 
         @staticmethod
@@ -120,10 +121,10 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
             result = torch.zeros_like(saved[last])
             if any(x is not None for x in tangents[:losses]):
                 moved = tuple(torch.zeros_like(y) if x is None else x for x, y in zip(tangents, incoming))
-                result = result + module.gradient(moved, *saved, *ctx.options)
+                result = result + gradient_formula(moved, *saved, *ctx.options)
             tangent = tangents[losses + last]
             if tangent is not None:
-                result = result + module.curvature(tangent, incoming, *saved, *ctx.options)
+                result = result + curvature(tangent, incoming, *saved, *ctx.options)
             return result
 
     class LossAtOneLevel(Loss):

@@ -698,7 +698,8 @@ def _contrast(slots: jax.Array, matching: jax.Array, within_images: bool, temper
             match = z[positives[row]]
             return jax.nn.logsumexp(z) - match, match > jnp.where(jnp.arange(candidates) == positives[row], -jnp.inf, z).max()
 
-        return jax.lax.map(of_row, jnp.arange(candidates), batch_size=max(1, min(candidates, _BLOCK // candidates)))
+        found: tuple[jax.Array, jax.Array] = jax.lax.map(of_row, jnp.arange(candidates), batch_size=max(1, min(candidates, _BLOCK // candidates)))
+        return found
 
     gone = jnp.broadcast_to(spoilt[:, None], (rows, count))
     losses, is_right = jax.lax.map(lambda group: of_group(*group), (grouped(unit), grouped(positives), grouped(gone)), batch_size=max(1, min(images, _BLOCK // (2 * count) ** 2)))

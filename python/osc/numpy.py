@@ -454,7 +454,7 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    read, code, strides = _arrays.matrices("x", x, "[..., N, D], N samples of D features")
+    read, code, strides, shape = _arrays.matrices("x", x, "[..., N, D], N samples of D features")
     variance, covariance = np.empty((), read.dtype), np.empty((), read.dtype)
     raises = _library.policy("on_nonfinite", on_nonfinite, "propagate")
     sizes = _arrays.int64s(*read.shape)
@@ -473,7 +473,7 @@ def variance_covariance_loss(
     for weights in ((one, zero), (zero, one)):
         gradient, grad_strides = _arrays.empty_rows_like(read)
         call(weights, _arrays.pointer(gradient), grad_strides)
-        gradients.append(gradient.reshape(np.shape(x)))
+        gradients.append(gradient.reshape(shape))
     return variance[()], covariance[()], *gradients
 
 

@@ -5,7 +5,7 @@ import torch
 import torch_oracle
 
 import osc
-from osc import _torch_device
+from osc import _torch_device, _torch_similarity
 from osc.loss_objects import matching_similarity_loss_per_img
 
 ACCELERATORS = [torch.accelerator.current_accelerator().type] if torch.accelerator.is_available() else []
@@ -35,8 +35,8 @@ def loss_and_gradient(f, p, reduction="mean", **options):
 
 def test_the_switch_turns_the_path_on_and_off_again(monkeypatch):
     calls = []
-    formula = _torch_device._torch_formulas.losses
-    monkeypatch.setattr(_torch_device._torch_formulas, "losses", lambda *a: calls.append(1) or formula(*a))
+    formula = _torch_similarity.losses
+    monkeypatch.setattr(_torch_similarity, "losses", lambda *a: calls.append(1) or formula(*a))
     f = random_slots(2, 3, 4)
     kernel = matching_similarity_loss_per_img(f, f)
     assert not calls
