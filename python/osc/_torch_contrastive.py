@@ -86,7 +86,10 @@ def matching_contrastive_loss_gathered(
     slots: Tensor, rank: int, temperature: float, reduction: str, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     check_gathered(slots, rank, temperature, reduction, eps)
-    matching = _torch_device.match({"slots": slots[rank]}, eps, raise_nonfinite)
+    if raise_nonfinite:  # of any rank, so that all raise
+        for everyone in slots:
+            _torch_device.refuse_spoilt("slots", _torch_device.spoilt_images(everyone))
+    matching = _torch_device.match({"slots": slots[rank]}, eps, False)
     return _forward(slots, rank, matching, _spoilt_of_all(slots), False, temperature, reduction, eps)
 
 

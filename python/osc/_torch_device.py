@@ -67,9 +67,14 @@ def match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor
         costs = _torch_formulas.cosines(f, eps).masked_fill(anything, float("nan"))
         matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)  # the one wait for the device
     if raise_nonfinite and bool((matching < 0).any()):
-        name, image = next((name, int(bad.nonzero()[0])) for name, bad in zip(slots, spoilt) if bad.any())
-        raise ValueError(f"{name}: image {image} of {images} holds a NaN or an infinity")
+        for name, bad in zip(slots, spoilt):
+            refuse_spoilt(name, bad)
     return _to(f.device, matching)
+
+
+def refuse_spoilt(name: str, bad: Tensor, what: str = "image") -> None:
+    if bool(bad.any()):  # waits for the device
+        raise ValueError(f"{name}: {what} {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity")
 
 
 def _to(device: torch.device, indices: Tensor) -> Tensor:

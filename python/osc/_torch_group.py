@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import distributed
-from torch.autograd.function import once_differentiable
 
 from . import _torch_checks, _torch_formulas
 
@@ -51,17 +50,27 @@ class _Loss(torch.autograd.Function):
     def forward(ctx: Any, slots: Tensor, group: Any, temperature: float, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
         everyones = _gathered(slots, group)
         loss, matching, log_sums, accuracy = _loss_op(everyones, group.rank(), temperature, reduction, eps, raise_nonfinite)
-        ctx.save_for_backward(everyones, matching, log_sums)
+        ctx.save_for_backward(slots, everyones, matching, log_sums)
         ctx.group, ctx.options = group, (temperature, reduction, eps)
         ctx.mark_non_differentiable(accuracy)
         return loss, accuracy
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> Any:
-        everyones, matching, log_sums = ctx.saved_tensors
+        slots, everyones, matching, log_sums = ctx.saved_tensors
         incoming, log_sums = _gathered(grad_loss, ctx.group), _gathered(log_sums, ctx.group)
-        return _gradient_op(incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options), None, None, None, None, None
+        gradient = _gradient_op(incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options)
+        return _LastDerivative.apply(gradient, slots), None, None, None, None, None
+
+
+class _LastDerivative(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gradient: Tensor, slots: Tensor) -> Tensor:
+        return gradient.view_as(gradient)
+
+    @staticmethod
+    def backward(ctx: Any, *_: Any) -> Any:
+        raise NotImplementedError("the contrastive loss of a group has no second derivative; that of one process (group=None) has")
 
 
 def _gathered(x: Tensor, group: Any) -> Tensor:

@@ -42,9 +42,7 @@ def matching_similarity_loss_small_to_large(f_large: Tensor, p_small: Tensor, re
     check_call(f_large, p_small, reduction, eps)
     if raise_nonfinite:
         for name, crops in (("f_large", f_large), ("p_small", p_small)):
-            bad = ~crops.isfinite().flatten(1).all(1)
-            if bool(bad.any()):  # waits for the device
-                raise ValueError(f"{name}: image {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity")
+            _torch_device.refuse_spoilt(name, ~crops.isfinite().flatten(1).all(1))
     along, large, spoilt = _parts(f_large, p_small, eps)
     matching = _match(_cosines(along.unit, large, f_large), spoilt)
     each = ((matching >= 0).sum(-1) - _of_matches(along.unit, large, f_large, matching).sum(-1)) / 2 / (matching >= 0).sum(-1)  # 0 / 0 where none counts

