@@ -103,13 +103,13 @@ def refuse_inexact_integers(name: str, least: int, largest: int) -> None:
 
 def on_host(name: str, value: Any) -> Array:
     """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy makes one of it. TypeError for memory of a device."""
+    jax = sys.modules.get("jax")
+    if jax is not None and isinstance(value, jax.core.Tracer):
+        raise TypeError(f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)")
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         if isinstance(value, (list, tuple)) and value and hasattr(value[0], "__dlpack_device__") and not isinstance(value[0], (np.ndarray, np.generic)):
             raise TypeError(f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)")
         return np.asarray(value)
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)")
     if hasattr(value, "resolve_neg"):  # a PyTorch tensor that stands for minus its memory, which DLPack does not say
         value = value.resolve_neg()
     device = int(value.__dlpack_device__()[0])

@@ -496,6 +496,7 @@ class _Operator:
     results: Callable[..., tuple[Any, ...]]  # their shapes
     in_jax: Callable[..., tuple[Any, ...]]  # the operator on other platforms
     losses_in_jax: Callable[..., tuple[jax.Array, ...]]  # the losses by the arrays and what was kept, differentiable
+    spoilt: Callable[..., jax.Array]  # where the last array's gradient is NaN, for want of finite numbers
 
 
 # Compiled, since JAX takes some 400 µs to go through a custom_vjp call by call.
@@ -553,8 +554,7 @@ _gradient.defvjp(_gradient_forward, _gradient_backward)
 
 def _gradient_in_jax(operator: _Operator, options: tuple[tuple[str, Any], ...], arrays: Any, kept: Any, incoming: Any) -> jax.Array:
     _, pull_back = jax.vjp(lambda last: operator.losses_in_jax(*arrays[:-1], last, *kept, **dict(options)), arrays[-1])
-    gradient: jax.Array = pull_back(tuple(incoming))[0]
-    return gradient
+    return jnp.where(operator.spoilt(*arrays), jnp.nan, pull_back(tuple(incoming))[0])
 
 
 # What computes them: the library where the arrays are the CPU's, JAX elsewhere.
@@ -622,11 +622,11 @@ def _partners(matching: jax.Array) -> jax.Array:
     return jnp.concatenate([slot_of_second, jnp.argsort(slot_of_second, axis=1)])
 
 
-def _spoilt_rows(*slots: jax.Array) -> jax.Array:
-    """``[2B]``: whether an image of ``[2B, S, C]`` holds a NaN or an infinity in any of these."""
+def _spoilt_slots(*slots: jax.Array) -> jax.Array:
+    """``[2B, 1, 1]``: whether an image of ``[2B, S, C]`` holds a NaN or an infinity in any of these."""
     images = slots[0].shape[0] // 2
-    finite = functools.reduce(jnp.logical_and, (jnp.isfinite(x).all((1, 2)) for x in slots))
-    return jnp.tile(~(finite[:images] & finite[images:]), 2)
+    finite = functools.reduce(jnp.logical_and, (jnp.isfinite(x).all((1, 2), keepdims=True) for x in slots))
+    return jnp.tile(~(finite[:images] & finite[images:]), (2, 1, 1))
 
 
 def _similarity_results(f: jax.Array, p: jax.Array, *, reduction: str, eps: float) -> tuple[Any, ...]:
@@ -641,14 +641,14 @@ def _similarity_in_jax(f: jax.Array, p: jax.Array, *, reduction: str, eps: float
 
 def _similarity_losses_in_jax(f: jax.Array, p: jax.Array, matching: jax.Array, *, reduction: str, eps: float) -> tuple[jax.Array]:
     images = f.shape[0] // 2
-    spoilt = jnp.where(_spoilt_rows(f, p), jnp.nan, 1)  # a factor, so that gradients become NaN, too
+    spoilt = jnp.where(_spoilt_slots(f, p)[:, 0], jnp.nan, 1)
     target = jnp.take_along_axis(jnp.concatenate([f[images:], f[:images]]), _partners(matching)[..., None], 1)
     cosines = (_unit(_widened(p), eps) * _unit(_widened(target), eps)).sum(-1)
-    losses = ((1 - cosines) / 2 * spoilt[:, None].astype(cosines.dtype)).ravel()
+    losses = ((1 - cosines) / 2 * spoilt.astype(cosines.dtype)).ravel()
     return (_reduced(losses, reduction).astype(p.dtype),)
 
 
-_SIMILARITY = _Operator("similarity", 1, 1, _similarity_results, _similarity_in_jax, _similarity_losses_in_jax)
+_SIMILARITY = _Operator("similarity", 1, 1, _similarity_results, _similarity_in_jax, _similarity_losses_in_jax, _spoilt_slots)
 
 
 def _contrastive_results(slots: jax.Array, *, within_images: bool, temperature: float, reduction: str, eps: float) -> tuple[Any, ...]:
@@ -679,8 +679,8 @@ def _contrast(slots: jax.Array, matching: jax.Array, within_images: bool, temper
     images = rows // 2
     if rows * count == 0:
         return jnp.zeros(0, _widened(slots).dtype), jnp.zeros(0, bool)
-    spoilt = _spoilt_rows(slots)
-    unit = _unit(_widened(jnp.where(spoilt[:, None, None], 0, slots)), eps)
+    spoilt = _spoilt_slots(slots)
+    unit = _unit(_widened(jnp.where(spoilt, 0, slots)), eps)
     other_rows = jnp.roll(jnp.arange(rows), images)
     positives = _partners(matching) + ((other_rows // images if within_images else other_rows) * count)[:, None]
 
@@ -701,14 +701,14 @@ def _contrast(slots: jax.Array, matching: jax.Array, within_images: bool, temper
         found: tuple[jax.Array, jax.Array] = jax.lax.map(of_row, jnp.arange(candidates), batch_size=max(1, min(candidates, _BLOCK // candidates)))
         return found
 
-    gone = jnp.broadcast_to(spoilt[:, None], (rows, count))
+    gone = jnp.broadcast_to(spoilt[..., 0], (rows, count))
     losses, is_right = jax.lax.map(lambda group: of_group(*group), (grouped(unit), grouped(positives), grouped(gone)), batch_size=max(1, min(images, _BLOCK // (2 * count) ** 2)))
     if within_images:
         losses, is_right = (x.reshape(images, 2, count).swapaxes(0, 1) for x in (losses, is_right))
     return losses.ravel() * jnp.where(gone.ravel(), jnp.nan, 1).astype(losses.dtype), is_right.ravel()
 
 
-_CONTRASTIVE = _Operator("contrastive", 1, 2, _contrastive_results, _contrastive_in_jax, _contrastive_losses_in_jax)
+_CONTRASTIVE = _Operator("contrastive", 1, 2, _contrastive_results, _contrastive_in_jax, _contrastive_losses_in_jax, _spoilt_slots)
 
 
 def _small_to_large_results(f_large: jax.Array, p_small: jax.Array, *, reduction: str, eps: float) -> tuple[Any, ...]:
@@ -716,10 +716,15 @@ def _small_to_large_results(f_large: jax.Array, p_small: jax.Array, *, reduction
     return _Shape(pairs if reduction == "none" else (), p_small.dtype), _pairs_shape(*pairs, p_small.shape[2]), _Shape((), jnp.float32)
 
 
+def _spoilt_images(f_large: jax.Array, p_small: jax.Array) -> jax.Array:
+    """``[B, 1, 1, 1]``"""
+    return ~(jnp.isfinite(f_large).all((1, 2, 3), keepdims=True) & jnp.isfinite(p_small).all((1, 2, 3), keepdims=True))
+
+
 def _crop_cosines(f_large: jax.Array, p_small: jax.Array, eps: float) -> tuple[jax.Array, jax.Array]:
     """``[B, Al, As, S, L]``, and which images hold a NaN or an infinity, whose slots count as zeros."""
-    spoilt = ~(jnp.isfinite(f_large).all((1, 2, 3)) & jnp.isfinite(p_small).all((1, 2, 3)))
-    large, small = (_unit(_widened(jnp.where(spoilt[:, None, None, None], 0, x)), eps) for x in (f_large, p_small))
+    spoilt = _spoilt_images(f_large, p_small)
+    large, small = (_unit(_widened(jnp.where(spoilt, 0, x)), eps) for x in (f_large, p_small))
     return jnp.einsum("ialc,ibsc->iabsl", large, small, precision=jax.lax.Precision.HIGHEST), spoilt
 
 
@@ -730,7 +735,7 @@ def _small_to_large_in_jax(f_large: jax.Array, p_small: jax.Array, *, reduction:
     else:
         best_large, best_small = cosines.argmax(-1), cosines.argmax(-2)
         is_mutual = jnp.take_along_axis(best_small, best_large, -1) == jnp.arange(cosines.shape[3])
-        index = jnp.where(is_mutual & ~spoilt[:, None, None, None], best_large, -1).astype(jnp.int32)
+        index = jnp.where(is_mutual & ~spoilt, best_large, -1).astype(jnp.int32)
     matching = jnp.stack([index, jnp.where(index < 0, -1, 0)], -1)
     loss = _small_to_large_losses_in_jax(f_large, p_small, matching, reduction=reduction, eps=eps)
     return *loss, matching, (index >= 0).astype(jnp.float32).mean()
@@ -743,15 +748,15 @@ def _small_to_large_losses_in_jax(f_large: jax.Array, p_small: jax.Array, matchi
     of_matches = jnp.take_along_axis(cosines, jnp.maximum(index, 0)[..., None], -1)[..., 0] if cosines.shape[-1] else cosines.sum(-1)
     count = counted.sum(-1)
     each = jnp.where(counted, (1 - of_matches) / 2, 0).sum(-1) / jnp.maximum(count, 1)
-    each = each * jnp.where(spoilt, jnp.nan, 1).astype(each.dtype)[:, None, None]
+    each = each * jnp.where(spoilt[..., 0], jnp.nan, 1).astype(each.dtype)
     if reduction == "none":
-        losses = jnp.where((count == 0) & ~spoilt[:, None, None], jnp.nan, each)
+        losses = jnp.where((count == 0) & ~spoilt[..., 0], jnp.nan, each)
     else:
         losses = each.sum() / (count > 0).sum() if reduction == "mean" else each.sum()
     return (losses.astype(p_small.dtype),)
 
 
-_SMALL_TO_LARGE = _Operator("small_to_large", 1, 1, _small_to_large_results, _small_to_large_in_jax, _small_to_large_losses_in_jax)
+_SMALL_TO_LARGE = _Operator("small_to_large", 1, 1, _small_to_large_results, _small_to_large_in_jax, _small_to_large_losses_in_jax, _spoilt_images)
 
 
 def _variance_covariance_results(x: jax.Array) -> tuple[Any, ...]:
@@ -773,7 +778,11 @@ def _variance_covariance_in_jax(x: jax.Array) -> tuple[jax.Array, ...]:
     return jnp.maximum(1 - deviation, 0).mean().astype(x.dtype), covariance_term.astype(x.dtype)
 
 
-_VARIANCE_COVARIANCE = _Operator("variance_covariance", 2, 0, _variance_covariance_results, _variance_covariance_in_jax, _variance_covariance_in_jax)
+def _spoilt_groups(x: jax.Array) -> jax.Array:
+    return ~jnp.isfinite(x).all((1, 2), keepdims=True)
+
+
+_VARIANCE_COVARIANCE = _Operator("variance_covariance", 2, 0, _variance_covariance_results, _variance_covariance_in_jax, _variance_covariance_in_jax, _spoilt_groups)
 
 
 def _widened(x: jax.Array) -> jax.Array:
