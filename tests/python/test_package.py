@@ -42,6 +42,12 @@ def test_without_jax_the_error_says_what_to_install():
     assert "pip install jax" in result.stderr
 
 
+@pytest.mark.parametrize("module", ["loss_objects", "loss_global"])
+def test_without_torch_the_error_says_what_to_install(module):
+    result = run_python(f"import sys; sys.modules['torch'] = None; import osc.{module}")
+    assert f"ImportError: osc.{module} needs PyTorch 2.10 or later: pip install torch" in result.stderr
+
+
 def test_version_is_that_of_the_library():
     assert [int(part) >= 0 for part in osc.__version__.split(".")] == [True] * 3
 
@@ -52,7 +58,7 @@ def test_public_names():
         osc.missing
 
 
-@pytest.mark.parametrize("module", ["osc._assignment", "osc.numpy", "osc.jax"])
+@pytest.mark.parametrize("module", ["osc._assignment", "osc._library", "osc.numpy", "osc.jax"])
 def test_docstring_examples(module):
     if module == "osc.jax":
         pytest.importorskip("jax")
@@ -81,9 +87,12 @@ from typing import Any
 import jax
 import numpy as np
 import numpy.typing as npt
+import torch
 
 import osc
 import osc.jax
+import osc.loss_global
+import osc.loss_objects
 import osc.numpy
 
 
@@ -97,6 +106,21 @@ def objective(f: npt.NDArray[np.float32], p: npt.NDArray[np.float32]) -> float:
 
 def in_jax(f: jax.Array, p: jax.Array) -> jax.Array:
     return osc.jax.matching_similarity_loss_per_img(f, p, "sum", eps=1e-8)
+
+
+def on_tensors(f: torch.Tensor, p: torch.Tensor, configured: str) -> torch.Tensor:
+    col4row, row4col = osc.linear_sum_assignment(f, on_unsolvable="unmatched")
+    matching: torch.Tensor = osc.match_slots(f)
+    loss = osc.loss_objects.matching_similarity_loss_per_img(f, p, configured) + osc.loss_objects.matching_contrastive_loss(p, 0.1, "sum")
+    similarity, accuracy = osc.loss_global.contrastive_loss(p[:, 0])
+    return loss + similarity + accuracy + col4row.sum() + row4col.sum() + matching.sum()
+
+
+def on_arrays(f: npt.NDArray[np.float32]) -> float:
+    col4row, row4col = osc.linear_sum_assignment(f)
+    arrays: list[npt.NDArray[np.int64]] = [col4row, row4col, osc.match_slots(f)]
+    loss, accuracy, gradient = osc.numpy.contrastive_loss(f[:, 0], with_grad=True)
+    return float(loss) + accuracy + float(gradient.sum()) + len(arrays)
 """
 
 
@@ -125,9 +149,11 @@ def test_the_package_passes_mypy_strict(mypy):
 
 def test_a_users_program_passes_mypy_strict(mypy):
     pytest.importorskip("jax")
-    assert mypy(program=PROGRAM).startswith("Success")
+    pytest.importorskip("torch")
+    text = mypy(program=PROGRAM)
+    assert text.startswith("Success"), text
 
 
 def test_wrong_types_do_not(mypy):
-    text = mypy(program="import osc.numpy\nosc.linear_sum_assignment([[1]], 'maximize')\nloss, grad = osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\n")
-    assert "program.py:2" in text and "program.py:3" in text
+    text = mypy(program="import osc.numpy\nosc.linear_sum_assignment([[1]], 'maximize')\nloss, grad = osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\nosc.match_slots([], on_nonfinite='ignore')\n")
+    assert "program.py:2" in text and "program.py:3" in text and "program.py:4" in text

@@ -165,7 +165,10 @@ def test_bad_input_is_an_error_that_says_what_was_given():
         (slots.to(torch.complex64), slots, TypeError, "torch.complex64"),
         (slots.numpy(), slots, TypeError, "f is ndarray"),
         (slots, slots.to("meta"), ValueError, "f is on cpu and p on meta"),
-        (slots.to_sparse(), slots.to_sparse(), TypeError, "sparse"),
+        (slots.to_sparse(), slots.to_sparse(), TypeError, "f is a torch.sparse_coo tensor; wanted a dense one"),
+        (torch.nested.nested_tensor([slots, slots]), slots, TypeError, "f is a nested tensor; wanted a dense one"),
+        (slots, [slots], TypeError, "p is list; wanted a PyTorch tensor .*torch.stack"),
+        (slots.view(2, 2, 3, 2), slots.view(2, 2, 3, 2), ValueError, r"f has shape \[2, 2, 3, 2\].*x\.transpose\(0, 1\)\.flatten\(0, 1\)"),
     ]:
         with pytest.raises(error, match=text):
             matching_similarity_loss_per_img(f, p)
@@ -176,6 +179,13 @@ def test_bad_input_is_an_error_that_says_what_was_given():
     for eps in (0, -1, float("inf"), float("nan")):
         with pytest.raises(ValueError, match="eps"):
             matching_similarity_loss_per_img(slots, slots, eps=eps)
+    for eps in ("1", None, torch.ones(()), True):
+        with pytest.raises(TypeError, match=f"eps is {type(eps).__name__}; wanted a number"):
+            matching_similarity_loss_per_img(slots, slots, eps=eps)
+    for bad, text in ((slots.to_sparse(), "sparse"), (torch.nested.nested_tensor([slots, slots]), "nested")):
+        for call in (osc.match_slots, osc.linear_sum_assignment):
+            with pytest.raises(TypeError, match=f"{text}.* tensor; wanted a dense one"):
+                call(bad)
 
 
 def test_the_operators_check_what_the_public_function_would_not_let_through():
