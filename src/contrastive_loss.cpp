@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <numeric>
+#include <string>
 #include <thread>
 
 #include "batch.hpp"
@@ -390,6 +392,7 @@ class Call {
       if (!status.ok()) return status;
     }
     find_good_images();
+    std::fill_n(right_, slots_.images, std::int64_t{0});
     if (by_image()) {
       compute_images();
     } else {
@@ -464,13 +467,12 @@ class Call {
   void write_results() const {
     const MatchingContrastiveResults<T>& results = wanted_.results;
     const std::int64_t slots = slots_.slots, images = slots_.images, losses = ranks_.losses();
-    std::int64_t good_images = 0, right = by_image() ? 0 : right_[0];
+    std::int64_t good_images = 0;
     for (std::int64_t image = 0; image < images; ++image) {
       const bool good = is_good(ranks_.rank, image);
       if (results.statuses) results.statuses[image] = good ? ImageStatus::ok : ImageStatus::nonfinite;
       if (good) {
         ++good_images;
-        if (by_image()) right += right_[image];
         continue;
       }
       for (std::int64_t slot = 0; slot < slots; ++slot) {
@@ -484,7 +486,7 @@ class Call {
       }
     }
     if (results.matching) std::copy_n(matching_, images * slots, results.matching);
-    if (results.accuracy) *results.accuracy = static_cast<double>(right) / static_cast<double>(2 * good_images * slots);
+    if (results.accuracy) *results.accuracy = static_cast<double>(std::accumulate(right_, right_ + images, std::int64_t{0})) / static_cast<double>(2 * good_images * slots);
     if (!results.loss) return;
     if (wanted_.options.reduction == Reduction::none) {
       std::transform(losses_, losses_ + losses, results.loss, [](double loss) { return cpu::from_double<T>(loss); });
