@@ -5,7 +5,8 @@
 #include <cmath>
 #include <limits>
 #include <new>
-#include <thread>
+#include <numeric>
+#include <string>
 
 #include "batch.hpp"
 #include "checked_size.hpp"
@@ -53,35 +54,41 @@ struct Wanted {
 // The pairs are played as in a tournament: in each round every block meets one other. A block plays its rounds in order, whichever thread comes to them, so that sums have the same bits with
 // any number of threads. A thread that takes a pair waits for both blocks to have played their rounds before; as pairs are taken in order, those are being played.
 template <typename Problem, typename Work>
-void each_pair(const Problem& problem, std::atomic<std::int64_t>& next, std::atomic<std::int64_t>* turns, const Work& work) {
+void each_pair(const Problem& problem, std::atomic<std::int64_t>& next, std::atomic<std::int32_t>* turns, const Work& work) {
   const std::int64_t own = problem.own_blocks(), others = problem.other_blocks();
   const std::int64_t players = own + own % 2, half = players / 2, rounds = players - 1;  // of an odd number, one sits out
   const std::int64_t among_own = own + rounds * half, all = among_own + own * others;
-  const auto wait_for = [&](std::int64_t block, std::int64_t turn) {
-    for (int looks = 0; turns[block].load(std::memory_order_acquire) != turn; ++looks) {
-      constexpr int kLooksBeforeOthersRun = 1000;
-      if (looks > kLooksBeforeOthersRun) std::this_thread::yield();
+  const auto wait_for = [&](std::int64_t block, std::int32_t turn) {
+    constexpr int kLooks = 1000;  // before the thread sleeps: who plays may have been sent to sleep, too
+    for (int look = 0; look < kLooks; ++look) {
+      if (turns[block].load(std::memory_order_acquire) == turn) return;
     }
+    for (std::int32_t seen = turns[block].load(std::memory_order_acquire); seen != turn; seen = turns[block].load(std::memory_order_acquire)) turns[block].wait(seen, std::memory_order_acquire);
+  };
+  const auto end_turn = [&](std::int64_t block, std::int32_t turn) {
+    turns[block].store(turn + 1, std::memory_order_release);
+    turns[block].notify_all();
   };
   for (std::int64_t pair = next.fetch_add(1, std::memory_order_relaxed); pair < all; pair = next.fetch_add(1, std::memory_order_relaxed)) {
-    std::int64_t x = pair, y = pair, turn = 0;
+    std::int64_t x = pair, y = pair;
+    std::int32_t turn = 0;
     if (pair >= among_own) {
       const std::int64_t round = (pair - among_own) / own;
       x = (pair - among_own) % own;
       y = own + (x + round) % others;
-      turn = 1 + rounds + round;
+      turn = static_cast<std::int32_t>(1 + rounds + round);
     } else if (pair >= own) {
       const std::int64_t round = (pair - own) / half, k = (pair - own) % half;
       x = k == 0 ? rounds : (round + k) % rounds;
       y = k == 0 ? round : (round - k + rounds) % rounds;
-      turn = 1 + round;
+      turn = static_cast<std::int32_t>(1 + round);
       if (x > y) std::swap(x, y);
     }
     if (x < own) wait_for(x, turn);
     if (y < own && y != x) wait_for(y, turn);
     if (y < own || pair >= among_own) work(x, y);
-    turns[x].store(turn + 1, std::memory_order_release);
-    if (y < own) turns[y].store(turn + 1, std::memory_order_release);
+    end_turn(x, turn);
+    if (y < own && y != x) end_turn(y, turn);
   }
 }
 
@@ -93,7 +100,8 @@ struct Rows {
   std::int64_t* places;   // of each row
   std::int64_t* row_at;   // of each place of this rank; where it has a row
   double* log_sums;
-  std::atomic<std::int64_t>* turns;  // of each block, and one more for all
+  std::atomic<std::int32_t>* turns;  // of each block
+  std::atomic<std::int64_t>* next;   // pair of blocks
 
   static std::int64_t whole_tiles(std::int64_t rows) {
     constexpr std::int64_t kTile = ContrastiveProblem<T>::kTile;
@@ -121,7 +129,8 @@ struct Rows {
     places = arena.take<std::int64_t>(capacity);
     row_at = arena.take<std::int64_t>(places_of_rank);
     log_sums = arena.take<double>(capacity);
-    turns = arena.take<std::atomic<std::int64_t>>(capacity / ContrastiveProblem<T>::kTile + 1);
+    turns = arena.take<std::atomic<std::int32_t>>(capacity / ContrastiveProblem<T>::kTile);
+    next = arena.take<std::atomic<std::int64_t>>(1);
   }
 };
 
@@ -174,13 +183,14 @@ class Computation {
   }
 
   void start_pairs() {
-    for (std::int64_t i = 0; i <= rows_.capacity / kTile; ++i) new (rows_.turns + i) std::atomic<std::int64_t>(0);
+    for (std::int64_t i = 0; i < rows_.capacity / kTile; ++i) new (rows_.turns + i) std::atomic<std::int32_t>(0);
+    new (rows_.next) std::atomic<std::int64_t>(0);
   }
   void sum_pairs(void* memory) const {
-    each_pair(problem_, rows_.turns[rows_.capacity / kTile], rows_.turns, [&](std::int64_t x, std::int64_t y) { kernels_.sum_contrasted(problem_, x, y, memory); });
+    each_pair(problem_, *rows_.next, rows_.turns, [&](std::int64_t x, std::int64_t y) { kernels_.sum_contrasted(problem_, x, y, memory); });
   }
   void slope_pairs(void* memory) const {
-    each_pair(problem_, rows_.turns[rows_.capacity / kTile], rows_.turns, [&](std::int64_t x, std::int64_t y) { kernels_.slope_contrasted(problem_, x, y, memory); });
+    each_pair(problem_, *rows_.next, rows_.turns, [&](std::int64_t x, std::int64_t y) { kernels_.slope_contrasted(problem_, x, y, memory); });
   }
 
   // From the sums to losses [2BS] of the rank, and log_sums [2BS] where they are asked for. Returns how many rows resemble their match most.
@@ -390,6 +400,7 @@ class Call {
       if (!status.ok()) return status;
     }
     find_good_images();
+    std::fill_n(right_, slots_.images, std::int64_t{0});
     if (by_image()) {
       compute_images();
     } else {
@@ -464,13 +475,12 @@ class Call {
   void write_results() const {
     const MatchingContrastiveResults<T>& results = wanted_.results;
     const std::int64_t slots = slots_.slots, images = slots_.images, losses = ranks_.losses();
-    std::int64_t good_images = 0, right = by_image() ? 0 : right_[0];
+    std::int64_t good_images = 0;
     for (std::int64_t image = 0; image < images; ++image) {
       const bool good = is_good(ranks_.rank, image);
       if (results.statuses) results.statuses[image] = good ? ImageStatus::ok : ImageStatus::nonfinite;
       if (good) {
         ++good_images;
-        if (by_image()) right += right_[image];
         continue;
       }
       for (std::int64_t slot = 0; slot < slots; ++slot) {
@@ -484,7 +494,7 @@ class Call {
       }
     }
     if (results.matching) std::copy_n(matching_, images * slots, results.matching);
-    if (results.accuracy) *results.accuracy = static_cast<double>(right) / static_cast<double>(2 * good_images * slots);
+    if (results.accuracy) *results.accuracy = static_cast<double>(std::accumulate(right_, right_ + images, std::int64_t{0})) / static_cast<double>(2 * good_images * slots);
     if (!results.loss) return;
     if (wanted_.options.reduction == Reduction::none) {
       std::transform(losses_, losses_ + losses, results.loss, [](double loss) { return cpu::from_double<T>(loss); });

@@ -1,5 +1,6 @@
 #include "objective/projection_head.hpp"
 #include "objective/term.hpp"
+#include "osc/libtorch/loss_global.hpp"
 
 namespace osc::program {
 
@@ -17,12 +18,8 @@ class GlobalTerm final : public Term {
     torch::Tensor total;
     for (std::size_t k = 0; k < features.slots.size(); ++k) {
       const torch::Tensor pooled = features.slots[k].mean(1);
-      const torch::Tensor projected = torch::nn::functional::normalize(heads_->ptr<torch::nn::SequentialImpl>(k)->forward(pooled));
-      const std::int64_t rows = projected.size(0);
-      const torch::Tensor itself = torch::eye(rows, torch::kBool);
-      const torch::Tensor logits = (torch::mm(projected, projected.t()) / temperature_).masked_fill(itself, -INFINITY);
-      const torch::Tensor other_view = torch::arange(rows).roll(rows / 2);
-      const torch::Tensor one = torch::nn::functional::cross_entropy(logits, other_view);
+      const torch::Tensor projected = heads_->ptr<torch::nn::SequentialImpl>(k)->forward(pooled);
+      const torch::Tensor one = std::get<0>(libtorch::contrastive_loss(projected, temperature_));
       total = total.defined() ? total + one : one;
     }
     return total;

@@ -14,8 +14,17 @@
 namespace osc::cpu {
 namespace {
 
-// ln(2)^k / k!, the Taylor coefficients of 2^x.
-constexpr double power_coefficient(int k) { return k == 0 ? 1.0 : power_coefficient(k - 1) * 0.69314718055994530942 / k; }
+// The Taylor coefficients of 2^x, ln(2)^k / k!: as many as numbers of type A see for |x| <= 1/2.
+template <typename A>
+struct PowerOfTwo {
+  static constexpr int kDegree = sizeof(A) == 4 ? 7 : 13;
+  A coefficients[kDegree + 1];
+
+  constexpr PowerOfTwo() : coefficients() {
+    double coefficient = 1;
+    for (int k = 0; k <= kDegree; coefficient *= 0.69314718055994530942 / ++k) coefficients[k] = static_cast<A>(coefficient);
+  }
+};
 
 template <typename T>
 class Contrastive {
@@ -265,12 +274,13 @@ class Contrastive {
   }
 
   static Vector power_of_two(Vector x) {
-    constexpr int kDegree = sizeof(A) == 4 ? 7 : 13;
+    constexpr PowerOfTwo<A> kSeries;
     x = V::max(x, V::set(kLeastExponent));
     const Vector shifted = V::add(x, V::set(V::kWholeNumbers));
     const Vector rest = V::sub(x, V::sub(shifted, V::set(V::kWholeNumbers)));
-    Vector sum = V::set(static_cast<A>(power_coefficient(kDegree)));
-    for (int k = kDegree - 1; k >= 0; --k) sum = V::mul_add(sum, rest, V::set(static_cast<A>(power_coefficient(k))));
+    Vector sum = V::set(kSeries.coefficients[kSeries.kDegree]);
+#pragma GCC unroll 16
+    for (int k = kSeries.kDegree - 1; k >= 0; --k) sum = V::mul_add(sum, rest, V::set(kSeries.coefficients[k]));
     return V::mul(sum, V::power_of_two(shifted));
   }
 

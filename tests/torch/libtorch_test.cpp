@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "osc/libtorch/assignment.hpp"
+#include "osc/libtorch/loss_global.hpp"
 #include "osc/libtorch/loss_objects.hpp"
 
 namespace osc::libtorch {
@@ -299,10 +300,65 @@ TEST(ContrastiveOnTensors, TakesAMatchingFromElsewhere) {
   EXPECT_THROW(matching_contrastive_loss(x, 0.0), c10::ValueError);
 }
 
-TEST(ContrastiveOnTensors, NonFiniteSlotsMakeNaNAndNothingWorse) {
-  Tensor x = random_slots(3, 2, 4, 24, torch::kFloat);
-  x[1][0][0] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_TRUE(std::isnan(matching_contrastive_loss(x).item<float>()));
+TEST(ContrastiveOnTensors, NonFiniteStaysInItsImage) {
+  const Tensor whole = random_slots(3, 2, 4, 24, torch::kFloat);
+  Tensor x = whole.clone();
+  x[1][0][0] = std::numeric_limits<float>::quiet_NaN();  // view 0 of image 1
+  x.requires_grad_();
+  const Tensor losses = matching_contrastive_loss(x, 1, Reduction::none), without = matching_contrastive_loss(whole.index({torch::tensor({0, 2, 3, 5})}), 1, Reduction::none);
+  losses.sum().backward();
+  const Tensor spoilt = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
+  EXPECT_TRUE(torch::equal(losses.isnan().view({6, 2}), spoilt.unsqueeze(1).expand({6, 2})));
+  EXPECT_TRUE(torch::equal(x.grad().isnan().view({6, 8}), spoilt.unsqueeze(1).expand({6, 8})));
+  EXPECT_TRUE(torch::equal(losses.detach().view({6, 2}).index({spoilt.logical_not()}), without.view({4, 2})));
+}
+
+TEST(ContrastiveOnTensors, AnyNumberOfThreadsGivesTheSameBits) {
+  const int threads = torch::get_num_threads();
+  const Tensor x = random_slots(60, 7, 24, 25, torch::kFloat).requires_grad_();
+  std::vector<std::pair<Tensor, Tensor>> results;
+  for (const int count : {1, 2, 5}) {
+    torch::set_num_threads(count);
+    const Tensor loss = matching_contrastive_loss(x, 0.2);
+    results.emplace_back(loss, torch::autograd::grad({loss}, {x})[0]);
+  }
+  torch::set_num_threads(threads);
+  for (const auto& [loss, gradient] : results) {
+    EXPECT_TRUE(torch::equal(loss, results[0].first));
+    EXPECT_TRUE(torch::equal(gradient, results[0].second));
+  }
+}
+
+TEST(ContrastiveOnTensors, OfAnImageIsThatOfABatchOfOne) {
+  const Tensor x = random_slots(3, 4, 6, 26);
+  std::vector<Tensor> alone;
+  for (std::int64_t image = 0; image < 3; ++image) alone.push_back(matching_contrastive_loss(x.index({torch::tensor({image, image + 3})}), 0.3));
+  EXPECT_NEAR(matching_contrastive_loss_per_img(x, 0.3).item<double>(), torch::stack(alone).mean().item<double>(), 1e-14);
+  EXPECT_LT(gradient_error([](const Tensor& slots) { return matching_contrastive_loss_per_img(slots, 0.3); }, x), 1e-8);
+}
+
+TEST(ContrastiveOnTensors, ASecondDerivativeIsAnErrorThatSaysSo) {
+  const Tensor x = random_slots(1, 2, 3, 27).requires_grad_();
+  const Tensor gradient = torch::autograd::grad({matching_contrastive_loss(x)}, {x}, {}, true, true)[0];
+  EXPECT_THROW(gradient.square().sum().backward(), c10::NotImplementedError);
+}
+
+TEST(GlobalOnTensors, AreTheLossesOfOneSlotAnImage) {
+  const Tensor feats = random_slots(5, 1, 6, 28).squeeze(1), projs = random_slots(5, 1, 6, 29).squeeze(1);
+  const Tensor other = feats.roll(5, 0);
+  const Tensor expected = (1 - torch::cosine_similarity(projs, other, 1)) / 2;
+  EXPECT_TRUE(torch::allclose(cosine_sim_loss(feats, projs, Reduction::none), expected, 0, 1e-14));
+  EXPECT_NEAR(cosine_sim_loss(feats, projs).item<double>(), expected.mean().item<double>(), 1e-14);
+
+  const Tensor unit = torch::nn::functional::normalize(projs);
+  const Tensor logits = (unit.mm(unit.t()) / 0.4).fill_diagonal_(-INFINITY), partner = torch::arange(10).roll(5);
+  const auto [loss, accuracy] = contrastive_loss(projs, 0.4);
+  EXPECT_NEAR(loss.item<double>(), torch::nn::functional::cross_entropy(logits, partner).item<double>(), 1e-13);
+  EXPECT_NEAR(accuracy.item<double>(), (logits.argmax(1) == partner).to(torch::kDouble).mean().item<double>(), 1e-14);
+  EXPECT_LT(gradient_error([](const Tensor& x) { return std::get<0>(contrastive_loss(x, 0.4)); }, projs), 1e-8);
+  EXPECT_THROW(contrastive_loss(projs.slice(0, 0, 9)), c10::ValueError);
+  EXPECT_THROW(contrastive_loss(projs.unsqueeze(0)), c10::ValueError);
+  EXPECT_THROW(cosine_sim_loss(feats, projs.slice(1, 0, 3)), c10::ValueError);
 }
 
 }  // namespace

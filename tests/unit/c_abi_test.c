@@ -52,6 +52,43 @@ static void test_loss(void) {
   EXPECT(memcmp(gradient64, again64, sizeof gradient64) == 0);
 }
 
+/* Slots that are all orthogonal but for the matched ones, which are equal: the best case. */
+static void test_contrastive_loss(void) {
+  float loss = -7, gradient[8], again[8];
+  const float one = 1;
+  double log_sums[4], accuracy = -7, best = -7, worst = -7;
+  int64_t matching[2] = {-7, -7};
+  int32_t statuses[1] = {-7};
+  int i;
+  const float slots[8] = {1, 0, 0, 2, 0, 3, 4, 0};
+  EXPECT(osc_matching_contrastive_loss_best_worst(1, 2, 0.5, &best, &worst) == OSC_OK);
+  EXPECT(fabs(best - (log(exp(2.0) + 2) - 2)) < 1e-12 && fabs(worst - log(3.0)) < 1e-12);
+  EXPECT(osc_matching_contrastive_loss(OSC_FLOAT32, kSizes, slots, kStrides, OSC_CANDIDATES_BATCH, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, NULL, &loss,
+          NULL, gradient, kStrides, matching, log_sums, &accuracy, statuses) == OSC_OK);
+  EXPECT(fabs(loss - best) < 1e-6 && accuracy == 1 && statuses[0] == 0);
+  EXPECT(matching[0] == 1 && matching[1] == 0);
+  EXPECT(fabs(log_sums[0] - log(exp(2.0) + 2)) < 1e-5);
+  EXPECT(osc_matching_contrastive_loss_backward(OSC_FLOAT32, kSizes, slots, kStrides, OSC_CANDIDATES_BATCH, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, matching,
+          log_sums, NULL, again, kStrides) == OSC_OK);
+  for (i = 0; i < 8; ++i) EXPECT(again[i] == gradient[i]);
+  EXPECT(osc_matching_contrastive_loss_gathered(OSC_FLOAT32, kSizes, 1, 0, slots, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, NULL, &loss, matching, log_sums,
+          &accuracy, statuses) == OSC_OK);
+  EXPECT(fabs(loss - best) < 1e-6);
+  EXPECT(osc_matching_contrastive_loss_gathered_backward(OSC_FLOAT32, kSizes, 1, 0, slots, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, matching, log_sums, &one,
+          again, kStrides) == OSC_OK);
+  for (i = 0; i < 8; ++i) EXPECT(again[i] == gradient[i]);
+  loss = -7;
+  EXPECT(osc_matching_contrastive_loss(OSC_FLOAT32, kSizes, slots, kStrides, 5, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL,
+          NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_contrastive_loss(OSC_FLOAT32, kSizes, slots, kStrides, OSC_CANDIDATES_IMAGE, 0, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, NULL, &loss, NULL,
+          NULL, NULL, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(strstr(osc_last_error(), "temperature is 0") != NULL);
+  EXPECT(osc_matching_contrastive_loss_gathered(OSC_FLOAT32, NULL, 1, 0, slots, 0.5, OSC_REDUCTION_MEAN, 1e-10, OSC_PROPAGATE, NULL, NULL, NULL, &loss, NULL, NULL, NULL,
+          NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_contrastive_loss_best_worst(1, 2, 0.5, NULL, &worst) == OSC_INVALID_ARGUMENT);
+  EXPECT(loss == -7);
+}
+
 static void test_match_slots(void) {
   int64_t matching[2] = {-7, -7};
   double slots[8];
@@ -112,6 +149,7 @@ int main(void) {
   EXPECT(strlen(osc_last_error()) == 0);
   EXPECT(strchr(osc_version(), '.') != NULL);
   test_loss();
+  test_contrastive_loss();
   test_match_slots();
   test_assignment();
   test_bad_input();

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "contrastive_oracle.hpp"
 #include "elements.hpp"
 #include "oracle.hpp"
 #include "osc/assignment.hpp"
@@ -47,59 +48,16 @@ std::vector<T> random_slots(const Shape& shape, std::uint64_t seed) {
   return result;
 }
 
-struct Expected {
-  Vector losses, log_sums;
-  std::vector<Vector> gradient;  // of the losses' sum, each times its incoming gradient
-  double accuracy;
-};
-
 // The definition, slot by slot: all other slots of the batch, or of the image, are candidates. `matching` as match_slots gives it.
 template <typename T>
-Expected expected(const std::vector<T>& x, const Shape& shape, const Indices& matching, Candidates candidates, double temperature, const Vector& incoming) {
+oracle::Contrast expected(const std::vector<T>& x, const Shape& shape, const Indices& matching, Candidates candidates, double temperature, const Vector& incoming) {
   const auto [images, slots, channels] = shape;
-  const std::int64_t n = losses_of(shape);
-  std::vector<Vector> row(n), unit(n);
-  for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t c = 0; c < channels; ++c) row[i].push_back(value(x[i * channels + c]));
-    unit[i] = oracle::unit(row[i], kEps);
+  std::vector<Vector> rows(losses_of(shape));
+  for (std::int64_t i = 0; i < losses_of(shape); ++i) {
+    for (std::int64_t c = 0; c < channels; ++c) rows[i].push_back(value(x[i * channels + c]));
   }
-  Indices match(n);
-  for (std::int64_t i = 0; i < images * slots; ++i) {
-    match[i] = images * slots + i / slots * slots + matching[i];
-    match[match[i]] = i;
-  }
-  const auto is_candidate = [&](std::int64_t i, std::int64_t j) { return i != j && (candidates == Candidates::batch || i / slots % images == j / slots % images); };
-
-  Expected result{Vector(n), Vector(n), std::vector<Vector>(n, Vector(channels, 0.0)), 0};
-  std::vector<Vector> of_unit = result.gradient;
-  for (std::int64_t i = 0; i < n; ++i) {
-    double greatest = -2, rival = -2, sum = 0;
-    for (std::int64_t j = 0; j < n; ++j) {
-      if (!is_candidate(i, j)) continue;
-      greatest = std::max(greatest, oracle::product(unit[i], unit[j]));
-      if (j != match[i]) rival = std::max(rival, oracle::product(unit[i], unit[j]));
-    }
-    for (std::int64_t j = 0; j < n; ++j) {
-      if (is_candidate(i, j)) sum += std::exp((oracle::product(unit[i], unit[j]) - greatest) / temperature);
-    }
-    const double of_match = oracle::product(unit[i], unit[match[i]]);
-    result.log_sums[i] = std::log(sum) + greatest / temperature;
-    result.losses[i] = result.log_sums[i] - of_match / temperature;
-    if (of_match > rival) result.accuracy += 1.0 / static_cast<double>(n);
-    for (std::int64_t j = 0; j < n; ++j) {
-      if (!is_candidate(i, j)) continue;
-      const double share = std::exp(oracle::product(unit[i], unit[j]) / temperature - result.log_sums[i]) - (j == match[i] ? 1 : 0);
-      for (std::int64_t c = 0; c < channels; ++c) {
-        of_unit[i][c] += incoming[i] * share * unit[j][c] / temperature;
-        of_unit[j][c] += incoming[i] * share * unit[i][c] / temperature;
-      }
-    }
-  }
-  for (std::int64_t i = 0; i < n; ++i) {
-    const double length = oracle::length(row[i]), along = length > kEps ? oracle::product(unit[i], of_unit[i]) : 0;
-    for (std::int64_t c = 0; c < channels; ++c) result.gradient[i][c] = (of_unit[i][c] - along * unit[i][c]) / std::max(length, kEps);
-  }
-  return result;
+  const auto image_of = [slots = slots, images = images](std::int64_t row) { return row / slots % images; };
+  return oracle::contrast(rows, images, slots, matching, [&](std::int64_t i, std::int64_t j) { return candidates == Candidates::batch || image_of(i) == image_of(j); }, temperature, kEps, incoming);
 }
 
 template <typename T>
@@ -162,7 +120,7 @@ TYPED_TEST(MatchingContrastive, EqualsTheOracle) {
         }
         const auto outcome = run<T>(x, shape, {.candidates = candidates, .temperature = temperature, .reduction = Reduction::none}, incoming.data());
         ASSERT_EQ(outcome.matching, matching_of(x, shape));
-        const Expected right = expected(x, shape, outcome.matching, candidates, temperature, plain_incoming);
+        const oracle::Contrast right = expected(x, shape, outcome.matching, candidates, temperature, plain_incoming);
         const double tolerance = kCosine<T> / temperature;  // of a logit
         const double of_share = std::min(1.0, 4 * tolerance);  // a share is the exponential of one
         for (std::int64_t i = 0; i < losses_of(shape); ++i) {
@@ -453,7 +411,7 @@ TEST(MatchingContrastiveZero, ResemblesNobody) {
   auto x = random_slots<double>(shape, 43);
   std::fill_n(x.begin() + 4, 4, 0.0);
   const auto outcome = run<double>(x, shape, {.reduction = Reduction::none});
-  const Expected right = expected(x, shape, outcome.matching, Candidates::batch, 1, Vector(losses_of(shape), 1.0));
+  const oracle::Contrast right = expected(x, shape, outcome.matching, Candidates::batch, 1, Vector(losses_of(shape), 1.0));
   for (std::int64_t i = 0; i < losses_of(shape); ++i) {
     EXPECT_NEAR(outcome.loss[i], right.losses[i], 1e-12);
     for (std::int64_t c = 0; c < 4; ++c) EXPECT_NEAR(outcome.gradient[i * 4 + c], right.gradient[i][c], 1e-12 * std::max(1.0, std::abs(right.gradient[i][c])));
@@ -485,7 +443,7 @@ TEST(MatchingContrastiveMatching, IsTheCallersWhereItIsGiven) {
   const Indices given{2, 0, 1, 1, 0, 2};
   const auto outcome = run<double>(x, shape, {.reduction = Reduction::none, .given_matching = given.data()});
   EXPECT_EQ(outcome.matching, given);
-  const Expected right = expected(x, shape, given, Candidates::batch, 1, Vector(losses_of(shape), 1.0));
+  const oracle::Contrast right = expected(x, shape, given, Candidates::batch, 1, Vector(losses_of(shape), 1.0));
   for (std::int64_t i = 0; i < losses_of(shape); ++i) EXPECT_NEAR(outcome.loss[i], right.losses[i], 1e-12);
 
   const Indices left_out{2, 0, 1, -1, -1, -1};

@@ -10,6 +10,7 @@
 #include "elements.hpp"
 #include "guarded.hpp"
 #include "osc/assignment.hpp"
+#include "osc/contrastive_loss.hpp"
 #include "osc/loss_objects.hpp"
 
 namespace osc {
@@ -88,6 +89,50 @@ TYPED_TEST(Memory, TheLossStaysWithinWhatItIsGiven) {
         std::fill_n(guarded_gradient.data(), guarded_gradient.size(), T{});
         matching_similarity_loss_per_img_backward(f_view, p_view, guarded_matching.data(), guarded_options, gradient_view);
         EXPECT_TRUE(guarded_gradient.holds(gradient));
+      }
+    }
+  }
+}
+
+TYPED_TEST(Memory, TheContrastiveLossStaysWithinWhatItIsGiven) {
+  using T = TypeParam;
+  CaseOnFault fault;
+  for (const std::int64_t slots : {1, 2, 7, 16, 31, 32, 33, 65}) {
+    for (const std::int64_t channels : {0, 1, 3, 8, 15, 16, 17, 33, 64, 129}) {
+      const auto x = random_elements<T>(2 * slots * channels, 1), incoming = random_elements<T>(2 * slots, 3);
+      const std::array<std::int64_t, 3> shape = {2, slots, channels};
+      for (const auto& [candidates, temperature] : {std::pair{Candidates::batch, 1.0}, {Candidates::batch, 0.01}, {Candidates::image, 1.0}}) {
+        std::vector<T> loss(2 * slots), gradient(x.size());
+        MatchingContrastiveOptions options{.candidates = candidates, .temperature = temperature, .reduction = Reduction::none};
+        matching_contrastive_loss(view_major_slots(x.data(), shape), options,
+                                  {.loss = loss.data(), .gradient = ContrastiveGradient<T>{view_major_slots(gradient.data(), shape), incoming.data()}});
+        for (const Guard guard : {Guard::behind, Guard::before}) {
+          fault.set("%d slots, %d channels, guard page %s", static_cast<int>(slots), static_cast<int>(channels), guard == Guard::behind ? "behind" : "before");
+          const Guarded<T> guarded_x(x, guard), guarded_incoming(incoming, guard), guarded_loss(loss.size(), guard, T{}), guarded_gradient(gradient.size(), guard, T{});
+          const Guarded<std::int64_t> matching(slots, guard, -7);
+          const Guarded<double> log_sums(2 * slots, guard, -7.0), accuracy(1, guard, -7.0);
+          const Guarded<ImageStatus> statuses(1, guard, ImageStatus::nonfinite);
+          const Guarded<char> memory(matching_contrastive_workspace<T>(1, slots, channels, 1, candidates, 1), guard, 0);
+          ThreadPool one(1);
+          Workspace workspace(memory.data(), memory.size());
+          options.executor = &one;
+          options.workspace = &workspace;
+          const auto view = view_major_slots<const T>(guarded_x.data(), shape);
+          const ContrastiveGradient<T> gradient_view{view_major_slots(guarded_gradient.data(), shape), guarded_incoming.data()};
+          matching_contrastive_loss(view, options,
+                                    {.loss = guarded_loss.data(),
+                                     .gradient = gradient_view,
+                                     .matching = matching.data(),
+                                     .log_sums = log_sums.data(),
+                                     .accuracy = accuracy.data(),
+                                     .statuses = statuses.data()});
+          SCOPED_TRACE(::testing::Message() << slots << " slots, " << channels << " channels");
+          EXPECT_TRUE(guarded_loss.holds(loss));
+          EXPECT_TRUE(guarded_gradient.holds(gradient));
+          std::fill_n(guarded_gradient.data(), guarded_gradient.size(), T{});
+          matching_contrastive_loss_backward(view, matching.data(), log_sums.data(), options, gradient_view);
+          EXPECT_TRUE(guarded_gradient.holds(gradient));
+        }
       }
     }
   }

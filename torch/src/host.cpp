@@ -27,4 +27,17 @@ torch::Tensor readable(const torch::Tensor& slots) {
   return plain.stride(2) == 1 || plain.size(2) <= 1 ? plain : plain.contiguous();
 }
 
+torch::Tensor empty_gradient(const torch::Tensor& slots) {
+  const torch::Tensor gradient = torch::empty_like(slots);
+  return readable(gradient).is_same(gradient) ? gradient : torch::empty_like(slots, torch::MemoryFormat::Contiguous);
+}
+
+torch::Tensor features_as_slots(const char* name, const torch::Tensor& features) {
+  TORCH_CHECK_VALUE(features.defined(), name, " is an undefined tensor");
+  TORCH_CHECK_VALUE(features.dim() == 2 && features.size(0) % 2 == 0, name, " has shape ", features.sizes(), "; wanted [2B, C], in which rows i and i + B are the views of image i");
+  torch::Tensor slots = features.unsqueeze(1);
+  check_slots(name, slots);
+  return slots;
+}
+
 }  // namespace osc::libtorch

@@ -64,6 +64,12 @@ T* mutable_elements(const torch::Tensor& tensor) {
 // The tensor itself where the kernels can read it, or a contiguous copy.
 torch::Tensor readable(const torch::Tensor& slots);
 
+// Memory for the gradient of `slots`, of their layout, contiguous where the kernels could not write that.
+torch::Tensor empty_gradient(const torch::Tensor& slots);
+
+// Features of whole images [2B, C], as slots of which each image has one. ValueError or TypeError for what is not such.
+torch::Tensor features_as_slots(const char* name, const torch::Tensor& features);
+
 template <typename T>
 SlotPairs<const T> view(const torch::Tensor& slots) {
   return view_major_slots(elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});

@@ -2,6 +2,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "host.hpp"
+#include "osc/libtorch/loss_global.hpp"
 #include "osc/libtorch/loss_objects.hpp"
 
 namespace osc::libtorch {
@@ -16,8 +17,7 @@ class SimilarityBackward : public torch::autograd::Function<SimilarityBackward> 
   static torch::Tensor forward(AutogradContext*, const torch::Tensor& grad_loss, const torch::Tensor& f, const torch::Tensor& p,
                                const torch::Tensor& matching, Reduction reduction, double eps) {
     const torch::Tensor incoming = grad_loss.to(p.scalar_type()).contiguous();
-    torch::Tensor gradient = torch::empty_like(p);
-    if (!readable(gradient).is_same(gradient)) gradient = torch::empty_like(p, torch::MemoryFormat::Contiguous);
+    const torch::Tensor gradient = empty_gradient(p);
     translated([&] {
       return with_element_type(p, [&](auto element) {
         using T = decltype(element);
@@ -77,6 +77,10 @@ torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, const tor
   TORCH_CHECK_TYPE(computed_f.scalar_type() == computed_p.scalar_type(), "f is ", f.scalar_type(), " and p is ", p.scalar_type(),
                    "; autocast brings 16-bit tensors to float32 but leaves float64");
   return SimilarityLoss::apply(computed_f, computed_p, reduction, eps, on_nonfinite);
+}
+
+torch::Tensor cosine_sim_loss(const torch::Tensor& feats, const torch::Tensor& projs, Reduction reduction) {
+  return matching_similarity_loss_per_img(features_as_slots("feats", feats), features_as_slots("projs", projs), reduction);
 }
 
 }  // namespace osc::libtorch

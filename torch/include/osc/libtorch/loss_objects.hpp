@@ -34,14 +34,18 @@ inline torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, co
 }
 
 // Cross entropy that tells each slot's match in the other view from the other 2BS - 2 slots of the batch, by their cosines over the temperature (positive).
-// Gradients flow through every slot, not through the matching. All embeddings equal: log(2BS - 1). Results as above.
+// Gradients flow through every slot, not through the matching. All embeddings equal: log(2BS - 1). The formula, and the policy for non-finite values, are those of
+// osc/contrastive_loss.hpp: an image with a NaN or an infinity has NaN losses and gradients, and its slots are nobody's candidates.
 //
-// Since every slot is a candidate of every other, one that is not finite makes all losses NaN. Made of libtorch operations: differentiable twice, O((BS)^2 C)
-// time, O((BS)^2) memory, and the same bits as long as the number of threads is the same.
+// No (2BS)^2 matrix: O((BS)^2 C) time, O(BSC) memory. The backward pass keeps the slots, the matching and 2BS logarithms. The same bits with any number of threads. A second derivative is
+// not implemented and says so.
 torch::Tensor matching_contrastive_loss(const torch::Tensor& slots, double temperature = 1, Reduction reduction = Reduction::mean);
 
 // With a matching [B, S], int64, from elsewhere: each row a permutation of 0 … S-1, or all -1 as match_slots gives it for an image that is not finite.
 torch::Tensor matching_contrastive_loss(const torch::Tensor& slots, const torch::Tensor& matching, double temperature = 1,
                                         Reduction reduction = Reduction::mean);
+
+// The same among the 2S slots of each image. All embeddings equal: log(2S - 1).
+torch::Tensor matching_contrastive_loss_per_img(const torch::Tensor& slots, double temperature = 1, Reduction reduction = Reduction::mean);
 
 }  // namespace osc::libtorch
