@@ -8,7 +8,9 @@
 #include "osc/error.hpp"
 #include "osc/loss_objects.hpp"
 #include "osc/osc.h"
+#include "osc/small_to_large_loss.hpp"
 #include "osc/system.hpp"
+#include "osc/variance_covariance_loss.hpp"
 #include "osc/version.hpp"
 
 struct osc_pool {
@@ -84,6 +86,22 @@ template <typename T>
 osc::GatheredSlots<T> gathered_slots(const int64_t* sizes, int64_t ranks, int64_t rank, const void* data) {
   if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
   return {static_cast<const T*>(data), ranks, rank, sizes[0], sizes[1], sizes[2]};
+}
+
+// sizes: {B, Al, L, As, S, C}, of which `is_large` are {B, Al, L, C} and the others {B, As, S, C}.
+template <typename T, typename Data>
+osc::SlotCrops<T> crops(const char* name, const int64_t* sizes, bool is_large, Data* data, const int64_t* strides) {
+  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
+  if (!strides) throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
+  const int64_t* const of_crops = sizes + (is_large ? 1 : 3);
+  return {static_cast<T*>(data), sizes[0], of_crops[0], of_crops[1], sizes[5], strides[0], strides[1], strides[2]};
+}
+
+template <typename T, typename Data>
+osc::Samples<T> samples(const char* name, const int64_t* sizes, Data* data, const int64_t* strides) {
+  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
+  if (!strides) throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
+  return {static_cast<T*>(data), sizes[0], sizes[1], sizes[2], strides[0], strides[1]};
 }
 
 osc::Reduction reduction_of(int32_t value) {
@@ -261,5 +279,45 @@ osc_status osc_linear_sum_assignment(int32_t dtype, const int64_t sizes[3], cons
         osc::CostMatrices<T>{static_cast<const T*>(costs), sizes[0], sizes[1], sizes[2], strides[0], strides[1], strides[2]},
         {column_of_row, row_of_column, reinterpret_cast<osc::AssignmentStatus*>(statuses)},
         {maximize != 0, raises(on_unsolvable) ? osc::OnUnsolvable::raise : osc::OnUnsolvable::unmatched, executor_of(pool), memory_of(workspace)});
+  });
+}
+
+osc_status osc_matching_similarity_loss_small_to_large(int32_t dtype, const int64_t sizes[6], const void* f_large, const int64_t f_large_strides[3], const void* p_small,
+                                                       const int64_t p_small_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
+                                                       osc_workspace* workspace, void* loss, double* counted_ratio, const void* grad_loss, void* grad_p,
+                                                       const int64_t grad_p_strides[3], int64_t* matching, int32_t* statuses) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    osc::SmallToLargeResults<T> results{.loss = static_cast<T*>(loss), .counted_ratio = counted_ratio, .matching = matching, .statuses = image_statuses(statuses)};
+    if (grad_p) results.gradient = {crops<T>("grad_p", sizes, false, grad_p, grad_p_strides), static_cast<const T*>(grad_loss)};
+    return osc::try_matching_similarity_loss_small_to_large(
+        crops<const T>("f_large", sizes, true, f_large, f_large_strides), crops<const T>("p_small", sizes, false, p_small, p_small_strides),
+        {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)}, results);
+  });
+}
+
+osc_status osc_matching_similarity_loss_small_to_large_backward(int32_t dtype, const int64_t sizes[6], const void* f_large, const int64_t f_large_strides[3],
+                                                                const void* p_small, const int64_t p_small_strides[3], const int64_t* matching, int32_t reduction,
+                                                                double eps, osc_pool* pool, osc_workspace* workspace, const void* grad_loss, void* grad_p,
+                                                                const int64_t grad_p_strides[3]) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    return osc::try_matching_similarity_loss_small_to_large_backward(
+        crops<const T>("f_large", sizes, true, f_large, f_large_strides), crops<const T>("p_small", sizes, false, p_small, p_small_strides), matching,
+        {reduction_of(reduction), eps, osc::NonFinite::propagate, executor_of(pool), memory_of(workspace)},
+        {crops<T>("grad_p", sizes, false, grad_p, grad_p_strides), static_cast<const T*>(grad_loss)});
+  });
+}
+
+osc_status osc_variance_covariance_loss(int32_t dtype, const int64_t sizes[3], const void* x, const int64_t strides[2], int32_t on_nonfinite, osc_pool* pool,
+                                        osc_workspace* workspace, void* variance, void* covariance, const void* grad_variance, const void* grad_covariance, void* grad_x,
+                                        const int64_t grad_x_strides[2]) {
+  return with_type(dtype, [&](auto element) {
+    using T = decltype(element);
+    osc::VarianceCovarianceResults<T> results{.variance = static_cast<T*>(variance), .covariance = static_cast<T*>(covariance)};
+    if (grad_x) {
+      results.gradient = {samples<T>("grad_x", sizes, grad_x, grad_x_strides), static_cast<const T*>(grad_variance), static_cast<const T*>(grad_covariance)};
+    }
+    return osc::try_variance_covariance_loss(samples<const T>("x", sizes, x, strides), {nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)}, results);
   });
 }

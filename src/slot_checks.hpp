@@ -45,24 +45,36 @@ cpu::SlotRows<T> rows_of(const SlotPairs<T>& slots) noexcept {
   return {slots.data, slots.view_stride, slots.image_stride, slots.slot_stride};
 }
 
-// NonFinite::raise: an error for the first image that holds a NaN or an infinity. p may be null.
-template <typename T>
-Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor, Workspace* workspace) noexcept {
-  std::atomic<std::int64_t> first = 2 * f.images;  // image of f, or images + image of p
-  const auto elements = 2 * static_cast<double>(f.slots) * static_cast<double>(f.channels);
-  Status status = for_each_range(
-      p ? 2 * f.images : f.images, {executor, workspace, elements, 0, 0}, [](void*) { return 0; },
+// The least i in [0, count) for which is_good(i) is false, or count, to *first.
+template <typename IsGood>
+Status find_first_bad(std::int64_t count, double operations, Executor* executor, Workspace* workspace, std::int64_t* first, const IsGood& is_good) noexcept {
+  std::atomic<std::int64_t> least = count;
+  const Status status = for_each_range(
+      count, {executor, workspace, operations, 0, 0}, [](void*) { return 0; },
       [&](int, std::int64_t begin, std::int64_t end, void*) {
         for (std::int64_t i = begin; i < end; ++i) {
-          const SlotPairs<const T>& slots = i < f.images ? f : *p;
-          if (cpu::image_is_finite(rows_of(slots), slots.slots, slots.channels, i % f.images)) continue;
-          std::int64_t known = first;
-          while (i < known && !first.compare_exchange_weak(known, i)) {
+          if (is_good(i)) continue;
+          std::int64_t known = least;
+          while (i < known && !least.compare_exchange_weak(known, i)) {
           }
           break;
         }
       });
-  if (!status.ok() || first == 2 * f.images) return status;
+  *first = least;
+  return status;
+}
+
+// NonFinite::raise: an error for the first image that holds a NaN or an infinity. p may be null.
+template <typename T>
+Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor, Workspace* workspace) noexcept {
+  std::int64_t first = 0;  // image of f, or images + image of p
+  const std::int64_t count = p ? 2 * f.images : f.images;
+  const auto elements = 2 * static_cast<double>(f.slots) * static_cast<double>(f.channels);
+  const Status status = find_first_bad(count, elements, executor, workspace, &first, [&](std::int64_t i) {
+    const SlotPairs<const T>& slots = i < f.images ? f : *p;
+    return cpu::image_is_finite(rows_of(slots), slots.slots, slots.channels, i % f.images);
+  });
+  if (!status.ok() || first == count) return status;
   return Status(StatusCode::nonfinite, first % f.images, "%s: image %lld of %lld holds a NaN or an infinity", first < f.images ? f_name : "p",
                 static_cast<long long>(first % f.images), static_cast<long long>(f.images));
 }

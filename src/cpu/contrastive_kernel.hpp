@@ -8,8 +8,9 @@
 #include <cstdint>
 #include <limits>
 
-#include "cpu/contrastive_in_double.hpp"
 #include "cpu/kernels.hpp"
+#include "cpu/matrix_product.hpp"
+#include "cpu/unit_kernel.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -33,12 +34,9 @@ class Contrastive {
   using V = Simd<A>;
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes, kTile = Problem::kTile, kVectors = kTile / kLanes;
-  static constexpr std::int64_t kRows = kLanes * sizeof(A) == 64 ? 8 : 4;  // as many rows by two vectors as there are registers for
   // Powers below this stand for nothing: so far from the smallest normal number that their products with weights and units are normal, too.
   static constexpr A kLeastExponent = sizeof(A) == 4 ? A(-100) : A(-1000);
   static constexpr A kHidden = -std::numeric_limits<A>::infinity();  // the cosine of what is no candidate
-  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
-  static constexpr double kLeastFactor = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500, kLargestFactor = 1 / kLeastFactor;
 
  public:
   // `memory` has kContrastiveMemory bytes.
@@ -51,7 +49,7 @@ class Contrastive {
   void read(std::int64_t begin, std::int64_t end) const {
     for (std::int64_t row = begin; row < end; ++row) {
       A* const unit = problem_.units + row * stride_;
-      problem_.inverse_norms[row] = read_row(problem_.slots[row], unit);
+      problem_.inverse_norms[row] = Units<T>::read(problem_.slots[row], problem_.channels, problem_.eps, unit);
       for (std::int64_t c = problem_.channels; c < stride_; ++c) unit[c] = 0;
       A* const panel = problem_.panels + row / kTile * problem_.channels * kTile + row % kTile;
       for (std::int64_t c = 0; c < problem_.channels; ++c) panel[c * kTile] = unit[c];
@@ -61,15 +59,7 @@ class Contrastive {
   // Gradients of rows: those of their units, times `factor`, by the derivative of x / |x|.
   void write(std::int64_t begin, std::int64_t end, double factor) const {
     for (std::int64_t row = begin; row < end; ++row) {
-      const bool floored = problem_.inverse_norms[row] < 0;
-      const double whole_factor = __builtin_fabs(problem_.inverse_norms[row]) * factor;
-      const A* const unit = problem_.units + row * stride_;
-      const A* const slope = problem_.slopes + row * stride_;
-      if (__builtin_fabs(whole_factor) > kLeastFactor && __builtin_fabs(whole_factor) < kLargestFactor) {
-        write_row(unit, slope, static_cast<A>(whole_factor), floored, problem_.targets[row]);
-      } else {
-        gradient_in_double(unit, slope, problem_.channels, whole_factor, floored, problem_.targets[row]);
-      }
+      Units<T>::write(problem_.units + row * stride_, problem_.slopes + row * stride_, problem_.channels, problem_.inverse_norms[row], factor, problem_.targets[row]);
     }
   }
 
@@ -101,8 +91,8 @@ class Contrastive {
       A* const slopes = problem_.slopes;
       const A* const units = problem_.units;
       const std::int64_t vectors = stride_ / kLanes;
-      multiply_add<true>(tile_, kTile, 1, tile.rows, units + tile.column * stride_, stride_, vectors, tile.columns, slopes + tile.row * stride_, stride_);
-      if (tile.both) multiply_add<true>(tile_, 1, kTile, tile.columns, units + tile.row * stride_, stride_, vectors, tile.rows, slopes + tile.column * stride_, stride_);
+      MatrixProduct<A>::template multiply<true>(tile_, kTile, 1, tile.rows, units + tile.column * stride_, stride_, vectors, tile.columns, slopes + tile.row * stride_, stride_);
+      if (tile.both) MatrixProduct<A>::template multiply<true>(tile_, 1, kTile, tile.columns, units + tile.row * stride_, stride_, vectors, tile.rows, slopes + tile.column * stride_, stride_);
     });
   }
 
@@ -130,85 +120,10 @@ class Contrastive {
 
   static std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
-  double read_row(const T* x, A* unit) const {
-    const std::int64_t channels = problem_.channels;
-    Vector squares[2] = {V::set(0), V::set(0)};
-    std::int64_t c = 0;
-    for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
-      for (int k = 0; k < 2; ++k) {
-        const Vector value = V::load(x + c + k * kLanes);
-        squares[k] = V::mul_add(value, value, squares[k]);
-      }
-    }
-    for (; c < channels; c += kLanes) {
-      const Vector value = load(x + c, channels - c);
-      squares[0] = V::mul_add(value, value, squares[0]);
-    }
-    const A square = V::sum(V::add(squares[0], squares[1]));
-    if (!(square > kLeastSquares && square < kLargestSquares)) return unit_in_double(x, channels, problem_.eps, unit);
-    const double length = __builtin_sqrt(static_cast<double>(square));
-    const bool floored = !(length > problem_.eps);
-    const double inverse = 1 / (floored ? problem_.eps : length);
-    const Vector factor = V::set(static_cast<A>(inverse));
-    for (c = 0; c < channels; c += kLanes) V::store(unit + c, V::mul(load(x + c, channels - c), factor));
-    return floored ? -inverse : inverse;
-  }
-
-  void write_row(const A* unit, const A* slope, A factor, bool floored, T* target) const {
-    Vector sums = V::set(0);
-    for (std::int64_t c = 0; c < stride_; c += kLanes) sums = V::mul_add(V::load(unit + c), V::load(slope + c), sums);
-    const Vector along = V::set(floored ? A(0) : -V::sum(sums)), factors = V::set(factor);
-    for (std::int64_t c = 0; c < problem_.channels; c += kLanes) {
-      const Vector value = V::mul(V::mul_add(along, V::load(unit + c), V::load(slope + c)), factors);
-      if (c + kLanes <= problem_.channels) {
-        V::store(target + c, value);
-      } else {
-        V::store_first(target + c, problem_.channels - c, value);
-      }
-    }
-  }
-
-  static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
-
-  // out (+)= a b, with a[i, k] at a + i * a_row + k * a_depth, in blocks of kRows rows by two vectors. Rows up to the next multiple of kRows are read and written.
-  template <bool kAdds>
-  static void multiply_add(const A* a, std::int64_t a_row, std::int64_t a_depth, std::int64_t rows, const A* b, std::int64_t b_depth, std::int64_t vectors, std::int64_t depth, A* out,
-                           std::int64_t out_row) {
-    std::int64_t v = 0;
-    for (; v + 2 <= vectors; v += 2) {
-      for (std::int64_t i = 0; i < rows; i += kRows) multiply_block<2, kAdds>(a + i * a_row, a_row, a_depth, b + v * kLanes, b_depth, depth, out + i * out_row + v * kLanes, out_row);
-    }
-    if (v == vectors) return;
-    for (std::int64_t i = 0; i < rows; i += kRows) multiply_block<1, kAdds>(a + i * a_row, a_row, a_depth, b + v * kLanes, b_depth, depth, out + i * out_row + v * kLanes, out_row);
-  }
-
-  // A function of its own, so that nothing else competes for the registers.
-  template <int kColumns, bool kAdds>
-  [[gnu::noinline]] static void multiply_block(const A* a, std::int64_t a_row, std::int64_t a_depth, const A* b, std::int64_t b_depth, std::int64_t depth, A* out, std::int64_t out_row) {
-    Vector products[kRows][kColumns];
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kColumns; ++j) products[i][j] = V::set(0);
-    }
-    for (std::int64_t k = 0; k < depth; ++k) {
-      Vector right[kColumns];
-      for (int j = 0; j < kColumns; ++j) right[j] = V::load(b + k * b_depth + j * kLanes);
-      for (std::int64_t i = 0; i < kRows; ++i) {
-        const Vector left = V::set(a[i * a_row + k * a_depth]);
-        for (int j = 0; j < kColumns; ++j) products[i][j] = V::mul_add(left, right[j], products[i][j]);
-      }
-    }
-    for (std::int64_t i = 0; i < kRows; ++i) {
-      for (int j = 0; j < kColumns; ++j) {
-        A* const target = out + i * out_row + j * kLanes;
-        V::store(target, kAdds ? V::add(V::load(target), products[i][j]) : products[i][j]);
-      }
-    }
-  }
-
   // Cosines.
   void multiply(const Tile& tile) const {
     const A* const panel = problem_.panels + tile.column / kTile * problem_.channels * kTile;
-    multiply_add<false>(problem_.units + tile.row * stride_, stride_, 1, tile.rows, panel, kTile, tile.vectors(), problem_.channels, tile_, kTile);
+    MatrixProduct<A>::template multiply<false>(problem_.units + tile.row * stride_, stride_, 1, tile.rows, panel, kTile, tile.vectors(), problem_.channels, tile_, kTile);
   }
 
   // Rows of the tile whose match is among the columns, and its place in the tile. The match of the match is the row itself.

@@ -97,6 +97,58 @@ struct ContrastiveProblem {
   std::int64_t other_blocks() const { return (others + span - 1) / span; }
 };
 
+// Small crops against large ones, for each image: match, or take the given matching; and the gradient. Views of SlotRows are crops here.
+template <typename T>
+struct SmallToLargeTask {
+  struct Totals {
+    double sum;                   // of the losses of pairs that count; NaN where the image is not finite
+    std::int64_t counted, pairs;  // slots, and pairs of crops with such a slot
+  };
+
+  std::int64_t images, large_crops, large_slots, small_crops, small_slots, channels;
+  double eps;
+  SlotRows<const T> f, p;
+  const std::int64_t* given_matching = nullptr;  // [B, Al, As, S]; null: to be computed, with what follows up to `losses`
+  std::int64_t* matching = nullptr;              // [B, Al, As, S]
+  Totals* totals = nullptr;                      // [B]
+  T* losses = nullptr;                           // [B, Al, As]; null: not wanted, as are statuses
+  ImageStatus* statuses = nullptr;               // [B]
+
+  bool has_gradient = false;
+  SlotRows<T> gradient{};
+  const T* incoming = nullptr;  // [B, Al, As] or one; null stands for ones
+  bool incoming_per_pair = false;
+  double weight = 1;  // of every incoming gradient
+};
+
+// The variance and the covariance of features, tile by tile, group by group; steps that each take all the tiles of the one before.
+template <typename T>
+struct VarianceCovarianceTask {
+  using A = typename Computed<T>::Type;
+  static constexpr std::int64_t kTile = 32;      // features
+  static constexpr std::int64_t kBlock = 128;    // samples
+  static constexpr std::int64_t kWholeRows = 8;  // whole blocks of rows of a product of matrices, on any instruction set
+
+  std::int64_t samples, features;
+  const T* x = nullptr;  // of the group
+  std::int64_t sample_stride = 0;
+  A* centred = nullptr;         // [tiles, rows(), kTile]
+  double* variances = nullptr;  // [features]
+  double* squares = nullptr;    // [pairs of tiles]: the sum of the squares of covariances of two different features
+
+  A* slopes = nullptr;  // [tiles, features, kTile], of the covariances; null: no gradient
+  double variance_weight = 0, covariance_weight = 0;  // of a feature's standard deviation, and of a covariance, in the slopes
+  double factor = 0;                                  // of the gradient
+  T* gradient = nullptr;
+  std::int64_t gradient_stride = 0;
+
+  static constexpr std::int64_t whole(std::int64_t count, std::int64_t of) { return (count + of - 1) / of; }
+  std::int64_t tiles() const { return whole(features, kTile); }
+  std::int64_t pairs() const { return tiles() % 2 == 0 ? tiles() / 2 * (tiles() + 1) : (tiles() + 1) / 2 * tiles(); }
+  std::int64_t blocks() const { return whole(samples, kBlock); }
+  std::int64_t rows() const { return whole(samples, kWholeRows) * kWholeRows; }
+};
+
 // Work on the elements [begin, end) of a batch, in `memory` of as many bytes as the other function says, aligned to 64.
 template <typename T>
 struct KernelsOf {
@@ -111,7 +163,18 @@ struct KernelsOf {
   // All pairs of a row of block x, which is one of the own, and a row of block y >= x: what they add to sums, or to slopes.
   void (*sum_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t x, std::int64_t y, void* memory);
   void (*slope_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t x, std::int64_t y, void* memory);
+
+  std::size_t (*small_to_large_memory)(const SmallToLargeTask<T>& task);
+  void (*small_to_large)(const SmallToLargeTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+
+  // The steps: of tiles of features, of pairs of tiles (x <= y, row by row), of blocks of samples. In memory of kVarianceMemory bytes.
+  void (*centre_features)(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  void (*covary_features)(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  void (*write_variance_gradient)(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
 };
+
+inline constexpr std::size_t kVarianceMemory = std::size_t{48} << 10;
+inline constexpr double kVarianceFloor = 1e-4;  // under the root of a variance
 
 inline constexpr std::size_t kContrastiveMemory = std::size_t{48} << 10;
 

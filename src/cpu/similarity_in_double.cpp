@@ -116,18 +116,23 @@ template <typename T>
 bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels, std::int64_t image) noexcept {
   for (std::int64_t view = 0; view < 2; ++view) {
     for (std::int64_t slot = 0; slot < slots; ++slot) {
-      const T* const x = slot_of(rows, view, image, slot);
-      double poison = 0;
-      for (std::int64_t c = 0; c < channels; ++c) poison += to_double(x[c]) * 0;
-      if (!(poison == 0)) return false;
+      if (!slot_is_finite(slot_of(rows, view, image, slot), channels)) return false;
     }
   }
   return true;
 }
 
+template <typename T>
+bool slot_is_finite(const T* x, std::int64_t channels) noexcept {
+  double poison = 0;
+  for (std::int64_t c = 0; c < channels; ++c) poison += to_double(x[c]) * 0;
+  return poison == 0;
+}
+
 #define OSC_INSTANTIATE(T)                                                                                             \
   template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, const std::int32_t*, const std::int32_t*) noexcept; \
-  template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t, std::int64_t) noexcept;
+  template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t, std::int64_t) noexcept;                                         \
+  template bool slot_is_finite(const T*, std::int64_t) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE
 

@@ -32,5 +32,7 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, Sim
 // Whether an image holds no NaN and no infinity.
 template <typename T>
 bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels, std::int64_t image) noexcept;
+template <typename T>
+bool slot_is_finite(const T* x, std::int64_t channels) noexcept;
 
 }  // namespace osc::cpu

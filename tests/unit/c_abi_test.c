@@ -122,6 +122,48 @@ static void test_assignment(void) {
   EXPECT(columns[0] == 1 && columns[1] == 0 && rows[0] == 1 && rows[1] == 0 && rows[2] == -1); /* 5 + 2, the greatest */
 }
 
+/* One large crop with slots (1, 0) and (0, 1); one small crop with (2, 2), which resembles them alike, and (0, 3): each other's best are (0, 3) and (0, 1), and (2, 2) and (1, 0). */
+static const int64_t kCrops[6] = {1, 1, 2, 1, 2, 2};
+static const int64_t kCropStrides[3] = {4, 4, 2};
+static const double kLarge[4] = {1, 0, 0, 1}, kSmall[4] = {2, 2, 0, 3};
+
+static void test_small_to_large(void) {
+  double loss = -7, ratio = -7, gradient[4], again[4];
+  const double incoming = 2, cosine = sqrt(0.5);
+  int64_t matching[2] = {-7, -7};
+  int32_t status = -7;
+  EXPECT(osc_matching_similarity_loss_small_to_large(OSC_FLOAT64, kCrops, kLarge, kCropStrides, kSmall, kCropStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_RAISE, NULL, NULL,
+          &loss, &ratio, &incoming, gradient, kCropStrides, matching, &status) == OSC_OK);
+  EXPECT(matching[0] == 0 && matching[1] == 1 && status == 0 && ratio == 1);
+  EXPECT(fabs(loss - (1 - cosine) / 4) < 1e-12);
+  EXPECT(fabs(gradient[0] + (1 - cosine * cosine) / (2 * sqrt(8))) < 1e-12 && fabs(gradient[1] - cosine * cosine / (2 * sqrt(8))) < 1e-12);
+  EXPECT(osc_matching_similarity_loss_small_to_large_backward(OSC_FLOAT64, kCrops, kLarge, kCropStrides, kSmall, kCropStrides, matching, OSC_REDUCTION_MEAN, 1e-10, NULL,
+          NULL, &incoming, again, kCropStrides) == OSC_OK);
+  EXPECT(memcmp(gradient, again, sizeof gradient) == 0);
+  matching[1] = 2;
+  EXPECT(osc_matching_similarity_loss_small_to_large_backward(OSC_FLOAT64, kCrops, kLarge, kCropStrides, kSmall, kCropStrides, matching, OSC_REDUCTION_MEAN, 1e-10, NULL,
+          NULL, &incoming, again, kCropStrides) == OSC_INVALID_ARGUMENT);
+  EXPECT(strstr(osc_last_error(), "matching: 2") != NULL);
+  EXPECT(osc_matching_similarity_loss_small_to_large(OSC_FLOAT64, NULL, kLarge, kCropStrides, kSmall, kCropStrides, OSC_REDUCTION_MEAN, 1e-10, OSC_RAISE, NULL, NULL,
+          &loss, NULL, NULL, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(osc_matching_similarity_loss_small_to_large(OSC_FLOAT64, kCrops, kLarge, kCropStrides, kSmall, NULL, OSC_REDUCTION_MEAN, 1e-10, OSC_RAISE, NULL, NULL,
+          &loss, NULL, NULL, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(strstr(osc_last_error(), "strides of p_small") != NULL);
+}
+
+/* Two samples (0, 0) and (2, 1): K = [2, 1; 1, 1/2]. */
+static void test_variance_covariance(void) {
+  const float x[4] = {0, 0, 2, 1}, none = 0;
+  const int64_t sizes[3] = {1, 2, 2}, strides[2] = {4, 2};
+  float variance = -7, covariance = -7, gradient[4];
+  EXPECT(osc_variance_covariance_loss(OSC_FLOAT32, sizes, x, strides, OSC_RAISE, NULL, NULL, &variance, &covariance, &none, NULL, gradient, strides) == OSC_OK);
+  EXPECT(fabsf(variance - (1 - sqrtf(0.5001f)) / 2) < 1e-6f && fabsf(covariance - 1) < 1e-6f);
+  EXPECT(fabsf(gradient[0] + 1) < 1e-6f && fabsf(gradient[1] + 2) < 1e-6f && fabsf(gradient[2] - 1) < 1e-6f && fabsf(gradient[3] - 2) < 1e-6f);
+  EXPECT(osc_variance_covariance_loss(OSC_FLOAT32, sizes, NULL, strides, OSC_RAISE, NULL, NULL, &variance, &covariance, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+  EXPECT(strstr(osc_last_error(), "x [1, 2, 2]: the data pointer is null") != NULL);
+  EXPECT(osc_variance_covariance_loss(OSC_FLOAT32, sizes, x, NULL, OSC_RAISE, NULL, NULL, &variance, &covariance, NULL, NULL, NULL, NULL) == OSC_INVALID_ARGUMENT);
+}
+
 static void test_bad_input(void) {
   float loss = -7;
   int64_t matching[2] = {-7, -7};
@@ -152,6 +194,8 @@ int main(void) {
   test_contrastive_loss();
   test_match_slots();
   test_assignment();
+  test_small_to_large();
+  test_variance_covariance();
   test_bad_input();
   return failures;
 }

@@ -12,6 +12,8 @@
 #include "osc/assignment.hpp"
 #include "osc/contrastive_loss.hpp"
 #include "osc/loss_objects.hpp"
+#include "osc/small_to_large_loss.hpp"
+#include "osc/variance_covariance_loss.hpp"
 
 namespace osc {
 namespace {
@@ -133,6 +135,76 @@ TYPED_TEST(Memory, TheContrastiveLossStaysWithinWhatItIsGiven) {
           matching_contrastive_loss_backward(view, matching.data(), log_sums.data(), options, gradient_view);
           EXPECT_TRUE(guarded_gradient.holds(gradient));
         }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Memory, TheLossOfCropsStaysWithinWhatItIsGiven) {
+  using T = TypeParam;
+  CaseOnFault fault;
+  for (const auto& [large_crops, large_slots, small_crops, small_slots] : {std::array<std::int64_t, 4>{1, 1, 1, 1}, {2, 3, 1, 2}, {1, 8, 2, 7}, {3, 5, 3, 11}, {1, 17, 1, 16}, {2, 0, 1, 3}, {0, 2, 2, 3}}) {
+    for (const std::int64_t channels : kChannels) {
+      const auto f = random_elements<T>(large_crops * large_slots * channels, 1), p = random_elements<T>(small_crops * small_slots * channels, 2);
+      const std::int64_t pairs = large_crops * small_crops;
+      const auto incoming = random_elements<T>(pairs, 3);
+      std::vector<T> loss(pairs), gradient(p.size());
+      Indices matching(pairs * small_slots);
+      const auto large = [&, crops = large_crops, slots = large_slots](const T* x) { return contiguous_crops(x, 1, crops, slots, channels); };
+      const auto small = [&, crops = small_crops, slots = small_slots](auto* x) { return contiguous_crops(x, 1, crops, slots, channels); };
+      const SmallToLargeOptions options{.reduction = Reduction::none};
+      matching_similarity_loss_small_to_large(large(f.data()), small(p.data()), options,
+                                              {.loss = loss.data(), .gradient = SmallToLargeGradient<T>{small(gradient.data()), incoming.data()}, .matching = matching.data()});
+      for (const Guard guard : {Guard::behind, Guard::before}) {
+        fault.set("%d x %d against %d x %d slots, %d channels, guard page %s", static_cast<int>(large_crops), static_cast<int>(large_slots), static_cast<int>(small_crops),
+                  static_cast<int>(small_slots), static_cast<int>(channels), guard == Guard::behind ? "behind" : "before");
+        const Guarded<T> guarded_f(f, guard), guarded_p(p, guard), guarded_incoming(incoming, guard), guarded_loss(loss.size(), guard, T{}), guarded_gradient(gradient.size(), guard, T{});
+        const Guarded<std::int64_t> guarded_matching(matching.size(), guard, -7);
+        const Guarded<ImageStatus> statuses(1, guard, ImageStatus::nonfinite);
+        const Guarded<double> ratio(1, guard, -7);
+        const Guarded<T> mean(1, guard, T{});
+        const Guarded<char> memory(small_to_large_workspace<T>(1, large_crops, large_slots, small_crops, small_slots, channels, 1), guard, 0);
+        Workspace workspace(memory.data(), memory.size());
+        const SmallToLargeOptions guarded_options{.reduction = Reduction::none, .workspace = &workspace};
+        const SmallToLargeGradient<T> gradient_view{small(guarded_gradient.data()), guarded_incoming.data()};
+        matching_similarity_loss_small_to_large(large(guarded_f.data()), small(static_cast<const T*>(guarded_p.data())), guarded_options,
+                                                {.loss = guarded_loss.data(), .counted_ratio = ratio.data(), .gradient = gradient_view, .matching = guarded_matching.data(),
+                                                 .statuses = statuses.data()});
+        SCOPED_TRACE(::testing::Message() << large_crops << ", " << large_slots << ", " << small_crops << ", " << small_slots << ", " << channels);
+        EXPECT_TRUE(guarded_loss.holds(loss));
+        EXPECT_TRUE(guarded_gradient.holds(gradient));
+        EXPECT_TRUE(guarded_matching.holds(matching));
+        std::fill_n(guarded_gradient.data(), guarded_gradient.size(), T{});
+        matching_similarity_loss_small_to_large_backward(large(guarded_f.data()), small(static_cast<const T*>(guarded_p.data())), guarded_matching.data(), guarded_options, gradient_view);
+        EXPECT_TRUE(guarded_gradient.holds(gradient));
+        matching_similarity_loss_small_to_large(large(guarded_f.data()), small(static_cast<const T*>(guarded_p.data())), {.workspace = &workspace},
+                                                {.loss = mean.data(), .gradient = SmallToLargeGradient<T>{gradient_view.p}});  // in two passes
+      }
+    }
+  }
+}
+
+TYPED_TEST(Memory, TheVarianceAndCovarianceStayWithinWhatTheyAreGiven) {
+  using T = TypeParam;
+  CaseOnFault fault;
+  ThreadPool one(1);
+  for (const std::int64_t samples : {1, 2, 3, 7, 8, 9, 127, 128, 129}) {
+    for (const std::int64_t features : kChannels) {
+      const auto x = random_elements<T>(2 * samples * features, 1);
+      std::vector<T> gradient(x.size()), terms(2);
+      const auto view = [&](auto* data) { return contiguous_samples(data, 2, samples, features); };
+      variance_covariance_loss(view(x.data()), {}, {.variance = &terms[0], .covariance = &terms[1], .gradient = VarianceCovarianceGradient<T>{view(gradient.data())}});
+      for (const Guard guard : {Guard::behind, Guard::before}) {
+        fault.set("%d samples, %d features, guard page %s", static_cast<int>(samples), static_cast<int>(features), guard == Guard::behind ? "behind" : "before");
+        const Guarded<T> guarded_x(x, guard), guarded_gradient(gradient.size(), guard, T{}), guarded_terms(2, guard, T{}), incoming(1, guard, element<T>(1));
+        const Guarded<char> memory(variance_covariance_workspace<T>(2, samples, features, 1), guard, 0);
+        Workspace workspace(memory.data(), memory.size());
+        variance_covariance_loss(view(static_cast<const T*>(guarded_x.data())), {.executor = &one, .workspace = &workspace},
+                                 {.variance = guarded_terms.data(), .covariance = guarded_terms.data() + 1,
+                                  .gradient = VarianceCovarianceGradient<T>{view(guarded_gradient.data()), incoming.data(), incoming.data()}});
+        SCOPED_TRACE(::testing::Message() << samples << " samples, " << features << " features");
+        EXPECT_TRUE(guarded_gradient.holds(gradient));
+        EXPECT_TRUE(guarded_terms.holds(terms));
       }
     }
   }

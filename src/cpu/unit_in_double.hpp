@@ -7,7 +7,7 @@
 
 namespace osc::cpu {
 
-// Writes x / max(|x|, eps). Returns 1 / max(|x|, eps), negative where |x| is not above eps.
+// Writes x / max(|x|, eps). Returns 1 / max(|x|, eps), or the largest number where that is larger; negative where |x| is not above eps, or where x holds a NaN or an infinity.
 template <typename T>
 double unit_in_double(const T* x, std::int64_t channels, double eps, typename Computed<T>::Type* unit) noexcept;
 

@@ -1,4 +1,7 @@
-#include "cpu/contrastive_in_double.hpp"
+#include "cpu/unit_in_double.hpp"
+
+#include <algorithm>
+#include <limits>
 
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
@@ -10,8 +13,8 @@ double unit_in_double(const T* x, std::int64_t channels, double eps, typename Co
   const Norm length = norm(x, channels);
   const double floored = length.floored(eps);
   for (std::int64_t c = 0; c < channels; ++c) unit[c] = static_cast<typename Computed<T>::Type>(to_double(x[c]) * length.scale / floored);
-  const double inverse = length.scale / floored;
-  return length.exceeds(eps) ? inverse : -inverse;
+  const auto at_most = [](double inverse) { return std::min(inverse, std::numeric_limits<double>::max()); };
+  return length.exceeds(eps) ? at_most(length.scale / floored) : -at_most(1 / eps);  // not of `floored`, which eps in the unit of a tiny length can overflow
 }
 
 template <typename T>
