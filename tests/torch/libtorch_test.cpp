@@ -361,5 +361,60 @@ TEST(GlobalOnTensors, AreTheLossesOfOneSlotAnImage) {
   EXPECT_THROW(cosine_sim_loss(feats, projs.slice(1, 0, 3)), c10::ValueError);
 }
 
+// The slots of a small crop that are the best of their best, one after another.
+TEST(CropsOnTensors, AreTheMutualBest) {
+  const Tensor large = random_slots(3, 2, 5, 30).view({3, 2, 2, 5}), small = random_slots(3, 6, 5, 31).view({3, 4, 3, 5});
+  const Tensor unit_large = torch::nn::functional::normalize(large, torch::nn::functional::NormalizeFuncOptions().dim(-1)),
+               unit_small = torch::nn::functional::normalize(small, torch::nn::functional::NormalizeFuncOptions().dim(-1));
+  const auto [losses, ratio] = matching_similarity_loss_small_to_large(large, small, Reduction::none);
+  double counted = 0, sum = 0, pairs = 0;
+  for (std::int64_t i = 0; i < 3; ++i) {
+    for (std::int64_t a = 0; a < 2; ++a) {
+      for (std::int64_t b = 0; b < 4; ++b) {
+        const Tensor cosines = unit_small[i][b].mm(unit_large[i][a].t());
+        double of_pair = 0, count = 0;
+        for (std::int64_t s = 0; s < 3; ++s) {
+          const auto best = cosines[s].argmax().item<std::int64_t>();
+          if (cosines.select(1, best).argmax().item<std::int64_t>() != s) continue;
+          ++count;
+          of_pair += (1 - cosines[s][best].item<double>()) / 2;
+        }
+        EXPECT_NEAR(losses[i][a][b].item<double>(), of_pair / count, 1e-14);
+        counted += count;
+        sum += of_pair / count;
+        ++pairs;
+      }
+    }
+  }
+  EXPECT_NEAR(ratio.item<double>(), counted / (3 * 2 * 4 * 3), 1e-14);
+  EXPECT_NEAR(std::get<0>(matching_similarity_loss_small_to_large(large, small)).item<double>(), sum / pairs, 1e-14);
+  EXPECT_LT(gradient_error([&](const Tensor& p) { return std::get<0>(matching_similarity_loss_small_to_large(large, p)); }, small), 1e-8);
+  EXPECT_THROW(matching_similarity_loss_small_to_large(large, small.slice(0, 0, 2)), c10::ValueError);
+  EXPECT_THROW(matching_similarity_loss_small_to_large(large, small[0]), c10::ValueError);
+  EXPECT_THROW(matching_similarity_loss_small_to_large(large, small.to(torch::kFloat)), c10::TypeError);
+}
+
+TEST(CovarianceOnTensors, IsThatOfTheFormula) {
+  const Tensor x = random_slots(3, 7, 4, 32).view({2, 3, 7, 4}) * 0.5;
+  Tensor variance = torch::zeros({}, torch::kDouble), covariance = variance.clone();
+  for (const Tensor& group : x.view({6, 7, 4}).unbind()) {
+    const Tensor k = group.t().cov();
+    variance += (1 - (k.diagonal() + 1e-4).sqrt()).relu().mean() / 6;
+    covariance += (k.square().sum() - k.diagonal().square().sum()) / 12 / 6;
+  }
+  const auto [ours_variance, ours_covariance] = variance_covariance_loss(x);
+  EXPECT_NEAR(ours_variance.item<double>(), variance.item<double>(), 1e-13);
+  EXPECT_NEAR(ours_covariance.item<double>(), covariance.item<double>(), 1e-13);
+  EXPECT_LT(gradient_error(
+                [](const Tensor& y) {
+                  const auto [v, c] = variance_covariance_loss(y);
+                  return 0.7 * v + 0.3 * c;
+                },
+                x),
+            1e-8);
+  EXPECT_LT(gradient_error([](const Tensor& y) { return std::get<1>(variance_covariance_loss(y)); }, x), 1e-8);
+  EXPECT_THROW(variance_covariance_loss(x[0][0][0]), c10::ValueError);
+}
+
 }  // namespace
 }  // namespace osc::libtorch

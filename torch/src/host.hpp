@@ -45,7 +45,8 @@ auto with_element_type(const torch::Tensor& tensor, const Call& call) {
   }
 }
 
-// ValueError or TypeError unless `slots` is a dense CPU tensor [2B, S, C] of a dtype that the losses take.
+// ValueError or TypeError unless `tensor` is a dense CPU tensor of a dtype that the losses take; and of shape [2B, S, C].
+void check_elements(const char* name, const torch::Tensor& tensor);
 void check_slots(const char* name, const torch::Tensor& slots);
 
 // float64 stays, everything else that check_slots lets pass becomes float32. Differentiable.

@@ -21,4 +21,7 @@ torch::Tensor cosine_sim_loss(const torch::Tensor& feats, const torch::Tensor& p
 // Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual representations", ICML 2020.
 std::tuple<torch::Tensor, torch::Tensor> contrastive_loss(const torch::Tensor& projs, double temperature = 1, Reduction reduction = Reduction::mean);
 
+// x [..., N, D]: the variance and the covariance term of N samples of D features, each the mean over the groups of the leading dimensions. More in osc/variance_covariance_loss.hpp.
+std::tuple<torch::Tensor, torch::Tensor> variance_covariance_loss(const torch::Tensor& x);
+
 }  // namespace osc::libtorch

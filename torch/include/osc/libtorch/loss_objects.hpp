@@ -11,6 +11,7 @@
 #include <torch/types.h>
 
 #include <string_view>
+#include <tuple>
 
 #include "osc/libtorch/assignment.hpp"
 #include "osc/loss_objects.hpp"
@@ -47,5 +48,10 @@ torch::Tensor matching_contrastive_loss(const torch::Tensor& slots, const torch:
 
 // The same among the 2S slots of each image. All embeddings equal: log(2S - 1).
 torch::Tensor matching_contrastive_loss_per_img(const torch::Tensor& slots, double temperature = 1, Reduction reduction = Reduction::mean);
+
+// f_large [B, Al, L, C], slots of large crops, which receive no gradient; p_small [B, As, S, C], of small crops of the same images. Each pair of crops has the mean of (1 - cosine) / 2 over the
+// slots of the small one that are the best of the large one's best, NaN where there is none. Scalar, over the pairs that are not NaN, or for none [B, Al, As]; and the share of slots
+// that count. More in osc/small_to_large_loss.hpp.
+std::tuple<torch::Tensor, torch::Tensor> matching_similarity_loss_small_to_large(const torch::Tensor& f_large, const torch::Tensor& p_small, Reduction reduction = Reduction::mean);
 
 }  // namespace osc::libtorch
