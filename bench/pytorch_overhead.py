@@ -13,7 +13,7 @@ import time
 import torch
 
 import osc
-from osc import _library
+from osc import _arrays, _library
 from osc.loss_objects import matching_similarity_loss_per_img
 
 IMAGES, SLOTS, CHANNELS = 4, 3, 8
@@ -28,7 +28,7 @@ def kernels(f, p):
     loss, one, matching = torch.zeros(()), torch.ones(()), torch.zeros(IMAGES, SLOTS, dtype=torch.int64)
     gradient = torch.empty_like(p)
     pointer = lambda x: ctypes.c_void_p(x.data_ptr())  # noqa: E731
-    sizes, strides = _library.int64s(IMAGES, SLOTS, CHANNELS), _library.int64s(IMAGES * SLOTS * CHANNELS, SLOTS * CHANNELS, CHANNELS)
+    sizes, strides = _arrays.int64s(IMAGES, SLOTS, CHANNELS), _arrays.int64s(IMAGES * SLOTS * CHANNELS, SLOTS * CHANNELS, CHANNELS)
     backward = library.osc_matching_similarity_loss_per_img_backward
     backward.argtypes = [ctypes.c_int32] + [ctypes.c_void_p] * 6 + [ctypes.c_int32, ctypes.c_double, ctypes.c_int32] + [ctypes.c_void_p] * 5
     slots = (1, sizes, pointer(f), strides, pointer(p), strides)
