@@ -1,4 +1,5 @@
 // torch.ops.osc.matching_similarity_loss_per_img on CPU tensors, and its gradient.
+#include <optional>
 #include <tuple>
 
 #include "osc/loss_objects.hpp"
@@ -23,17 +24,33 @@ MatchingSimilarityOptions similarity_options(const Tensor& p, const std::string&
   return {reduction_from_name(reduction), eps, raise_nonfinite ? NonFinite::raise : NonFinite::propagate, &executor, kept_workspace(bytes)};
 }
 
-std::tuple<Tensor, Tensor> matching_similarity_loss_per_img(const Tensor& f, const Tensor& p, const std::string& reduction, double eps, bool raise_nonfinite) {
+// The loss, the matching, and where it is asked for the gradient of the loss.
+std::tuple<Tensor, Tensor, std::optional<Tensor>> compute(const Tensor& f, const Tensor& p, const std::string& reduction, double eps, bool raise_nonfinite, bool has_gradient) {
   check_pair(f, p);
   return with_element_type("p", p, [&](auto element) {
     using T = decltype(element);
     const auto options = similarity_options<T>(p, reduction, eps, raise_nonfinite);
     const Tensor readable_f = readable(f), readable_p = readable(p), matching = empty_matching(p.size(0) / 2, p.size(1));
     const Tensor loss = empty_loss(options.reduction, p.size(0) * p.size(1), dtype_of(p));
-    osc::matching_similarity_loss_per_img(view<T>(readable_f), view<T>(readable_p), options,
-                                          {.loss = mutable_data<T>(loss), .matching = mutable_data<std::int64_t>(matching)});
-    return std::tuple(loss, matching);
+    std::optional<Tensor> gradient;
+    MatchingSimilarityResults<T> results{.loss = mutable_data<T>(loss), .matching = mutable_data<std::int64_t>(matching)};
+    if (has_gradient) {
+      gradient = empty_gradient(p);
+      results.gradient = SimilarityGradient<T>{view<T>(mutable_data<T>(*gradient), *gradient)};
+    }
+    osc::matching_similarity_loss_per_img(view<T>(readable_f), view<T>(readable_p), options, results);
+    return std::tuple(loss, matching, gradient);
   });
+}
+
+std::tuple<Tensor, Tensor> matching_similarity_loss_per_img(const Tensor& f, const Tensor& p, const std::string& reduction, double eps, bool raise_nonfinite) {
+  const auto [loss, matching, gradient] = compute(f, p, reduction, eps, raise_nonfinite, /*has_gradient=*/false);
+  return {loss, matching};
+}
+
+std::tuple<Tensor, Tensor, Tensor> matching_similarity_loss_per_img_with_gradient(const Tensor& f, const Tensor& p, const std::string& reduction, double eps, bool raise_nonfinite) {
+  const auto [loss, matching, gradient] = compute(f, p, reduction, eps, raise_nonfinite, /*has_gradient=*/true);
+  return {loss, matching, *gradient};
 }
 
 Tensor matching_similarity_loss_per_img_backward(const Tensor& grad_loss, const Tensor& f, const Tensor& p, const Tensor& matching, const std::string& reduction,
@@ -56,11 +73,14 @@ Tensor matching_similarity_loss_per_img_backward(const Tensor& grad_loss, const 
 
 STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
   library.def("matching_similarity_loss_per_img(Tensor f, Tensor p, str reduction, float eps, bool raise_nonfinite) -> (Tensor loss, Tensor matching)");
+  library.def(
+      "matching_similarity_loss_per_img_with_gradient(Tensor f, Tensor p, str reduction, float eps, bool raise_nonfinite) -> (Tensor loss, Tensor matching, Tensor gradient)");
   library.def("matching_similarity_loss_per_img_backward(Tensor grad_loss, Tensor f, Tensor p, Tensor matching, str reduction, float eps) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(osc, CPU, library) {
   library.impl("matching_similarity_loss_per_img", TORCH_BOX(&matching_similarity_loss_per_img));
+  library.impl("matching_similarity_loss_per_img_with_gradient", TORCH_BOX(&matching_similarity_loss_per_img_with_gradient));
   library.impl("matching_similarity_loss_per_img_backward", TORCH_BOX(&matching_similarity_loss_per_img_backward));
 }
 

@@ -16,7 +16,7 @@ Tensor = torch.Tensor
 torch.ops.load_library(str(_library.companion("libosc_torch.so")))
 
 _torch_operators.register_devices()
-similarity_op = _torch_operators.register_loss("matching_similarity_loss_per_img", _torch_similarity, tensors=2, losses=1, kept=1)
+similarity_op = _torch_operators.register_loss("matching_similarity_loss_per_img", _torch_similarity, tensors=2, losses=1, kept=1, has_ahead=True)
 contrastive_op = _torch_operators.register_loss("matching_contrastive_loss", _torch_contrastive, tensors=1, losses=1, kept=2, others=1)
 small_to_large_op = _torch_operators.register_loss("matching_similarity_loss_small_to_large", _torch_small_to_large, tensors=2, losses=1, kept=1, others=1)
 variance_covariance_op = _torch_operators.register_loss("variance_covariance_loss", _torch_variance_covariance, tensors=1, losses=2, kept=0)

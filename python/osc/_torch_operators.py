@@ -12,7 +12,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from . import _torch_device, _torch_formulas
+from . import _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
@@ -24,17 +24,21 @@ def register_devices() -> None:
         _registrations.impl(implementation.__name__, implementation, "CompositeExplicitAutograd")
 
 
-def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: int, kept: int, others: int = 0) -> Any:
+def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: int, kept: int, others: int = 0, has_ahead: bool = False) -> Any:
     """All that is to be known of the operator of a loss, which it returns, and of its gradient, ``<name>_backward``.
 
     The operator takes its tensors, of which the last is differentiated, its options, and whether to raise; it gives its losses, what the backward pass needs of it, and other results. Its gradient
-    takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has their results without values, and the formulas.
+    takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has their results without values, and the formulas. ``has_ahead``: whether there is an operator
+    ``<name>_with_gradient``, which gives the gradient of the one loss as well, for less than the two others take.
     """
     loss_op = getattr(torch.ops.osc, name).default
     gradient_op = getattr(torch.ops.osc, name + "_backward").default
     torch.library.register_fake("osc::" + name, module.results)
     torch.library.register_fake(f"osc::{name}_backward", module.gradient_result)
-    _register_derivatives(name, loss_op, gradient_op, module, tensors, losses, kept)
+    ahead_op = getattr(torch.ops.osc, name + "_with_gradient").default if has_ahead else None
+    if has_ahead:
+        torch.library.register_fake(f"osc::{name}_with_gradient", lambda *arguments: (*module.results(*arguments), _torch_checks.empty_gradient(arguments[tensors - 1])))
+    _register_derivatives(name, loss_op, gradient_op, ahead_op, module, tensors, losses, kept)
     register_batching("osc::" + name, loss_op, losses + kept + others)
     register_batching(f"osc::{name}_backward", gradient_op, 1)
     for key in ("AutocastCPU", "AutocastCUDA", "AutocastXPU", "AutocastMPS", "AutocastHPU", "AutocastPrivateUse1"):
@@ -49,7 +53,9 @@ def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: 
 # torch.func makes its own functions; torch.autograd.Function would start with the outermost level anew.
 
 
-def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: types.ModuleType, tensors: int, losses: int, kept: int) -> None:
+def _register_derivatives(
+    name: str, loss_op: Any, gradient_op: Any, ahead_op: Any, module: types.ModuleType, tensors: int, losses: int, kept: int
+) -> None:
     last = tensors - 1
     tensors_and_kept = tensors + kept
     slope, gradient_formula, curvature = map(_torch_formulas.in_full_precision, (module.slope, module.gradient, module.curvature))
@@ -127,6 +133,31 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
                 result = result + curvature(tangent, incoming, *saved, *ctx.options)
             return result
 
+    class LossAhead(Loss):
+        """With the gradient of the one loss, which backward has only to multiply by what comes in."""
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return ahead_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            Loss.setup_context(ctx, inputs, output)
+            ctx.gradient = output[-1]
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+            incoming = gradients[0]
+            if type(incoming) is not Tensor or torch._C._functorch.is_legacy_batchedtensor(incoming) or not _is_last_derivative():
+                return Loss.backward(ctx, *gradients)
+            gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
+            if gradient is None:  # a further pass through a graph that was retained
+                gradient = Gradient.forward(torch.ones_like(incoming), *ctx.saved_tensors, *ctx.options)
+            if incoming.item() != 1:
+                gradient.mul_(incoming)
+            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[tensors:]
+
     class LossAtOneLevel(Loss):
         @staticmethod
         def forward(*arguments: Any) -> Any:
@@ -142,6 +173,8 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
     def differentiable_loss(*arguments: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             return _at_one_level(LossAtOneLevel, arguments)
+        if ahead_op is not None and _gets_backward_alone(*arguments[:tensors]) and "none" not in arguments:
+            return LossAhead.apply(*arguments)[:-1]
         return Loss.apply(*arguments)
 
     def differentiable_gradient(*arguments: Any) -> Any:
@@ -155,6 +188,13 @@ def _register_derivatives(name: str, loss_op: Any, gradient_op: Any, module: typ
 
 def _results(op: Any) -> int:
     return len(op._schema.returns)
+
+
+def _gets_backward_alone(*tensors: Tensor) -> bool:
+    """Whether backward is all that may be asked, of the last of these tensors, in the CPU's memory and of a range that a gradient of 1 for the loss is not lost in."""
+    last = tensors[-1]
+    is_plain = all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors) and last.is_cpu and last.dtype in (torch.float32, torch.float64)
+    return is_plain and last.requires_grad and torch.is_grad_enabled() and forward_ad._current_level < 0
 
 
 def _is_last_derivative() -> bool:

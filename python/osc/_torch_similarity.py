@@ -38,6 +38,12 @@ def matching_similarity_loss_per_img(f: Tensor, p: Tensor, reduction: str, eps: 
 
 
 @_torch_device.implementation
+def matching_similarity_loss_per_img_with_gradient(f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor, Tensor]:
+    loss, matching = matching_similarity_loss_per_img(f, p, reduction, eps, raise_nonfinite)
+    return loss, matching, matching_similarity_loss_per_img_backward(torch.ones_like(loss), f, p, matching, reduction, eps)
+
+
+@_torch_device.implementation
 def matching_similarity_loss_per_img_backward(grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float) -> Tensor:
     check_call(f, p, reduction, eps)
     return _torch_checks.laid_out(gradient((grad_loss,), f, p, matching, reduction, eps), _torch_checks.empty_gradient(p))

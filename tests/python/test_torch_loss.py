@@ -222,6 +222,23 @@ def test_derivatives_in_reverse_and_forward_mode(reduction):
     assert gradgradcheck(loss, (p,), eps=1e-7, check_fwd_over_rev=True)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_backward_through_a_retained_graph_gives_the_same_bits(reduction):
+    f, p = random_slots(2, 6, 5, 7)
+    p.requires_grad_()
+    for weight in (1, 0.1, -3):
+        loss = weight * matching_similarity_loss_per_img(f, p, reduction)
+        first, second, third = (torch.autograd.grad(loss, p, retain_graph=True)[0] for _ in range(3))
+        assert first.data_ptr() != second.data_ptr()
+        first.zero_()  # whoever got it may write to it
+        assert torch.equal(second, third) and second.abs().max() > 0
+        differentiable = torch.autograd.grad(loss, p, create_graph=True)[0]
+        torch.testing.assert_close(second, differentiable.detach(), rtol=0, atol=1e-6 * float(second.abs().max()))
+        loss.backward()
+        assert torch.equal(p.grad, second)
+        p.grad = None
+
+
 def test_a_third_derivative():
     f, p = random_slots(2, 2, 2, 3, dtype=torch.float64)
     direction = random_slots(2, 2, 3, dtype=torch.float64, seed=2)
