@@ -23,7 +23,7 @@ namespace {
 
 using cpu::ContrastiveProblem;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kLn2 = 0.69314718055994530942;
+using cpu::kLn2;
 
 // The slots of all ranks. A slot's place is its index in [ranks, 2, B, S].
 template <typename T>
@@ -99,7 +99,6 @@ struct Rows {
   std::int64_t capacity;  // whole tiles
   std::int64_t* places;   // of each row
   std::int64_t* row_at;   // of each place of this rank; where it has a row
-  double* log_sums;
   std::atomic<std::int32_t>* turns;  // of each block
   std::atomic<std::int64_t>* next;   // pair of blocks
 
@@ -128,7 +127,7 @@ struct Rows {
     problem.offsets = arena.take<A>(capacity);
     places = arena.take<std::int64_t>(capacity);
     row_at = arena.take<std::int64_t>(places_of_rank);
-    log_sums = arena.take<double>(capacity);
+    problem.log_sums = arena.take<double>(capacity);
     turns = arena.take<std::atomic<std::int32_t>>(capacity / ContrastiveProblem<T>::kTile);
     next = arena.take<std::atomic<std::int64_t>>(1);
   }
@@ -193,16 +192,23 @@ class Computation {
     each_pair(problem_, *rows_.next, rows_.turns, [&](std::int64_t x, std::int64_t y) { kernels_.slope_contrasted(problem_, x, y, memory); });
   }
 
+  // log(1 + sum * 2^exponent)
+  static double log_of_one_and(double sum, double exponent) {
+    const double product = sum * std::exp2(exponent);
+    if (sum == 0 || product <= std::numeric_limits<double>::max()) return sum == 0 ? 0 : std::log1p(product);
+    return std::log(sum) + kLn2 * exponent;
+  }
+
   // From the sums to losses [2BS] of the rank, and log_sums [2BS] where they are asked for. Returns how many rows resemble their match most.
   std::int64_t finish_losses(double* losses) const {
     std::int64_t right = 0;
     const auto rate = static_cast<double>(problem_.rate);
     for (std::int64_t row = 0; row < problem_.own; ++row) {
-      const double shift = static_cast<double>(problem_.shares_shift ? problem_.rate : problem_.shifts[row]), log_sum = std::log(problem_.sums[row]);
+      const double shift = static_cast<double>(problem_.shares_shift ? problem_.rate : problem_.shifts[row]), match = rate * static_cast<double>(problem_.match_cosines[row]);
       const std::int64_t place = rows_.places[row] % ranks_.losses();
-      rows_.log_sums[row] = log_sum + kLn2 * shift;
-      losses[place] = log_sum + kLn2 * (shift - rate * static_cast<double>(problem_.match_cosines[row]));
-      if (wanted_.results.log_sums) wanted_.results.log_sums[place] = rows_.log_sums[row];
+      losses[place] = log_of_one_and(problem_.sums[row], shift - match);
+      problem_.log_sums[row] = kLn2 * match + losses[place];
+      if (wanted_.results.log_sums) wanted_.results.log_sums[place] = problem_.log_sums[row];
       if (problem_.rivals && problem_.match_cosines[row] > problem_.rivals[row]) ++right;
     }
     return right;
@@ -210,7 +216,7 @@ class Computation {
 
   // The log_sums that the caller has kept.
   void take_log_sums() const {
-    each_row([&](std::int64_t row) { rows_.log_sums[row] = wanted_.log_sums[rows_.places[row]]; });
+    each_row([&](std::int64_t row) { problem_.log_sums[row] = wanted_.log_sums[rows_.places[row]]; });
   }
 
   // What each row weighs in the gradient of the others. Gradients that come in are brought to magnitudes of 1 at most, so that none vanishes on the way.
@@ -226,8 +232,8 @@ class Computation {
     each_row([&](std::int64_t row) {
       const double relative = incoming(rows_.places[row]) / largest;
       problem_.incoming[row] = static_cast<A>(relative);
-      problem_.weights[row] = static_cast<A>(problem_.shares_shift ? relative * std::exp(kLn2 * rate - rows_.log_sums[row]) : relative);
-      problem_.offsets[row] = static_cast<A>(rate - rows_.log_sums[row] / kLn2);
+      problem_.weights[row] = static_cast<A>(problem_.shares_shift ? relative * std::exp(kLn2 * rate - problem_.log_sums[row]) : relative);
+      problem_.offsets[row] = static_cast<A>(rate - problem_.log_sums[row] / kLn2);
     });
   }
 

@@ -23,7 +23,7 @@ struct PowerOfTwo {
 
   constexpr PowerOfTwo() : coefficients() {
     double coefficient = 1;
-    for (int k = 0; k <= kDegree; coefficient *= 0.69314718055994530942 / ++k) coefficients[k] = static_cast<A>(coefficient);
+    for (int k = 0; k <= kDegree; coefficient *= kLn2 / ++k) coefficients[k] = static_cast<A>(coefficient);
   }
 };
 
@@ -81,6 +81,7 @@ class Contrastive {
   void slope(std::int64_t x, std::int64_t y) {
     each_tile(x, y, [&](const Tile& tile) {
       multiply(tile);
+      note_matches(tile);
       hide(tile);
       if (problem_.shares_shift) {
         weigh(tile);
@@ -142,12 +143,13 @@ class Contrastive {
     });
   }
 
-  // A row is no candidate of its own; neither is what lies beyond the last column.
+  // All but the rivals: a row itself, its match, and what lies beyond the last column. Sums are of the rivals alone, so that a match that leaves them far behind does not round them away.
   void hide(const Tile& tile) const {
     for (std::int64_t i = 0; i < tile.rows; ++i) {
       if (tile.row == tile.column) tile_[i * kTile + i] = kHidden;
       for (std::int64_t j = tile.columns; j < tile.whole_columns(); ++j) tile_[i * kTile + j] = kHidden;
     }
+    each_match(tile, [](std::int64_t, std::int64_t, A& cosine) { cosine = kHidden; });
   }
 
   // The greatest of each row to row_values_, and of each column to column_values_.
@@ -166,9 +168,7 @@ class Contrastive {
   }
 
   void note_rivals(const Tile& tile) const {
-    each_match(tile, [](std::int64_t, std::int64_t, A& cosine) { cosine = kHidden; });
     find_greatest(tile);
-    each_match(tile, [&](std::int64_t row, std::int64_t, A& cosine) { cosine = problem_.match_cosines[row]; });
     const auto note = [&](std::int64_t row, A rival) {
       if (rival > problem_.rivals[row]) problem_.rivals[row] = rival;
     };
@@ -188,15 +188,16 @@ class Contrastive {
     for (std::int64_t j = 0; tile.both && j < tile.columns; ++j) raise(tile.column + j, column_values_[j]);
   }
 
-  static Vector power_of_two(Vector x) {
+  // 0 below kLeastExponent.
+  static Vector power_of_two(Vector exponent) {
     constexpr PowerOfTwo<A> kSeries;
-    x = V::max(x, V::set(kLeastExponent));
+    const Vector x = V::max(exponent, V::set(kLeastExponent));
     const Vector shifted = V::add(x, V::set(V::kWholeNumbers));
     const Vector rest = V::sub(x, V::sub(shifted, V::set(V::kWholeNumbers)));
     Vector sum = V::set(kSeries.coefficients[kSeries.kDegree]);
 #pragma GCC unroll 16
     for (int k = kSeries.kDegree - 1; k >= 0; --k) sum = V::mul_add(sum, rest, V::set(kSeries.coefficients[k]));
-    return V::mul(sum, V::power_of_two(shifted));
+    return V::select(V::less(exponent, V::set(kLeastExponent)), V::set(0), V::mul(sum, V::power_of_two(shifted)));
   }
 
   // (cosine - 1) * rate, rounded once.
@@ -274,8 +275,13 @@ class Contrastive {
     }
   }
 
+  // What a match weighs: for either row, as much as its rivals together push it away.
   void attract_matches(const Tile& tile) const {
-    each_match(tile, [&](std::int64_t row, std::int64_t match, A& weight) { weight -= problem_.incoming[row] + problem_.incoming[match]; });
+    each_match(tile, [&](std::int64_t row, std::int64_t match, A& weight) {
+      const double logit = kLn2 * static_cast<double>(problem_.rate) * static_cast<double>(problem_.match_cosines[row]);
+      const auto pull = [&](std::int64_t r) { return static_cast<double>(problem_.incoming[r]) * __builtin_expm1(logit < problem_.log_sums[r] ? logit - problem_.log_sums[r] : 0); };
+      weight = static_cast<A>(pull(row) + pull(match));
+    });
   }
 
   const Problem& problem_;

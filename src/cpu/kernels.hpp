@@ -85,7 +85,8 @@ struct ContrastiveProblem {
   A* match_cosines = nullptr;       // own rows
   A* rivals = nullptr;              // the greatest cosine with another candidate than the match; own rows. Null: not wanted.
   A* shifts = nullptr;              // sums are of powers of 2 of cosine * rate - shift; own rows
-  double* sums = nullptr;           // own rows
+  double* sums = nullptr;           // of the powers of the rivals: all candidates but the match; own rows
+  double* log_sums = nullptr;       // natural logarithms of the sums of exponentials of all candidates
   A* incoming = nullptr;            // gradients of the losses
   A* weights = nullptr;             // of a power of 2 in the gradient: where the shift is shared, incoming / sum; else incoming
   A* offsets = nullptr;             // rate - log2 of the sum of powers of 2, where the shift is not shared
@@ -176,6 +177,7 @@ struct KernelsOf {
 inline constexpr std::size_t kVarianceMemory = std::size_t{48} << 10;
 inline constexpr double kVarianceFloor = 1e-4;  // under the root of a variance
 
+inline constexpr double kLn2 = 0.69314718055994530942;
 inline constexpr std::size_t kContrastiveMemory = std::size_t{48} << 10;
 
 struct Kernels {

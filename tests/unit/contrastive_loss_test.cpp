@@ -380,6 +380,28 @@ TYPED_TEST(MatchingContrastive, BestAndWorst) {
   EXPECT_THROW(matching_contrastive_loss_best_worst(2, 3, -1), InvalidArgument);
 }
 
+// Where a match leaves all others far behind, what is left of the loss, and of its gradient, is as exact as where it does not.
+TEST(MatchingContrastiveSaturation, LeavesSmallLossesExact) {
+  const Shape shape{4, 3, 64};
+  const std::int64_t view = 4 * 3 * 64;
+  auto x = random_slots<float>(shape, 61);
+  for (std::int64_t k = 0; k < view; ++k) x[view + k] = x[k] + 0.01f * x[view + k];
+  const auto matching = matching_of(x, shape);
+  for (const Candidates candidates : {Candidates::batch, Candidates::image}) {
+    for (const double temperature : {0.1, 0.05, 0.03, 0.02}) {
+      const auto outcome = run<float>(x, shape, {.candidates = candidates, .temperature = temperature, .reduction = Reduction::none});
+      const oracle::Contrast right = expected(x, shape, matching, candidates, temperature, Vector(losses_of(shape), 1.0));
+      const double relative = 16 * kCosine<float> / temperature;
+      for (std::int64_t i = 0; i < losses_of(shape); ++i) {
+        // The oracle's own sum has the match in it, which rounds at 1e-16.
+        EXPECT_NEAR(outcome.loss[i], right.losses[i], relative * right.losses[i] + 1e-14) << temperature;
+        EXPECT_GE(outcome.loss[i], 0.0f);
+        for (std::int64_t c = 0; c < shape[2]; ++c) EXPECT_NEAR(outcome.gradient[i * shape[2] + c], right.gradient[i][c], relative * right.losses[i] * 2 / temperature + 1e-13 / temperature);
+      }
+    }
+  }
+}
+
 // A norm neither overflows nor vanishes: the loss does not see it, and the gradient falls as it grows.
 TYPED_TEST(MatchingContrastive, SlotsOfAnyMagnitude) {
   using T = TypeParam;
@@ -431,9 +453,9 @@ TEST(MatchingContrastiveSizes, NoneAndOne) {
     EXPECT_FLOAT_EQ(none.loss[0], std::log(candidates == Candidates::batch ? 11.0f : 3.0f));
     // A slot and its match, and nobody else.
     const auto alone = run<float>({1, 2, 2, 1}, {1, 1, 2}, {.candidates = candidates});
-    EXPECT_NEAR(alone.loss[0], 0, 1e-6);
+    EXPECT_EQ(alone.loss[0], 0.0f);
     EXPECT_EQ(alone.accuracy[0], 1.0);
-    for (const float g : alone.gradient) EXPECT_NEAR(g, 0, 1e-6);
+    for (const float g : alone.gradient) EXPECT_EQ(g, 0.0f);
   }
 }
 
