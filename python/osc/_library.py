@@ -86,9 +86,16 @@ def reduction(value: str) -> int:
     return _REDUCTIONS[value]
 
 
+def static_hint(value: Any) -> str:
+    """What to add to the refusal of an option that JAX traces."""
+    return "; under jax.jit it is static: name it in static_argnames" if type(value).__name__.endswith("Tracer") else ""
+
+
 def positive(name: str, value: Any) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}; wanted a number")
+        shape = getattr(value, "shape", ())
+        hint = "; both views go in as one, rows i and i + B" if name == "temperature" and shape not in ((), None) and len(shape) > 1 else static_hint(value)
+        raise TypeError(f"{name} is {type(value).__name__}; wanted a number{hint}")
     number = float(value)
     if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
         raise ValueError(f"{name} is {value}; wanted a positive, finite number")

@@ -72,3 +72,8 @@ def empty_gradient(p: Tensor) -> Tensor:
 def laid_out(gradient: Tensor, wanted: Tensor) -> Tensor:
     """``gradient`` in the layout of ``wanted``, whose values do not count."""
     return gradient if gradient.stride() == wanted.stride() else wanted.copy_(gradient)
+
+
+def constant(x: Tensor) -> Tensor:
+    """That no gradient flows to: a loss of which nothing else needs one does not either."""
+    return x.detach() if x.requires_grad else x

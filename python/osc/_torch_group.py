@@ -23,7 +23,7 @@ _loss_op = torch.ops.osc.matching_contrastive_loss_gathered.default
 _gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
 
 
-@torch.compiler.disable
+@torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
 def contrastive_loss(value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any) -> tuple[Tensor, Tensor]:
     """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other ranks learn of it and do not wait for this one."""
     failure: Exception | None = None

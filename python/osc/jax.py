@@ -423,7 +423,7 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     if costs.ndim < 2:
         raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
     if not isinstance(maximize, (bool, np.bool_)):
-        raise TypeError(f"maximize is {maximize!r}; wanted True or False")
+        raise TypeError(f"maximize is {maximize!r}; wanted True or False{_library.static_hint(maximize)}")
     *batch, rows, columns = costs.shape
     shapes = (_pairs_shape(*batch, rows), _pairs_shape(*batch, columns))
     handler = _handler("linear_sum_assignment", shapes, (("maximize", bool(maximize)),))

@@ -65,7 +65,7 @@ def cosine_sim_loss(
         raise ValueError(f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape")
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(f, p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
     return loss
 
 

@@ -75,7 +75,7 @@ def matching_similarity_loss_per_img(
     _torch_checks.check_pair("f", f, "p", p)
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(f, p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
     return loss
 
 
@@ -242,7 +242,7 @@ def matching_similarity_loss_small_to_large(
     _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss, _, counted_ratio = _torch.small_to_large_op(f_large, p_small, reduction, _library.positive("eps", eps), raise_nonfinite)
+    loss, _, counted_ratio = _torch.small_to_large_op(_torch_checks.constant(f_large), p_small, reduction, _library.positive("eps", eps), raise_nonfinite)
     return loss, counted_ratio
 
 
