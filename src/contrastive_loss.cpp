@@ -66,7 +66,7 @@ void each_pair(const Problem& problem, std::atomic<std::int64_t>& next, std::ato
     for (std::int32_t seen = turns[block].load(std::memory_order_acquire); seen != turn; seen = turns[block].load(std::memory_order_acquire)) turns[block].wait(seen, std::memory_order_acquire);
   };
   const auto end_turn = [&](std::int64_t block, std::int32_t turn) {
-    turns[block].store(turn + 1, std::memory_order_release);
+    turns[block].store(turn + 1);  // in one order with the look at who sleeps, or that might come first
     turns[block].notify_all();
   };
   for (std::int64_t pair = next.fetch_add(1, std::memory_order_relaxed); pair < all; pair = next.fetch_add(1, std::memory_order_relaxed)) {
@@ -340,12 +340,22 @@ class Call {
     const std::int64_t* const given = wanted_.matching ? wanted_.matching : options.given_matching;
     Status status;
     if (given) status = check_matching(given, slots_.images, slots_.slots, options.workspace);
+    if (options.given_matching && ranks_.ranks > 1 && status.ok()) status = check_left_out(given);
     for (std::int64_t rank = 0; rank < ranks_.ranks && status.ok() && options.on_nonfinite == NonFinite::raise; ++rank) {
       const SlotPairs<const T>* const none = nullptr;
       status = check_finite(ranks_.slots_of(rank), "slots", none, options.executor, options.workspace);
     }
     if (!status.ok()) return status;
     return guarded([&] { return compute(given); });
+  }
+
+  // Other ranks cannot know of an image that is left out though it is finite.
+  Status check_left_out(const std::int64_t* given) const noexcept {
+    for (std::int64_t image = 0; image < slots_.images; ++image) {
+      if (given[image * slots_.slots] >= 0 || !cpu::image_is_finite(rows_of(slots_), slots_.slots, slots_.channels, image)) continue;
+      return Status(StatusCode::invalid_argument, image, "matching: row %lld is -1, but the image is finite and so a candidate of the other ranks", static_cast<long long>(image));
+    }
+    return {};
   }
 
   // The bytes of a call that asks for everything.
@@ -616,9 +626,9 @@ std::pair<double, double> matching_contrastive_loss_best_worst(std::int64_t imag
 template <typename T>
 std::size_t matching_contrastive_workspace(std::int64_t images, std::int64_t slots, std::int64_t channels, std::int64_t ranks, Candidates candidates, int threads) noexcept {
   Ranks<T> all{};
-  // The sizes are what counts: there is no data to check.
-  const Status status = try_check(SlotPairs<const T>{nullptr, images, slots, 0, 0, 0, 0}, "slots");
-  if (!status.ok() || images == 0 || slots == 0 || channels < 0 || ranks < 1) return 0;
+  constexpr std::int64_t kBytesOfARow = 1024;  // more than one takes beside its channels, and than whole tiles and vectors add
+  const auto rows = product({2, std::max<std::int64_t>(images, 0), std::max<std::int64_t>(slots, 0), std::max<std::int64_t>(ranks, 0)});
+  if (!rows || *rows == 0 || channels < 0 || channels > kMaxBytes / kBytesOfARow || !product({*rows, std::max<std::int64_t>(channels, 1), kBytesOfARow}) || !product({slots, slots, kBytesOfARow})) return 0;
   all = {{nullptr, images, slots, channels, 0, 0, 0}, ranks, 0, 0};
   return Call<T>::bytes(all, candidates, threads);
 }

@@ -67,6 +67,7 @@ Status find_first_bad(std::int64_t count, double operations, Executor* executor,
 // NonFinite::raise: an error for the first image that holds a NaN or an infinity. p may be null.
 template <typename T>
 Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotPairs<const T>* p, Executor* executor, Workspace* workspace) noexcept {
+  if (f.channels == 0) return {};
   std::int64_t first = 0;  // image of f, or images + image of p
   const std::int64_t count = p ? 2 * f.images : f.images;
   const auto elements = 2 * static_cast<double>(f.slots) * static_cast<double>(f.channels);

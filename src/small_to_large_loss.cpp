@@ -126,7 +126,7 @@ void add_gradient(const SmallToLargeGradient<T>& gradient, Reduction reduction, 
 template <typename T>
 BatchOptions batch_options(const cpu::SmallToLargeTask<T>& task, const cpu::KernelsOf<T>& kernels, Executor* executor, Workspace* workspace) noexcept {
   const double large = static_cast<double>(task.large_crops) * static_cast<double>(task.large_slots), small = static_cast<double>(task.small_crops) * static_cast<double>(task.small_slots);
-  return {executor, workspace, (large * small + 4 * (large + small)) * static_cast<double>(task.channels + 1), 0, kernels.small_to_large_memory(task)};
+  return {executor, workspace, (large * small + 4 * (large + small)) * (static_cast<double>(task.channels) + 1), 0, kernels.small_to_large_memory(task)};
 }
 
 template <typename T>

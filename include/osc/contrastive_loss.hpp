@@ -92,7 +92,8 @@ OSC_API Status gathered_contrastive_gradient(const GatheredSlots<T>& slots, cons
 //
 //   aliasing     no result may overlap an input or another result.
 //   numbers      results have the input's type. Units, cosines and gradients are computed in it, or in float for 16-bit inputs; sums of exponentials over many candidates, and
-//                losses, in double. A norm neither overflows nor vanishes on the way; neither does a sum of exponentials at any temperature. A zero slot has cosine 0 with all.
+//                losses, in double, and the match apart from the others, so that a small loss and its gradient are as exact as a large one. A norm neither overflows nor vanishes on the way;
+//                neither does a sum of exponentials at any temperature. A zero slot has cosine 0 with all.
 //   non-finite   an image with a NaN or an infinity gets losses and gradients of NaN and a matching of -1, and its slots are nobody's candidates: the other images' results are those
 //                of the batch without it. NonFinite::raise is an error instead.
 //   gradient     of all 2BS losses together: a slot is a candidate of the others. Its part along the slot is 0 up to rounding.
@@ -140,7 +141,7 @@ void matching_contrastive_loss_backward(const SlotPairs<F>& slots, const std::in
 }
 
 // The losses of this rank's slots, told apart from those of all ranks; options.candidates must be Candidates::batch. Results have this rank's sizes. Their gradient takes what the other
-// ranks find, so it has no place here: results.gradient must be empty. The mean over ranks of the mean loss is that of the joined batch.
+// ranks find, so it has no place here: results.gradient must be empty. A row of -1 in given_matching is InvalidArgument for a finite image, of which the other ranks could not know. The mean over ranks of the mean loss is that of the joined batch.
 template <typename T>
 [[nodiscard]] Status try_matching_contrastive_loss(const GatheredSlots<T>& slots, const MatchingContrastiveOptions& options,
                                                    const std::type_identity_t<MatchingContrastiveResults<T>>& results) noexcept {

@@ -14,7 +14,7 @@
 
 namespace osc {
 
-// T is double, float, float16 or bfloat16, const where the slots are only read. Copying copies the view, not the slots.
+// T is double, float, float16 or bfloat16, const where the slots are only read. Data is aligned as T is. Copying copies the view, not the slots.
 template <typename T>
 struct SlotPairs {
   T* data = nullptr;  // may be null where B, S or C is 0

@@ -96,10 +96,20 @@ def positive(name: str, value: Any) -> float:
         shape = getattr(value, "shape", ())
         hint = "; both views go in as one, rows i and i + B" if name == "temperature" and shape not in ((), None) and len(shape) > 1 else static_hint(value)
         raise TypeError(f"{name} is {type(value).__name__}; wanted a number{hint}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # of an integer
+        number = math.inf
     if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
         raise ValueError(f"{name} is {value}; wanted a positive, finite number")
     return number
+
+
+def check_temperature(temperature: float, in_double: bool) -> None:
+    """Its inverse must fit in the type that is computed in, with room for what the kernels make of it."""
+    largest = 1.7976931348623157e308 if in_double else 3.4028234663852886e38
+    if 4 / (math.log(2) * temperature) > largest:
+        raise ValueError(f"temperature is {temperature}: its inverse must be finite in the type that is computed in")
 
 
 def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.0) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import torch
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
@@ -34,8 +34,7 @@ def check_gathered(slots: Tensor, rank: int, temperature: float, reduction: str,
 
 def _check_options(slots: Tensor, temperature: float, reduction: str, eps: float) -> None:
     _torch_checks.check_options(reduction, temperature=temperature, eps=eps)
-    if 1 / temperature > torch.finfo(torch.float64 if slots.dtype == torch.float64 else torch.float32).max:
-        raise ValueError(f"temperature is {temperature}: its inverse must be finite in the type that is computed in")
+    _library.check_temperature(temperature, slots.dtype == torch.float64)
 
 
 def results(

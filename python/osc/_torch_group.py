@@ -33,7 +33,7 @@ def contrastive_loss(value: Any, checked: Callable[[], tuple[Tensor, float, str,
         if torch.is_autocast_enabled(device.type):
             slots = _torch_formulas.wide(slots)
         description = (1, *slots.shape, _torch_checks.FLOATS.index(slots.dtype), *map(_as_integer, options))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # whatever it is, the others must not wait
         failure, description = error, (0,) * 9
     everyones = _gathered(torch.tensor(description, device=device), group).tolist()  # waits for the other ranks, and for the device
     if failure is not None:

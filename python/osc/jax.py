@@ -479,7 +479,9 @@ def _similarity_loss(name_f: str, f: jax.Array, name_p: str, p: jax.Array, reduc
 
 
 def _contrastive_loss(slots: jax.Array, within_images: bool, temperature: Any, reduction: str, eps: Any) -> tuple[jax.Array, jax.Array]:
-    options = (("within_images", within_images), ("temperature", _library.positive("temperature", temperature)), *_loss_options(reduction, eps))
+    number = _library.positive("temperature", temperature)
+    _library.check_temperature(number, slots.dtype == np.float64)
+    options = (("within_images", within_images), ("temperature", number), *_loss_options(reduction, eps))
     loss, _, _, accuracy = _call(_CONTRASTIVE, options, slots)
     return loss, accuracy
 

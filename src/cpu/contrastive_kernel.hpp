@@ -200,6 +200,9 @@ class Contrastive {
     return V::select(V::less(exponent, V::set(kLeastExponent)), V::set(0), V::mul(sum, V::power_of_two(shifted)));
   }
 
+  // A share of a sum is not above 1, however large the numbers whose difference its exponent is, and with them the rounding.
+  static Vector share(Vector exponent) { return power_of_two(V::min(exponent, V::set(0))); }
+
   // (cosine - 1) * rate, rounded once.
   Vector exponent(const A* cosine) const {
     const Vector rate = V::set(problem_.rate);
@@ -269,8 +272,8 @@ class Contrastive {
       for (std::int64_t i = 0; i < tile.rows; ++i) {
         A* const place = tile_ + i * kTile + v * kLanes;
         const Vector shared = exponent(place);
-        const Vector of_row = V::mul(power_of_two(V::add(shared, V::set(problem_.offsets[tile.row + i]))), V::set(problem_.weights[tile.row + i]));
-        V::store(place, V::mul_add(power_of_two(V::add(shared, column_offset)), column_weight, of_row));
+        const Vector of_row = V::mul(share(V::add(shared, V::set(problem_.offsets[tile.row + i]))), V::set(problem_.weights[tile.row + i]));
+        V::store(place, V::mul_add(share(V::add(shared, column_offset)), column_weight, of_row));
       }
     }
   }

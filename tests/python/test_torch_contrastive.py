@@ -383,7 +383,7 @@ def test_bad_input_is_an_error_that_says_what_was_given(loss, each_way):
     ]:
         with pytest.raises(error, match=text):
             loss(bad)
-    for temperature, error, text in [(0, ValueError, "temperature is 0"), (float("nan"), ValueError, "temperature"), ("1", TypeError, "temperature is str"), (torch.ones(()), TypeError, "temperature is Tensor")]:
+    for temperature, error, text in [(0, ValueError, "temperature is 0"), (10**400, ValueError, "temperature is 1000"), (5e-39, ValueError, "temperature is 5e-39"), (float("nan"), ValueError, "temperature"), ("1", TypeError, "temperature is str"), (torch.ones(()), TypeError, "temperature is Tensor")]:
         with pytest.raises(error, match=text):
             loss(x, temperature)
     for options, error, text in [({"eps": -1}, ValueError, "eps is -1"), ({"eps": None}, TypeError, "eps is NoneType"), ({"reduction": "average"}, ValueError, "'average'"), ({"on_nonfinite": "no"}, ValueError, "'no'")]:

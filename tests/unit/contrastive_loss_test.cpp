@@ -402,6 +402,28 @@ TEST(MatchingContrastiveSaturation, LeavesSmallLossesExact) {
   }
 }
 
+// A share is not above 1, so that a gradient is not above 2 / (temperature * |x|) and a few times as many others.
+TEST(MatchingContrastiveTemperature, MayBeAsLowAsItsInverseFits) {
+  const Shape shape{4, 6, 16};
+  const auto x = random_slots<float>(shape, 67), noise = random_slots<float>(shape, 71);
+  auto unrelated = x;
+  std::copy(noise.begin() + 4 * 6 * 16, noise.end(), unrelated.begin() + 4 * 6 * 16);
+  for (const double temperature : {1e-3, 1e-7, 1e-8, 1e-10, 1e-20, 1e-30}) {
+    for (const Candidates candidates : {Candidates::batch, Candidates::image}) {
+      const auto outcome = run<float>(unrelated, shape, {.candidates = candidates, .temperature = temperature, .reduction = Reduction::sum});
+      EXPECT_TRUE(outcome.loss[0] >= 0 && std::isfinite(outcome.loss[0])) << temperature;
+      for (std::int64_t i = 0; i < losses_of(shape); ++i) {
+        double gradient = 0, length = 0;
+        for (std::int64_t c = 0; c < shape[2]; ++c) {
+          gradient += std::pow(outcome.gradient[i * shape[2] + c] * temperature, 2);
+          length += std::pow(unrelated[i * shape[2] + c], 2);
+        }
+        EXPECT_LT(std::sqrt(gradient * length), 2.0 * static_cast<double>(losses_of(shape))) << temperature;
+      }
+    }
+  }
+}
+
 // A norm neither overflows nor vanishes: the loss does not see it, and the gradient falls as it grows.
 TYPED_TEST(MatchingContrastive, SlotsOfAnyMagnitude) {
   using T = TypeParam;
@@ -501,7 +523,15 @@ TEST(MatchingContrastiveErrors, NameWhatWasGivenAndWrittenNothing) {
   const GatheredSlots<float> gathered{x.data(), 1, 0, 2, 3, 4};
   EXPECT_EQ(try_matching_contrastive_loss(gathered, {.candidates = Candidates::image}, {.loss = &loss}).code(), StatusCode::invalid_argument);
   EXPECT_EQ(try_matching_contrastive_loss(gathered, {}, {.gradient = ContrastiveGradient<float>{view_major_slots(gradient.data(), array_shape(shape))}}).code(), StatusCode::invalid_argument);
+  // Other ranks would not know that a finite image is left out.
+  const Indices left_out{2, 0, 1, -1, -1, -1};
+  const std::vector<float> two_ranks(2 * x.size(), 1);
+  EXPECT_EQ(try_matching_contrastive_loss(GatheredSlots<float>{two_ranks.data(), 2, 0, 2, 3, 4}, {.given_matching = left_out.data()}, {.loss = &loss}).code(), StatusCode::invalid_argument);
   EXPECT_EQ(loss, -7);
+  constexpr std::int64_t kHuge = std::int64_t{1} << 61;
+  for (const auto& [images, slots_an_image, channels, ranks] : {std::array<std::int64_t, 4>{kHuge, 1, 1, 1}, {1, kHuge, 1, 1}, {1, 1, kHuge, 1}, {1, 1, 1, kHuge}, {1, 1 << 31, 1, 1}, {-1, 1, 1, 1}, {1, 1, 1, -1}}) {
+    EXPECT_EQ(matching_contrastive_workspace<float>(images, slots_an_image, channels, ranks, Candidates::batch, 2), 0u);
+  }
 }
 
 TEST(MatchingContrastiveMemory, IsTheCallersWhereItIsGiven) {
