@@ -15,7 +15,6 @@
 namespace osc {
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr std::int64_t kElementBytes = 8;
 
 template <typename A, typename B>
