@@ -173,7 +173,7 @@ def _register_derivatives(
     def differentiable_loss(*arguments: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             return _at_one_level(LossAtOneLevel, arguments)
-        if ahead_op is not None and _gets_backward_alone(*arguments[:tensors]) and "none" not in arguments:
+        if ahead_op is not None and arguments[tensors] != "none" and _gets_backward_alone(*arguments[:tensors]):  # a reduction comes first
             return LossAhead.apply(*arguments)[:-1]
         return Loss.apply(*arguments)
 
