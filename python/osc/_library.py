@@ -6,7 +6,8 @@ import ctypes
 import math
 import numbers
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -68,10 +69,16 @@ def set_instruction_set(name: str) -> None:
     check(_library.osc_set_instruction_set(name.encode()))
 
 
-def check(status: int) -> None:
-    """Raises what a function of the library reported."""
+def check(status: int, names: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Raises what a function of the library reported. ``names``: what the caller calls the library's arguments."""
     if status != 0:
-        raise _ERRORS.get(status, RuntimeError)(_library.osc_last_error().decode())
+        raise _ERRORS.get(status, RuntimeError)(renamed(_library.osc_last_error().decode(), names))
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """The text of an error that begins with the name of an argument, ``"slots: ..."``."""
+    name, colon, rest = text.partition(":")
+    return names.get(name, name) + colon + rest
 
 
 def policy(name: str, value: str, benign: str) -> int:

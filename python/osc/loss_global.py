@@ -65,7 +65,10 @@ def cosine_sim_loss(
         raise ValueError(f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape")
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    try:
+        loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    except ValueError as error:
+        raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None
     return loss
 
 
@@ -126,7 +129,10 @@ def contrastive_loss(
     >>> round(float(loss), 4), float(accuracy)
     (0.2395, 1.0)
     """
-    return _torch.contrastive_loss(projs, _projs, False, temperature, reduction, group, eps, on_nonfinite)
+    try:
+        return _torch.contrastive_loss(projs, _projs, False, temperature, reduction, group, eps, on_nonfinite)
+    except ValueError as error:
+        raise ValueError(_library.renamed(str(error), {"slots": "projs"})) from None
 
 
 def variance_covariance_loss(x: torch.Tensor, *, on_nonfinite: _options.OnNonFinite = "propagate") -> tuple[torch.Tensor, torch.Tensor]:

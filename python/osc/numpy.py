@@ -209,7 +209,7 @@ def matching_contrastive_loss(
     >>> round(float(osc.numpy.matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _without_accuracy(_contrastive_loss(_arrays.slots("slots", slots), False, temperature, reduction, eps, on_nonfinite, with_grad))
+    return _without_accuracy(_contrastive_loss("slots", _arrays.slots("slots", slots), False, temperature, reduction, eps, on_nonfinite, with_grad))
 
 
 @overload
@@ -239,7 +239,7 @@ def matching_contrastive_loss_per_img(
     >>> round(float(osc.numpy.matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _without_accuracy(_contrastive_loss(_arrays.slots("slots", slots), True, temperature, reduction, eps, on_nonfinite, with_grad))
+    return _without_accuracy(_contrastive_loss("slots", _arrays.slots("slots", slots), True, temperature, reduction, eps, on_nonfinite, with_grad))
 
 
 @overload
@@ -293,7 +293,7 @@ def contrastive_loss(
     >>> round(float(loss), 4), accuracy
     (0.2395, 1.0)
     """
-    result = _contrastive_loss(_arrays.slots("projs", _arrays.features("projs", projs)), False, temperature, reduction, eps, on_nonfinite, with_grad)
+    result = _contrastive_loss("projs", _arrays.slots("projs", _arrays.features("projs", projs)), False, temperature, reduction, eps, on_nonfinite, with_grad)
     return (*result[:2], result[2][:, 0]) if with_grad else result
 
 
@@ -507,11 +507,11 @@ def _similarity_loss(name_f: str, f: Any, name_p: str, p: Any, reduction: str, e
         None,
         None,
     )
-    _library.check(status)
+    _library.check(status, {"f": name_f, "p": name_p})
     return loss[()] if gradient is None else (loss[()], gradient)
 
 
-def _contrastive_loss(slots: Any, within_images: bool, temperature: Any, reduction: str, eps: Any, on_nonfinite: str, with_grad: bool) -> Any:
+def _contrastive_loss(name: str, slots: Any, within_images: bool, temperature: Any, reduction: str, eps: Any, on_nonfinite: str, with_grad: bool) -> Any:
     read, code, sizes, strides = slots
     loss = np.empty(read.shape[0] * read.shape[1] if reduction == "none" else (), read.dtype)
     accuracy = np.empty(())
@@ -538,7 +538,7 @@ def _contrastive_loss(slots: Any, within_images: bool, temperature: Any, reducti
         _arrays.pointer(accuracy),
         None,
     )
-    _library.check(status)
+    _library.check(status, {"slots": name})
     return (loss[()], float(accuracy)) if gradient is None else (loss[()], float(accuracy), gradient)
 
 

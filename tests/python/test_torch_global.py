@@ -143,6 +143,16 @@ def test_bad_input(each_way):
         variance_covariance_loss(torch.ones(2, 2), on_nonfinite="no")
 
 
+def test_what_is_not_finite_has_the_caller_s_name(each_way):
+    good = torch.ones(4, 3)
+    bad = good.clone()
+    bad[3, 1] = torch.inf
+    for module, as_array in ((loss_global, lambda x: x), (osc.numpy, lambda x: x.numpy())):
+        for name, loss, arguments in [("projs", "contrastive_loss", (bad,)), ("feats", "cosine_sim_loss", (bad, good)), ("projs", "cosine_sim_loss", (good, bad))]:
+            with pytest.raises(ValueError, match=f"^{name}: image 1 of 2 holds a NaN or an infinity"):
+                getattr(module, loss)(*map(as_array, arguments), on_nonfinite="raise")
+
+
 def test_docstring_examples():
     results = doctest.testmod(loss_global)
     assert results.attempted > 0 and results.failed == 0
