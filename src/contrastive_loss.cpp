@@ -562,11 +562,15 @@ Status ranks_of(const GatheredSlots<T>& slots, const MatchingContrastiveOptions&
   if (slots.ranks < 1 || slots.rank < 0 || slots.rank >= slots.ranks) {
     return Status(StatusCode::invalid_argument, -1, "rank %lld of %lld: it must be one of 0 … ranks - 1", static_cast<long long>(slots.rank), static_cast<long long>(slots.ranks));
   }
-  if (options.candidates != Candidates::batch) return Status(StatusCode::invalid_argument, -1, "gathered slots are candidates of all ranks: Candidates::image needs no gathering");
+  if (options.candidates != Candidates::batch) {
+    return Status(StatusCode::invalid_argument, -1, "gathered slots are candidates of all ranks: Candidates::image needs no gathering");
+  }
   // As one batch of all ranks' images: the sizes must not overflow either.
   std::int64_t images = 0;
-  if (__builtin_mul_overflow(slots.images, slots.ranks, &images)) return Status(StatusCode::invalid_argument, -1, "slots [%lld, 2*%lld, %lld, %lld]: the product of the sizes overflows",
-                static_cast<long long>(slots.ranks), static_cast<long long>(slots.images), static_cast<long long>(slots.slots), static_cast<long long>(slots.channels));
+  if (__builtin_mul_overflow(slots.images, slots.ranks, &images)) {
+    return Status(StatusCode::invalid_argument, -1, "slots [%lld, 2*%lld, %lld, %lld]: the product of the sizes overflows", static_cast<long long>(slots.ranks),
+                  static_cast<long long>(slots.images), static_cast<long long>(slots.slots), static_cast<long long>(slots.channels));
+  }
   const std::int64_t image_stride = static_cast<std::int64_t>(static_cast<std::uint64_t>(slots.slots) * static_cast<std::uint64_t>(slots.channels));
   const Status status = try_check(SlotPairs<const T>{slots.data, images, slots.slots, slots.channels, 0, 0, 0}, "slots of all ranks");
   if (!status.ok()) return status;
@@ -625,11 +629,11 @@ std::pair<double, double> matching_contrastive_loss_best_worst(std::int64_t imag
 
 template <typename T>
 std::size_t matching_contrastive_workspace(std::int64_t images, std::int64_t slots, std::int64_t channels, std::int64_t ranks, Candidates candidates, int threads) noexcept {
-  Ranks<T> all{};
-  constexpr std::int64_t kBytesOfARow = 1024;  // more than one takes beside its channels, and than whole tiles and vectors add
-  const auto rows = product({2, std::max<std::int64_t>(images, 0), std::max<std::int64_t>(slots, 0), std::max<std::int64_t>(ranks, 0)});
-  if (!rows || *rows == 0 || channels < 0 || channels > kMaxBytes / kBytesOfARow || !product({*rows, std::max<std::int64_t>(channels, 1), kBytesOfARow}) || !product({slots, slots, kBytesOfARow})) return 0;
-  all = {{nullptr, images, slots, channels, 0, 0, 0}, ranks, 0, 0};
+  if (images < 1 || slots < 1 || channels < 0 || ranks < 1) return 0;
+  constexpr std::int64_t kBytesOfAnElement = 1024;  // more than it takes with all that is kept of a row, and what whole tiles and vectors add
+  const auto rows = product({2, images, slots, ranks});
+  if (!rows || channels > kMaxBytes / kBytesOfAnElement || !product({*rows, channels + 1, kBytesOfAnElement}) || !product({slots, slots, kBytesOfAnElement})) return 0;
+  const Ranks<T> all{{nullptr, images, slots, channels, 0, 0, 0}, ranks, 0, 0};
   return Call<T>::bytes(all, candidates, threads);
 }
 

@@ -141,7 +141,8 @@ void matching_contrastive_loss_backward(const SlotPairs<F>& slots, const std::in
 }
 
 // The losses of this rank's slots, told apart from those of all ranks; options.candidates must be Candidates::batch. Results have this rank's sizes. Their gradient takes what the other
-// ranks find, so it has no place here: results.gradient must be empty. A row of -1 in given_matching is InvalidArgument for a finite image, of which the other ranks could not know. The mean over ranks of the mean loss is that of the joined batch.
+// ranks find, so it has no place here: results.gradient must be empty. A row of -1 in given_matching is InvalidArgument for a finite image, of which the other ranks could not know. The mean
+// over ranks of the mean loss is that of the joined batch.
 template <typename T>
 [[nodiscard]] Status try_matching_contrastive_loss(const GatheredSlots<T>& slots, const MatchingContrastiveOptions& options,
                                                    const std::type_identity_t<MatchingContrastiveResults<T>>& results) noexcept {
