@@ -1,12 +1,16 @@
-"""The contrastive loss of all slots of a batch, with its gradient, in two ways turn by turn: osc, and PyTorch with the matrix of all pairs.
+"""The contrastive loss of all slots of a batch, with its gradient, in two ways turn by turn: osc,
+and PyTorch with the matrix of all pairs.
 
     .venv/bin/python bench/contrastive_loss.py [--threads N] [--rounds R]
 
-    matrix   normalise, one product of all slots with all slots, F.cross_entropy; backward by autograd. The matching is osc's and not timed.
+    matrix   normalise, one product of all slots with all slots, F.cross_entropy; backward by
+    autograd. The matching is osc's and not timed.
     osc      osc.loss_objects.matching_contrastive_loss and loss.backward(), the matching included
 
-Float32, trained slots (the second view is the first in another order, and half as much noise), temperature 0.1. Prints milliseconds a call (minimum, median and maximum), ratios of medians, and for a
-batch whose matrix would take 8 GB the peak memory of a process that computes it and its time beside what its multiplications take at the rate of a large matrix product; writes
+Float32, trained slots (the second view is the first in another order, and half as much noise),
+temperature 0.1. Prints milliseconds a call (minimum, median and maximum), ratios of medians, and
+for a batch whose matrix would take 8 GB the peak memory of a process that computes it and its time
+beside what its multiplications take at the rate of a large matrix product; writes
 build/bench/contrastive_loss.json.
 """
 
@@ -93,7 +97,15 @@ def large():
         seconds.append(time.perf_counter() - start)
     n = 2 * b * s
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"seconds": statistics.median(seconds), "seconds at the rate of a matrix product": 2 * n * n * c / product_rate(), "peak gigabytes": gigabytes}))
+    print(
+        json.dumps(
+            {
+                "seconds": statistics.median(seconds),
+                "seconds at the rate of a matrix product": 2 * n * n * c / product_rate(),
+                "peak gigabytes": gigabytes,
+            }
+        )
+    )
 
 
 def main():
@@ -107,21 +119,35 @@ def main():
         large()
         return
     results = {"threads": arguments.threads, "rounds": arguments.rounds, "sizes": []}
-    print(f"contrastive loss and gradient, float32, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns")
+    print(
+        f"contrastive loss and gradient, float32, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns"
+    )
     for b, s, c in SIZES:
         slots = slots_of(b, s, c)
-        ways = {"osc": with_backward(ours, slots), "matrix": with_backward(matrix_way, slots, positives_of(slots))}
+        ways = {
+            "osc": with_backward(ours, slots),
+            "matrix": with_backward(matrix_way, slots, positives_of(slots)),
+        }
         (our_loss, our_gradient), (loss, gradient) = (way() for way in ways.values())
-        assert abs(our_loss - loss) < 1e-5 and (our_gradient - gradient).abs().max() < 1e-5 * gradient.abs().max()
+        assert (
+            abs(our_loss - loss) < 1e-5
+            and (our_gradient - gradient).abs().max() < 1e-5 * gradient.abs().max()
+        )
         times = summary(take_turns(ways, arguments.rounds), 1e3)
         ratio = times["matrix"]["median"] / times["osc"]["median"]
         print(f"({b}, {s}, {c})  matrix / osc {ratio:6.2f}")
         for name in ways:
             print(f"  {name:<8} {shown(times[name])}", flush=True)
-        results["sizes"].append({"B": b, "S": s, "C": c, "milliseconds": times, "matrix / osc": ratio})
+        results["sizes"].append(
+            {"B": b, "S": s, "C": c, "milliseconds": times, "matrix / osc": ratio}
+        )
     child = [sys.executable, __file__, "--large", "--threads", str(arguments.threads)]
-    results["large"] = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout)
-    print(f"{LARGE}: " + ", ".join(f"{name} {value:.2f}" for name, value in results["large"].items()))
+    results["large"] = json.loads(
+        subprocess.run(child, check=True, capture_output=True, text=True).stdout
+    )
+    print(
+        f"{LARGE}: " + ", ".join(f"{name} {value:.2f}" for name, value in results["large"].items())
+    )
     (ROOT / "build/bench/contrastive_loss.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -11,19 +11,31 @@ namespace {
 template <typename T, osc::Candidates candidates>
 void contrastive_with_gradient(benchmark::State& state) {
   const std::int64_t images = state.range(0), slots = state.range(1), channels = state.range(2);
-  const std::vector<T> x = osc::bench::slots_of<T>(osc::bench::Slots::trained, images, slots, channels);
+  const std::vector<T> x =
+      osc::bench::slots_of<T>(osc::bench::Slots::trained, images, slots, channels);
   std::vector<T> gradient(x.size());
   T loss{};
   const std::array<std::int64_t, 3> shape = {2 * images, slots, channels};
-  const osc::MatchingContrastiveResults<T> results{.loss = &loss, .gradient = osc::ContrastiveGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
+  const osc::MatchingContrastiveResults<T> results{
+      .loss = &loss,
+      .gradient = osc::ContrastiveGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
   osc::ThreadPool threads(static_cast<int>(state.range(3)));
   osc::Workspace workspace;
   for (auto _ : state) {
-    osc::matching_contrastive_loss(osc::view_major_slots(x.data(), shape), {.candidates = candidates, .temperature = 0.1, .executor = &threads, .workspace = &workspace}, results);
+    osc::matching_contrastive_loss(osc::view_major_slots(x.data(), shape),
+                                   {.candidates = candidates,
+                                    .temperature = 0.1,
+                                    .executor = &threads,
+                                    .workspace = &workspace},
+                                   results);
     benchmark::ClobberMemory();
   }
-  const auto rows = static_cast<double>(2 * images * slots), others = candidates == osc::Candidates::batch ? rows : 2.0 * static_cast<double>(slots);
-  state.counters["multiplications"] = benchmark::Counter(2 * rows * others * static_cast<double>(channels), benchmark::Counter::kIsIterationInvariantRate);
+  const auto rows = static_cast<double>(2 * images * slots),
+             others =
+                 candidates == osc::Candidates::batch ? rows : 2.0 * static_cast<double>(slots);
+  state.counters["multiplications"] =
+      benchmark::Counter(2 * rows * others * static_cast<double>(channels),
+                         benchmark::Counter::kIsIterationInvariantRate);
 }
 
 void sizes(benchmark::internal::Benchmark* bench) {

@@ -11,15 +11,20 @@ namespace {
 template <typename T, osc::bench::Slots kind = osc::bench::Slots::gaussian>
 void similarity_with_gradient(benchmark::State& state) {
   const std::int64_t images = state.range(0), slots = state.range(1), channels = state.range(2);
-  const std::vector<T> f = osc::bench::slots_of<T>(kind, images, slots, channels), p = osc::bench::slots_of<T>(osc::bench::Slots::gaussian, images, slots, channels);
+  const std::vector<T> f = osc::bench::slots_of<T>(kind, images, slots, channels),
+                       p = osc::bench::slots_of<T>(osc::bench::Slots::gaussian, images, slots,
+                                                   channels);
   std::vector<T> gradient(f.size());
   T loss{};
   const std::array<std::int64_t, 3> shape = {2 * images, slots, channels};
-  const osc::MatchingSimilarityResults<T> results{.loss = &loss, .gradient = osc::SimilarityGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
+  const osc::MatchingSimilarityResults<T> results{
+      .loss = &loss,
+      .gradient = osc::SimilarityGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
   osc::ThreadPool threads(static_cast<int>(state.range(3)));
   osc::Workspace workspace;
   for (auto _ : state) {
-    osc::matching_similarity_loss_per_img(osc::view_major_slots(f.data(), shape), osc::view_major_slots(p.data(), shape),
+    osc::matching_similarity_loss_per_img(osc::view_major_slots(f.data(), shape),
+                                          osc::view_major_slots(p.data(), shape),
                                           {.executor = &threads, .workspace = &workspace}, results);
     benchmark::ClobberMemory();
   }
@@ -27,7 +32,8 @@ void similarity_with_gradient(benchmark::State& state) {
 }
 
 void sizes(benchmark::internal::Benchmark* bench) {
-  constexpr int kSizes[][3] = {{64, 7, 64}, {64, 11, 64}, {64, 11, 256}, {256, 16, 256}, {1024, 11, 64}, {64, 64, 256}, {16, 128, 768}};
+  constexpr int kSizes[][3] = {{64, 7, 64},    {64, 11, 64},  {64, 11, 256}, {256, 16, 256},
+                               {1024, 11, 64}, {64, 64, 256}, {16, 128, 768}};
   bench->ArgNames({"B", "S", "C", "threads"})->UseRealTime();
   for (const auto& [images, slots, channels] : kSizes) {
     bench->Args({images, slots, channels, 1});

@@ -1,4 +1,5 @@
-"""What the benchmarks left in build/bench/, as build/bench/ratios.svg: how many times as fast osc is."""
+"""What the benchmarks left in build/bench/, as build/bench/ratios.svg: how many times as fast osc
+is."""
 
 import json
 import pathlib
@@ -27,11 +28,16 @@ def main():
     solver = json.loads((FOLDER / "assignment.json").read_text())["results"]
     figure, panels = plt.subplots(1, 3, figsize=(18, 5.5), constrained_layout=True)
     labels = [f"({size['B']}, {size['S']}, {size['C']})" for size in loss]
-    ratios = {f"than {usual}": [size["ratios"][f"{usual} / osc"] for size in loss] for usual in ("loop", "batched", "batched compiled")}
+    ratios = {
+        f"than {usual}": [size["ratios"][f"{usual} / osc"] for size in loss]
+        for usual in ("loop", "batched", "batched compiled")
+    }
     draw(panels[0], "loss and gradient, PyTorch, (B, S, C)", labels, ratios)
     for axes, kind in zip(panels[1:], ("gaussian", "trained")):
         rows = [row for row in solver if row["costs"] == kind]
-        others = {f"than {name}": [row["ratios"][name] for row in rows] for name in rows[0]["ratios"]}
+        others = {
+            f"than {name}": [row["ratios"][name] for row in rows] for name in rows[0]["ratios"]
+        }
         draw(axes, f"assignment, {kind} slots, S", [str(row["S"]) for row in rows], others)
     figure.savefig(FOLDER / "ratios.svg")
     print(f"wrote {FOLDER / 'ratios.svg'}")

@@ -1,4 +1,5 @@
-"""What Python adds to a call on small slots, [2B, S, C] = [4, 3, 8], where the arithmetic takes less than a microsecond.
+"""What Python adds to a call on small slots, [2B, S, C] = [4, 3, 8], where the arithmetic takes
+less than a microsecond.
 
     .venv/bin/python bench/python_call.py
 
@@ -27,11 +28,31 @@ def main():
     loss, gradient = np.empty((), np.float32), np.empty_like(p)
     _, code, sizes, strides = _arrays.slots("f", f)
     pointers = [_arrays.pointer(array) for array in (f, p, loss, gradient)]
-    arguments = (code, sizes, pointers[0], strides, pointers[1], strides, 1, 1e-10, 0, None, None, pointers[2], None, pointers[3], strides, None, None)
+    arguments = (
+        code,
+        sizes,
+        pointers[0],
+        strides,
+        pointers[1],
+        strides,
+        1,
+        1e-10,
+        0,
+        None,
+        None,
+        pointers[2],
+        None,
+        pointers[3],
+        strides,
+        None,
+        None,
+    )
     costs = f[:3, :, :3].astype(np.float64)
     ways = {
         "library: loss and gradient": lambda: _library.similarity_loss(*arguments),
-        "osc.numpy: loss and gradient": lambda: osc.numpy.matching_similarity_loss_per_img(f, p, with_grad=True),
+        "osc.numpy: loss and gradient": lambda: osc.numpy.matching_similarity_loss_per_img(
+            f, p, with_grad=True
+        ),
         "osc.numpy: loss": lambda: osc.numpy.matching_similarity_loss_per_img(f, p),
         "osc.match_slots": lambda: osc.match_slots(f),
         "osc.linear_sum_assignment, three of 3 x 3": lambda: osc.linear_sum_assignment(costs),

@@ -1,9 +1,11 @@
-"""What the PyTorch binding adds to the kernels, where a batch is so small that it shows: forward and backward of (B, S, C) = (4, 3, 8), float32, one thread.
+"""What the PyTorch binding adds to the kernels, where a batch is so small that it shows: forward
+and backward of (B, S, C) = (4, 3, 8), float32, one thread.
 
     .venv/bin/python bench/pytorch_overhead.py
 
-In turns of 200 calls: the kernels through the C interface (memory kept, some 1 µs of ctypes a call included), the loss, PyTorch's own sum of the same tensor, and an
-autograd.Function that does nothing. Microseconds for forward and backward, median and minimum over 61 turns.
+In turns of 200 calls: the kernels through the C interface (memory kept, some 1 µs of ctypes a call
+included), the loss, PyTorch's own sum of the same tensor, and an autograd.Function that does
+nothing. Microseconds for forward and backward, median and minimum over 61 turns.
 """
 
 import ctypes
@@ -25,18 +27,57 @@ def kernels(f, p):
     pool, workspace = ctypes.c_void_p(), ctypes.c_void_p()
     library.osc_pool_create(1, ctypes.byref(pool))
     library.osc_workspace_create(ctypes.byref(workspace))
-    loss, one, matching = torch.zeros(()), torch.ones(()), torch.zeros(IMAGES, SLOTS, dtype=torch.int64)
+    loss, one, matching = (
+        torch.zeros(()),
+        torch.ones(()),
+        torch.zeros(IMAGES, SLOTS, dtype=torch.int64),
+    )
     gradient = torch.empty_like(p)
     pointer = lambda x: ctypes.c_void_p(x.data_ptr())  # noqa: E731
-    sizes, strides = _arrays.int64s(IMAGES, SLOTS, CHANNELS), _arrays.int64s(IMAGES * SLOTS * CHANNELS, SLOTS * CHANNELS, CHANNELS)
+    sizes, strides = (
+        _arrays.int64s(IMAGES, SLOTS, CHANNELS),
+        _arrays.int64s(IMAGES * SLOTS * CHANNELS, SLOTS * CHANNELS, CHANNELS),
+    )
     backward = library.osc_matching_similarity_loss_per_img_backward
-    backward.argtypes = [ctypes.c_int32] + [ctypes.c_void_p] * 6 + [ctypes.c_int32, ctypes.c_double, ctypes.c_int32] + [ctypes.c_void_p] * 5
+    backward.argtypes = (
+        [ctypes.c_int32]
+        + [ctypes.c_void_p] * 6
+        + [ctypes.c_int32, ctypes.c_double, ctypes.c_int32]
+        + [ctypes.c_void_p] * 5
+    )
     slots = (1, sizes, pointer(f), strides, pointer(p), strides)
-    forward_arguments = (*slots, 1, 1e-10, 0, pool, workspace, pointer(loss), null, null, null, pointer(matching), null)
-    backward_arguments = (*slots, pointer(matching), 1, 1e-10, 0, pool, workspace, pointer(one), pointer(gradient), strides)
+    forward_arguments = (
+        *slots,
+        1,
+        1e-10,
+        0,
+        pool,
+        workspace,
+        pointer(loss),
+        null,
+        null,
+        null,
+        pointer(matching),
+        null,
+    )
+    backward_arguments = (
+        *slots,
+        pointer(matching),
+        1,
+        1e-10,
+        0,
+        pool,
+        workspace,
+        pointer(one),
+        pointer(gradient),
+        strides,
+    )
 
     def call():
-        assert library.osc_matching_similarity_loss_per_img(*forward_arguments) == 0 and backward(*backward_arguments) == 0
+        assert (
+            library.osc_matching_similarity_loss_per_img(*forward_arguments) == 0
+            and backward(*backward_arguments) == 0
+        )
 
     call.keeps = (loss, one, matching, gradient)
     return call
@@ -81,9 +122,13 @@ def main():
             times[name].append((time.perf_counter() - start) / CALLS * 1e6)
     print(f"osc {osc.__version__}, PyTorch {torch.__version__}, {osc.instruction_set()}")
     for name, values in times.items():
-        print(f"{name:20} median {statistics.median(values):6.1f} µs   minimum {min(values):6.1f} µs")
+        print(
+            f"{name:20} median {statistics.median(values):6.1f} µs   minimum {min(values):6.1f} µs"
+        )
     added = [loss - kernel for loss, kernel in zip(times["osc.loss_objects"], times["kernels"])]
-    print(f"{'added by the binding':20} median {statistics.median(added):6.1f} µs   minimum {min(added):6.1f} µs")
+    print(
+        f"{'added by the binding':20} median {statistics.median(added):6.1f} µs   minimum {min(added):6.1f} µs"
+    )
 
 
 if __name__ == "__main__":

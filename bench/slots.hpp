@@ -31,7 +31,8 @@ enum class Slots {
 
 // [2B, S, C]: rows i and i + B are the views of image i.
 template <typename T>
-std::vector<T> slots_of(Slots kind, std::int64_t images, std::int64_t slots, std::int64_t channels) {
+std::vector<T> slots_of(Slots kind, std::int64_t images, std::int64_t slots,
+                        std::int64_t channels) {
   std::mt19937_64 random(1);
   std::normal_distribution<double> normal;
   const std::int64_t view = images * slots * channels;

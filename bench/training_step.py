@@ -1,8 +1,10 @@
-"""A training step of each stage: the C++ program beside the same model in eager PyTorch, turn by turn in one run.
+"""A training step of each stage: the C++ program beside the same model in eager PyTorch, turn by
+turn in one run.
 
     .venv/bin/python bench/training_step.py [--threads N] [--rounds R]
 
-Prints milliseconds a step (minimum, median, maximum over the rounds) and the ratio of the medians; writes build/bench/training_step.json.
+Prints milliseconds a step (minimum, median, maximum over the rounds) and the ratio of the medians;
+writes build/bench/training_step.json.
 """
 
 import argparse
@@ -15,10 +17,9 @@ import tempfile
 import time
 
 import numpy as np
+import pytorch_recipe
 import torch
 from PIL import Image
-
-import pytorch_recipe
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STEPS_A_TURN = {1: 10, 2: 4}
@@ -28,8 +29,25 @@ def scenes(count):
     """Built-in scenes as uint8 [count, 3, 36, 36]."""
     with tempfile.TemporaryDirectory() as folder:
         out = pathlib.Path(folder) / "scenes"
-        subprocess.run([ROOT / "build/bin/osc", "generate", "tetrominoes", "--count", str(count), "--seed", "0", "--out", out], check=True, stdout=subprocess.DEVNULL)
-        images = [torch.from_numpy(np.array(Image.open(path))) for path in sorted((out / "images").iterdir())]
+        subprocess.run(
+            [
+                ROOT / "build/bin/osc",
+                "generate",
+                "tetrominoes",
+                "--count",
+                str(count),
+                "--seed",
+                "0",
+                "--out",
+                out,
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        images = [
+            torch.from_numpy(np.array(Image.open(path)))
+            for path in sorted((out / "images").iterdir())
+        ]
     return torch.stack(images).permute(0, 3, 1, 2).contiguous()
 
 
@@ -42,7 +60,10 @@ def main():
     torch.manual_seed(0)
     eager = pytorch_recipe.Steps(scenes(512), batch=(16, 32))
     program = subprocess.Popen(
-        [ROOT / "build/bench/training_step_bench", str(arguments.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [ROOT / "build/bench/training_step_bench", str(arguments.threads)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
     def time_program(stage, steps):
@@ -57,8 +78,15 @@ def main():
             step()
         return time.perf_counter() - start
 
-    results = {"threads": arguments.threads, "rounds": arguments.rounds, "torch": torch.__version__, "stages": {}}
-    print(f"milliseconds a training step, {arguments.threads} threads: minimum, median, maximum of {arguments.rounds} turns")
+    results = {
+        "threads": arguments.threads,
+        "rounds": arguments.rounds,
+        "torch": torch.__version__,
+        "stages": {},
+    }
+    print(
+        f"milliseconds a training step, {arguments.threads} threads: minimum, median, maximum of {arguments.rounds} turns"
+    )
     for stage, steps in STEPS_A_TURN.items():
         ways = {"osc": time_program, "PyTorch eager": time_eager}
         for way in ways.values():
@@ -69,7 +97,9 @@ def main():
                 times[name].append(1e3 * way(stage, steps) / steps)
         ratio = statistics.median(times["PyTorch eager"]) / statistics.median(times["osc"])
         for name, values in times.items():
-            print(f"  stage {stage}  {name:14}  {min(values):7.1f} {statistics.median(values):7.1f} {max(values):7.1f}")
+            print(
+                f"  stage {stage}  {name:14}  {min(values):7.1f} {statistics.median(values):7.1f} {max(values):7.1f}"
+            )
         print(f"  stage {stage}  osc is {ratio:.2f} times as fast")
         results["stages"][stage] = {"milliseconds": times, "ratio": ratio}
     program.stdin.close()

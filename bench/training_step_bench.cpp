@@ -1,5 +1,6 @@
-// Training steps on request, so that bench/training_step.py can take turns with PyTorch: each line "STAGE COUNT" on stdin runs that many steps of that stage
-// (1 or 2) and answers with the seconds that they took.
+// Training steps on request, so that bench/training_step.py can take turns with PyTorch: each line
+// "STAGE COUNT" on stdin runs that many steps of that stage (1 or 2) and answers with the seconds
+// that they took.
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -25,7 +26,8 @@ int main(int argc, char** argv) {
   while (std::scanf("%d %d", &stage, &count) == 2) {
     const auto start = std::chrono::steady_clock::now();
     for (int k = 0; k < count; ++k) trainers[stage - 1].step();
-    std::printf("%.6f\n", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    std::printf("%.6f\n",
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     std::fflush(stdout);
   }
   return 0;

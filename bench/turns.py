@@ -1,4 +1,5 @@
-"""Ways of doing the same take turns, so that what else happens on the machine happens to all of them."""
+"""Ways of doing the same take turns, so that what else happens on the machine happens to all of
+them."""
 
 import statistics
 import time
@@ -9,7 +10,8 @@ SECONDS_A_TURN = 0.01
 def take_turns(ways, rounds):
     """Seconds of each call of each way, a dict of lists.
 
-    A turn is as many calls as fit in SECONDS_A_TURN, one at least. The call before them, which finds the caches as another way left them, does not count.
+    A turn is as many calls as fit in SECONDS_A_TURN, one at least. The call before them, which
+    finds the caches as another way left them, does not count.
     """
     seconds = {name: [] for name in ways}
     for _ in range(rounds):
@@ -29,7 +31,11 @@ def take_turns(ways, rounds):
 def summary(seconds, scale):
     """Minimum, median and maximum of each way, times `scale`."""
     return {
-        name: {"minimum": scale * min(values), "median": scale * statistics.median(values), "maximum": scale * max(values)}
+        name: {
+            "minimum": scale * min(values),
+            "median": scale * statistics.median(values),
+            "maximum": scale * max(values),
+        }
         for name, values in seconds.items()
     }
 

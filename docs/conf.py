@@ -1,4 +1,5 @@
-# The documentation as a site: `make docs` builds it into build/docs. The reference comes from the docstrings of the package as it is built.
+# The documentation as a site: `make docs` builds it into build/docs. The reference comes from the
+# docstrings of the package as it is built.
 import pathlib
 import re
 

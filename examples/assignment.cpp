@@ -1,4 +1,5 @@
-// A tracker's loop: in each frame, which detection belongs to which track, for several cameras at once. Memory and threads are kept from frame to frame. Built and run by the tests.
+// A tracker's loop: in each frame, which detection belongs to which track, for several cameras at
+// once. Memory and threads are kept from frame to frame. Built and run by the tests.
 #include <osc/assignment.hpp>
 
 #include <cmath>
@@ -7,7 +8,8 @@
 
 int main() {
   constexpr int kCameras = 2, kTracks = 3, kDetections = 4;
-  const double track[kCameras][kTracks] = {{0, 10, 20}, {5, 6, 50}};  // where each was last seen, on a line
+  const double track[kCameras][kTracks] = {{0, 10, 20},
+                                           {5, 6, 50}};  // where each was last seen, on a line
   double position[kCameras][kDetections] = {{21, 1, 40, 9}, {7, 100, 49, 4}};
 
   osc::ThreadPool threads(2);
@@ -23,11 +25,17 @@ int main() {
         }
       }
     }
-    osc::linear_sum_assignment(osc::contiguous_costs(distances.data(), kCameras, kTracks, kDetections), {.column_of_row = detection_of_track.data()},
-                               {.on_unsolvable = osc::OnUnsolvable::unmatched, .executor = &threads, .workspace = &memory});
+    osc::linear_sum_assignment(
+        osc::contiguous_costs(distances.data(), kCameras, kTracks, kDetections),
+        {.column_of_row = detection_of_track.data()},
+        {.on_unsolvable = osc::OnUnsolvable::unmatched,
+         .executor = &threads,
+         .workspace = &memory});
     for (int camera = 0; camera < kCameras; ++camera) {
       std::printf("frame %d, camera %d:", frame, camera);
-      for (int t = 0; t < kTracks; ++t) std::printf("  track %d is detection %d", t, static_cast<int>(detection_of_track[camera * kTracks + t]));
+      for (int t = 0; t < kTracks; ++t)
+        std::printf("  track %d is detection %d", t,
+                    static_cast<int>(detection_of_track[camera * kTracks + t]));
       std::printf("\n");
     }
     for (auto& camera : position) {

@@ -1,4 +1,5 @@
-"""A projection head learns, by gradient steps in JAX, to map the slots of one view to their matches in the other."""
+"""A projection head learns, by gradient steps in JAX, to map the slots of one view to their matches
+in the other."""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,9 @@ import osc.jax
 
 
 def objective(head, slots):  # slots: [2B, S, C]
-    return osc.jax.matching_similarity_loss_per_img(slots, jnp.tanh(slots @ head["first"]) @ head["second"])
+    return osc.jax.matching_similarity_loss_per_img(
+        slots, jnp.tanh(slots @ head["first"]) @ head["second"]
+    )
 
 
 @jax.jit
@@ -19,9 +22,15 @@ def step(head, slots):
 images, slots, channels = 32, 6, 16
 keys = jax.random.split(jax.random.key(0), 5)
 objects = jax.random.normal(keys[0], (images, slots, channels))
-other_view = jax.random.permutation(keys[1], objects, axis=1) + 0.3 * jax.random.normal(keys[2], objects.shape)  # in another order, and noisy
+# in another order, and noisy
+other_view = jax.random.permutation(keys[1], objects, axis=1) + 0.3 * jax.random.normal(
+    keys[2], objects.shape
+)
 batch = jnp.concatenate([objects, other_view])
-head = {"first": jax.random.normal(keys[3], (channels, 64)) / 4, "second": jax.random.normal(keys[4], (64, channels)) / 8}
+head = {
+    "first": jax.random.normal(keys[3], (channels, 64)) / 4,
+    "second": jax.random.normal(keys[4], (64, channels)) / 8,
+}
 
 first = last = objective(head, batch)
 for _ in range(100):

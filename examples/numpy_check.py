@@ -1,4 +1,5 @@
-"""The loss of matched slots on NumPy arrays, beside the same sum written out with SciPy's assignment."""
+"""The loss of matched slots on NumPy arrays, beside the same sum written out with SciPy's
+assignment."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -12,7 +13,8 @@ def unit(x):
 
 rng = np.random.default_rng(0)
 images, slots, channels = 8, 5, 16
-f, p = rng.standard_normal((2, 2 * images, slots, channels))  # rows i and i + images are the two views of image i
+# rows i and i + images are the two views of image i
+f, p = rng.standard_normal((2, 2 * images, slots, channels))
 
 losses = []
 for i in range(images):
@@ -21,5 +23,7 @@ for i in range(images):
     losses += [(1 - unit(p[i + images, t]) @ unit(f[i, s])) / 2 for s, t in zip(rows, columns)]
 
 loss, gradient = osc.numpy.matching_similarity_loss_per_img(f, p, with_grad=True)
-print(f"osc {loss:.15f}, written out {np.mean(losses):.15f}; the gradient has shape {gradient.shape}")
+print(
+    f"osc {loss:.15f}, written out {np.mean(losses):.15f}; the gradient has shape {gradient.shape}"
+)
 assert abs(loss - np.mean(losses)) < 1e-14

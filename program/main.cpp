@@ -21,15 +21,18 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;  // as a shell reports a process ended by Ctrl-C
 
-// One line: of a longer text (libtorch's carry a stack trace) the first, with control characters (of a file's name, say) made visible.
+// One line: of a longer text (libtorch's carry a stack trace) the first, with control characters
+// (of a file's name, say) made visible.
 int complain(std::string_view text, int status) {
   std::string line(text.substr(0, text.find("\nException raised from")));
-  std::replace_if(line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
   std::fprintf(stderr, "osc: %s\n", line.c_str());
   return status;
 }
 
-// A standard stream that was closed would give its number to the next file that is opened, and what is printed would end up in that file.
+// A standard stream that was closed would give its number to the next file that is opened, and what
+// is printed would end up in that file.
 void open_standard_streams() {
   for (int stream = 0; stream <= 2; ++stream) {
     if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) == -1) std::_Exit(kFailed);
@@ -41,7 +44,8 @@ void open_standard_streams() {
 int main(int argc, char** argv) {
   using namespace osc::program;
   open_standard_streams();
-  CLI::App program("Learns objects from images without labels, finds them, and recognises each again.", "osc");
+  CLI::App program(
+      "Learns objects from images without labels, finds them, and recognises each again.", "osc");
   program.set_version_flag("--version", std::string("osc ") + osc::version());
   program.require_subcommand(1);
   add_train_command(program);
@@ -55,8 +59,10 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) return program.exit(error);  // --help, --version
-    return complain(std::string(error.what()) + "; see osc --help, or osc COMMAND --help", kBadUsage);
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
+      return program.exit(error);  // --help, --version
+    return complain(std::string(error.what()) + "; see osc --help, or osc COMMAND --help",
+                    kBadUsage);
   } catch (const UserError& error) {
     return complain(error.what(), kFailed);
   } catch (const Interrupted& interruption) {

@@ -10,7 +10,8 @@ namespace osc {
 
 inline constexpr std::int64_t kMaxBytes = std::numeric_limits<std::ptrdiff_t>::max();
 
-// The product of sizes that are not negative, or nothing where it does not fit. A zero makes it zero, whatever the other sizes are.
+// The product of sizes that are not negative, or nothing where it does not fit. A zero makes it
+// zero, whatever the other sizes are.
 inline std::optional<std::int64_t> product(std::initializer_list<std::int64_t> sizes) {
   for (const std::int64_t size : sizes) {
     if (size == 0) return 0;
@@ -23,7 +24,8 @@ inline std::optional<std::int64_t> product(std::initializer_list<std::int64_t> s
   return result;
 }
 
-// Whether elements (0, …) to (size - 1, …) of the given strides lie within an object that a pointer can span.
+// Whether elements (0, …) to (size - 1, …) of the given strides lie within an object that a pointer
+// can span.
 struct Extent {
   std::int64_t size;
   std::int64_t stride;

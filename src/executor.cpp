@@ -19,7 +19,8 @@
 namespace osc {
 namespace {
 
-// Waking a sleeping thread takes longer than most calls compute, so threads look out for work, and for the end of it, this many times first: some ten microseconds.
+// Waking a sleeping thread takes longer than most calls compute, so threads look out for work, and
+// for the end of it, this many times first: some ten microseconds.
 constexpr int kLooks = 2000;
 
 template <typename Condition>
@@ -60,7 +61,8 @@ struct ThreadPool::Shared {
 
   void run_part(const Job& current, int part) {
     const std::int64_t share = current.count / current.parts;
-    const std::int64_t longer = current.count % current.parts;  // the first parts take one element more
+    const std::int64_t longer =
+        current.count % current.parts;  // the first parts take one element more
     const std::int64_t begin = part * share + std::min<std::int64_t>(part, longer);
     const std::int64_t end = begin + share + (part < longer ? 1 : 0);
     try {
@@ -91,7 +93,9 @@ struct ThreadPool::Shared {
 };
 
 ThreadPool::ThreadPool(int threads) {
-  if (threads < 1) throw InvalidArgument("a thread pool of " + std::to_string(threads) + " threads: at least 1 is needed");
+  if (threads < 1)
+    throw InvalidArgument("a thread pool of " + std::to_string(threads) +
+                          " threads: at least 1 is needed");
   shared_ = std::make_unique<Shared>();
   shared_->workers.reserve(static_cast<std::size_t>(threads - 1));
   for (int part = 1; part < threads; ++part) {
@@ -105,7 +109,8 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   if (getpid() != shared_->owner) {
-    // After fork() the threads are gone and the lock may be held by one of them for ever: leave all of it to the end of the process.
+    // After fork() the threads are gone and the lock may be held by one of them for ever: leave all
+    // of it to the end of the process.
     shared_.release();  // NOLINT(bugprone-unused-return-value)
     return;
   }
@@ -117,14 +122,18 @@ ThreadPool::~ThreadPool() {
   for (std::thread& worker : shared_->workers) worker.join();
 }
 
-int ThreadPool::concurrency() const noexcept { return static_cast<int>(shared_->workers.size()) + 1; }
+int ThreadPool::concurrency() const noexcept {
+  return static_cast<int>(shared_->workers.size()) + 1;
+}
 
 void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
   if (count <= 0) return;
-  const std::int64_t worthwhile = std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1);
+  const std::int64_t worthwhile =
+      std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1);
   const int parts = static_cast<int>(std::min<std::int64_t>(worthwhile, concurrency()));
   Shared& shared = *shared_;
-  if (parts == 1 || getpid() != shared.owner || shared.busy.test_and_set(std::memory_order_acquire)) {
+  if (parts == 1 || getpid() != shared.owner ||
+      shared.busy.test_and_set(std::memory_order_acquire)) {
     body(0, count);
     return;
   }

@@ -5,7 +5,8 @@
 
 namespace osc {
 
-Status::Status(StatusCode code, std::int64_t index, const char* format, ...) noexcept : code_(code), index_(index) {
+Status::Status(StatusCode code, std::int64_t index, const char* format, ...) noexcept
+    : code_(code), index_(index) {
   va_list arguments;
   va_start(arguments, format);
   std::vsnprintf(text_, sizeof(text_), format, arguments);

@@ -32,15 +32,19 @@ std::optional<double> quota_v2(const std::filesystem::path& group) {
 std::optional<double> quota_v1(const std::filesystem::path& group) {
   std::ifstream quota_file(group / "cpu.cfs_quota_us"), period_file(group / "cpu.cfs_period_us");
   double quota = 0, period = 0;
-  if (quota_file >> quota && period_file >> period && quota > 0 && period > 0) return quota / period;
+  if (quota_file >> quota && period_file >> period && quota > 0 && period > 0)
+    return quota / period;
   return std::nullopt;
 }
 
-// Every group from `path` up to the root of the hierarchy. Inside a container the path may be the host's and not exist here, while the root is our own group.
+// Every group from `path` up to the root of the hierarchy. Inside a container the path may be the
+// host's and not exist here, while the root is our own group.
 template <typename Read>
-std::optional<double> smallest_quota(const std::filesystem::path& hierarchy, const std::string& path, const Read& read) {
+std::optional<double> smallest_quota(const std::filesystem::path& hierarchy,
+                                     const std::string& path, const Read& read) {
   std::optional<double> smallest;
-  for (auto group = std::filesystem::path(path).relative_path(); !group.empty(); group = group.parent_path()) {
+  for (auto group = std::filesystem::path(path).relative_path(); !group.empty();
+       group = group.parent_path()) {
     keep_smallest(smallest, read(hierarchy / group));
   }
   keep_smallest(smallest, read(hierarchy));
@@ -64,7 +68,8 @@ int affinity_cores() {
 
 }  // namespace
 
-std::optional<double> cgroup_cpu_quota(const std::string& membership, const std::filesystem::path& root) {
+std::optional<double> cgroup_cpu_quota(const std::string& membership,
+                                       const std::filesystem::path& root) {
   std::optional<double> smallest;
   std::istringstream lines(membership);
   for (std::string line; std::getline(lines, line);) {  // "ID:CONTROLLERS:PATH"

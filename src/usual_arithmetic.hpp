@@ -11,8 +11,9 @@
 
 namespace osc {
 
-// While it lives, this thread rounds to nearest and takes denormal numbers for what they are. Hosts have their threads do otherwise (flush to zero is what XLA's and some of PyTorch's
-// users want), and results would depend on whose thread computed which image.
+// While it lives, this thread rounds to nearest and takes denormal numbers for what they are. Hosts
+// have their threads do otherwise (flush to zero is what XLA's and some of PyTorch's users want),
+// and results would depend on whose thread computed which image.
 class UsualArithmetic {
  public:
   UsualArithmetic(const UsualArithmetic&) = delete;

@@ -1,4 +1,5 @@
-// The 16-bit floating-point numbers that networks are trained in, as elements of memory. Arithmetic is not theirs: functions that read them compute in float.
+// The 16-bit floating-point numbers that networks are trained in, as elements of memory. Arithmetic
+// is not theirs: functions that read them compute in float.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace osc {
 
-// IEEE 754 binary16: 1 bit of sign, 5 of exponent, 10 of significand. The same bits as torch.float16, numpy.float16, _Float16 and CUDA's __half.
+// IEEE 754 binary16: 1 bit of sign, 5 of exponent, 10 of significand. The same bits as
+// torch.float16, numpy.float16, _Float16 and CUDA's __half.
 struct float16 {
   std::uint16_t bits = 0;
   friend bool operator==(float16, float16) = default;  // of the bits

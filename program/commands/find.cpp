@@ -30,22 +30,28 @@ void find(const FindFlags& flags) {
   const int threads = use_threads(config.threads);
   const TrainedModel trained = load_model(run, config);
   if (flags.slot < 0 || flags.slot >= config.slots) {
-    throw UserError("--slot is " + std::to_string(flags.slot) + ", wanted 0 to " + std::to_string(config.slots - 1) + " (osc segment shows them)");
+    throw UserError("--slot is " + std::to_string(flags.slot) + ", wanted 0 to " +
+                    std::to_string(config.slots - 1) + " (osc segment shows them)");
   }
   const Image image = read_image(flags.image);
   std::error_code error;
-  if (fs::equivalent(flags.image, flags.out, error)) throw UserError("--out is " + flags.out + ", the image itself");
+  if (fs::equivalent(flags.image, flags.out, error))
+    throw UserError("--out is " + flags.out + ", the image itself");
   const std::string name = fs::path(flags.image).stem().string();
   const ObjectIndex query = index_single_image(trained.model, config, image, name);
   const std::vector<std::uint8_t>& values = query.slot_of_pixel[0].values;
   if (std::find(values.begin(), values.end(), flags.slot) == values.end()) {
-    throw UserError("slot " + std::to_string(flags.slot) + " of " + flags.image + " covers no pixel (osc segment shows which do)");
+    throw UserError("slot " + std::to_string(flags.slot) + " of " + flags.image +
+                    " covers no pixel (osc segment shows which do)");
   }
 
-  const bool is_object = std::any_of(query.objects.begin(), query.objects.end(), [&](const IndexedObject& object) { return object.slot == flags.slot; });
+  const bool is_object =
+      std::any_of(query.objects.begin(), query.objects.end(),
+                  [&](const IndexedObject& object) { return object.slot == flags.slot; });
   const ImageSet among = read_image_set(flags.among, static_cast<int>(config.image_size), threads);
   for (const std::string& line : among.skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
-  const ObjectIndex index = build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
+  const ObjectIndex index =
+      build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
   std::optional<std::int64_t> itself;  // the query's own image says nothing about others
   const Image resized = resize(image, among.side, among.side);
   for (std::int64_t i = 0; i < among.size(); ++i) {
@@ -55,20 +61,32 @@ void find(const FindFlags& flags) {
   Retrieval retrieval;
   retrieval.query = {name, resized, query.slot_of_pixel[0], flags.slot, 1, std::nullopt};
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  for (const RankedObject& ranked : rank(index, query.embedding(0, flags.slot), flags.top, itself)) {
+  for (const RankedObject& ranked :
+       rank(index, query.embedding(0, flags.slot), flags.top, itself)) {
     const std::int64_t i = ranked.object.image;
-    retrieval.nearest.push_back({among.names[i], among.image(i), index.slot_of_pixel[i], ranked.object.slot, ranked.similarity, std::nullopt});
-    results.push_back({{"image", among.names[i]}, {"slot", ranked.object.slot}, {"similarity", ranked.similarity}});
+    retrieval.nearest.push_back({among.names[i], among.image(i), index.slot_of_pixel[i],
+                                 ranked.object.slot, ranked.similarity, std::nullopt});
+    results.push_back({{"image", among.names[i]},
+                       {"slot", ranked.object.slot},
+                       {"similarity", ranked.similarity}});
   }
   write_file_atomically(flags.out, encode_png(draw_retrieval_sheet(retrieval)));
   if (flags.json) {
-    const nlohmann::ordered_json json = {{"image", flags.image}, {"slot", flags.slot},       {"is_object", is_object},
-                                         {"among", flags.among}, {"objects", index.objects.size()}, {"results", results}};
-    std::printf("%s\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    const nlohmann::ordered_json json = {{"image", flags.image},
+                                         {"slot", flags.slot},
+                                         {"is_object", is_object},
+                                         {"among", flags.among},
+                                         {"objects", index.objects.size()},
+                                         {"results", results}};
+    std::printf("%s\n",
+                json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
   } else {
-    if (!is_object) std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n", flags.slot, flags.image.c_str());
+    if (!is_object)
+      std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n",
+                  flags.slot, flags.image.c_str());
     for (const auto& result : results) {
-      std::printf("%.4f  %s  slot %d\n", result["similarity"].get<double>(), result["image"].get<std::string>().c_str(), result["slot"].get<int>());
+      std::printf("%.4f  %s  slot %d\n", result["similarity"].get<double>(),
+                  result["image"].get<std::string>().c_str(), result["slot"].get<int>());
     }
   }
 }
@@ -76,11 +94,13 @@ void find(const FindFlags& flags) {
 }  // namespace
 
 void add_find_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("find", "Rank the objects of a folder of images by how much they are one object");
+  CLI::App* command = program.add_subcommand(
+      "find", "Rank the objects of a folder of images by how much they are one object");
   const auto flags = std::make_shared<FindFlags>();
   command->add_option("RUN", flags->run, "the run's folder")->required();
   command->add_option("IMAGE", flags->image, "the image with the object")->required();
-  command->add_option("--slot", flags->slot, "the object's slot, as osc segment numbers them")->required();
+  command->add_option("--slot", flags->slot, "the object's slot, as osc segment numbers them")
+      ->required();
   command->add_option("--among", flags->among, "the folder of images to search")->required();
   command->add_option("--top", flags->top, "how many to show [12]")->check(CLI::Range(1, 1000));
   command->add_option("--out", flags->out, "the sheet of pictures, a PNG file")->required();

@@ -22,7 +22,8 @@ constexpr std::int64_t kNearest = 8;
 
 std::string score_text(const nlohmann::json& scores, const std::string& key) {
   char text[16] = "–";
-  if (scores.is_object() && scores.contains(key) && scores[key].is_number()) std::snprintf(text, sizeof text, "%5.3f", scores[key].get<double>());
+  if (scores.is_object() && scores.contains(key) && scores[key].is_number())
+    std::snprintf(text, sizeof text, "%5.3f", scores[key].get<double>());
   return text;
 }
 
@@ -31,12 +32,16 @@ struct Column {
 };
 
 // A row for the model, then one for each baseline.
-std::string table_text(const std::string& title, const nlohmann::json& model, const nlohmann::json& baselines, const std::vector<Column>& columns, int width,
-                       const std::function<std::string(const nlohmann::json&, const std::string&)>& cell) {
+std::string table_text(
+    const std::string& title, const nlohmann::json& model, const nlohmann::json& baselines,
+    const std::vector<Column>& columns, int width,
+    const std::function<std::string(const nlohmann::json&, const std::string&)>& cell) {
   constexpr int kNameWidth = 22;
   const auto padded = [](const std::string& text, int to, bool left) {
     int shown = 0;
-    for (const char c : text) shown += (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // characters, not the bytes of a dash
+    for (const char c : text)
+      shown +=
+          (static_cast<unsigned char>(c) & 0xC0) != 0x80;  // characters, not the bytes of a dash
     const std::string space(static_cast<std::size_t>(std::max(0, to - shown)), ' ');
     return left ? text + space : space + text;
   };
@@ -55,14 +60,23 @@ std::string table_text(const std::string& title, const nlohmann::json& model, co
 
 }  // namespace
 
-nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const HeldOutImages& images, Progress& progress) {
+nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const HeldOutImages& images,
+                         Progress& progress) {
   const TrainedModel trained = load_model(run, config);
-  nlohmann::json result = {{"fg_ari", nullptr}, {"ari", nullptr}, {"miou", nullptr}, {"recognition", nullptr}, {"baselines", nullptr}};
+  nlohmann::json result = {{"fg_ari", nullptr},
+                           {"ari", nullptr},
+                           {"miou", nullptr},
+                           {"recognition", nullptr},
+                           {"baselines", nullptr}};
   if (images.scored.has_masks()) {
-    const EvaluationInput input{trained.model, make_model(config), &images.scored, images.scored.has_objects() && images.gallery.has_objects() ? &images.gallery : nullptr,
-                                static_cast<std::uint64_t>(config.seed)};
+    const EvaluationInput input{
+        trained.model, make_model(config), &images.scored,
+        images.scored.has_objects() && images.gallery.has_objects() ? &images.gallery : nullptr,
+        static_cast<std::uint64_t>(config.seed)};
     result.update(evaluate(input, [&](const std::string& what) {
-      if (interrupted()) throw Interrupted("stopped while scoring; go on with: osc train --resume " + run.path.string());
+      if (interrupted())
+        throw Interrupted("stopped while scoring; go on with: osc train --resume " +
+                          run.path.string());
       progress.show("scoring: " + what);
     }));
   }
@@ -70,14 +84,17 @@ nlohmann::json score_run(const RunFolder& run, const RunConfig& config, const He
   result["source"] = images.scored.source;
   result["images"] = images.scored.size();
   result["steps"] = trained.steps;
-  result["seconds"] = metrics.empty() ? nlohmann::json(nullptr) : nlohmann::json(metrics.back().value("seconds", 0.0));
+  result["seconds"] = metrics.empty() ? nlohmann::json(nullptr)
+                                      : nlohmann::json(metrics.back().value("seconds", 0.0));
   result["seed"] = config.seed;
   result["objective"] = config.objective;
   return result;
 }
 
 void write_result(const RunFolder& run, const nlohmann::json& result) {
-  write_file_atomically(run.result(), result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");  // a folder's name need not be UTF-8
+  write_file_atomically(run.result(),
+                        result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+                            "\n");  // a folder's name need not be UTF-8
 }
 
 void write_report(const RunFolder& run, const RunConfig& config, const HeldOutImages& images) {
@@ -88,32 +105,54 @@ void write_report(const RunFolder& run, const RunConfig& config, const HeldOutIm
   contents.config_toml = read_file(run.config());
   std::error_code error;
   if (std::filesystem::exists(run.result(), error)) {
-    contents.result = nlohmann::json::parse(read_file(run.result()), nullptr, /*allow_exceptions=*/false);
-    if (contents.result.is_discarded()) throw UserError(run.result().string() + " is malformed; osc eval " + run.path.string() + " makes it again");
+    contents.result =
+        nlohmann::json::parse(read_file(run.result()), nullptr, /*allow_exceptions=*/false);
+    if (contents.result.is_discarded())
+      throw UserError(run.result().string() + " is malformed; osc eval " + run.path.string() +
+                      " makes it again");
   }
   for (const nlohmann::ordered_json& line : read_metrics(run)) contents.metrics.push_back(line);
-  contents.wall = wall_items(trained.model, images.scored, std::min(kWallImages, images.scored.size()), seed);
-  contents.pairs = matched_views(trained.model, images.scored, std::min(kMatchedPairs, images.scored.size()), seed);
-  contents.retrievals = retrievals(trained.model, images.scored, images.gallery, std::min(kRetrievals, images.scored.size()), kNearest, seed);
+  contents.wall =
+      wall_items(trained.model, images.scored, std::min(kWallImages, images.scored.size()), seed);
+  contents.pairs = matched_views(trained.model, images.scored,
+                                 std::min(kMatchedPairs, images.scored.size()), seed);
+  contents.retrievals = retrievals(trained.model, images.scored, images.gallery,
+                                   std::min(kRetrievals, images.scored.size()), kNearest, seed);
   write_file_atomically(run.report(), render_report(contents));
 }
 
 std::string result_text(const nlohmann::json& result) {
-  if (!result.contains("masks")) return "scored on " + result.value("source", "") + ": no true masks, so no scores\n";
-  std::string text = "scored on " + std::to_string(result.value("images", 0)) + " images: " + result.value("source", "") + "\n\n";
+  if (!result.contains("masks"))
+    return "scored on " + result.value("source", "") + ": no true masks, so no scores\n";
+  std::string text = "scored on " + std::to_string(result.value("images", 0)) +
+                     " images: " + result.value("source", "") + "\n\n";
   const nlohmann::json none;
-  const nlohmann::json& baselines = result.contains("baselines") && result["baselines"].is_object() ? result["baselines"] : none;
-  const auto of = [&](const char* kind) { return baselines.is_object() && baselines.contains(kind) ? baselines[kind] : none; };
+  const nlohmann::json& baselines =
+      result.contains("baselines") && result["baselines"].is_object() ? result["baselines"] : none;
+  const auto of = [&](const char* kind) {
+    return baselines.is_object() && baselines.contains(kind) ? baselines[kind] : none;
+  };
   const auto mask_cell = [](const nlohmann::json& scores, const std::string& view) {
-    const nlohmann::json& one = scores.is_object() && scores.contains(view) ? scores[view] : nlohmann::json();
+    const nlohmann::json& one =
+        scores.is_object() && scores.contains(view) ? scores[view] : nlohmann::json();
     return score_text(one, "fg_ari") + " " + score_text(one, "ari") + " " + score_text(one, "miou");
   };
-  text += table_text("FG-ARI, ARI, mIoU", result["masks"], of("masks"), {{"clean", "clean"}, {"weak view", "weak"}, {"strong view", "strong"}}, 20, mask_cell);
+  text += table_text("FG-ARI, ARI, mIoU", result["masks"], of("masks"),
+                     {{"clean", "clean"}, {"weak view", "weak"}, {"strong view", "strong"}}, 20,
+                     mask_cell);
   if (result.contains("recognition") && result["recognition"].is_object()) {
-    text += "\nRecall at 1: an object of the same shape and colour in other images; this very object among another view's; and slots matched as their objects are.\n" +
-            table_text("", result["recognition"], of("recognition"),
-                       {{"same kind", "same_kind"}, {"weak", "same_kind_weak"}, {"strong", "same_kind_strong"}, {"this: weak", "this_object_weak"},
-                        {"strong", "this_object_strong"}, {"slots: weak", "slot_identity_weak"}, {"strong", "slot_identity_strong"}}, 12, score_text);
+    text +=
+        "\nRecall at 1: an object of the same shape and colour in other images; this very object "
+        "among another view's; and slots matched as their objects are.\n" +
+        table_text("", result["recognition"], of("recognition"),
+                   {{"same kind", "same_kind"},
+                    {"weak", "same_kind_weak"},
+                    {"strong", "same_kind_strong"},
+                    {"this: weak", "this_object_weak"},
+                    {"strong", "this_object_strong"},
+                    {"slots: weak", "slot_identity_weak"},
+                    {"strong", "slot_identity_strong"}},
+                   12, score_text);
   }
   return text;
 }

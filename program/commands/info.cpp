@@ -16,9 +16,11 @@
 namespace osc::program {
 
 void add_info_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("info", "Tell the version, the instruction set, the threads and the libraries");
+  CLI::App* command = program.add_subcommand(
+      "info", "Tell the version, the instruction set, the threads and the libraries");
   command->callback([] {
-    raise_unless_ok(try_match_slots(SlotPairs<float>{}, {}));  // fails where OSC_INSTRUCTION_SET asks for what there is not
+    raise_unless_ok(try_match_slots(
+        SlotPairs<float>{}, {}));  // fails where OSC_INSTRUCTION_SET asks for what there is not
     std::printf("osc               %s\n", osc::version());
     std::printf("instruction set   %s\n", instruction_set());
     std::printf("threads           %d\n", available_cores());

@@ -20,8 +20,10 @@ struct LossFlags {
 
 std::string shape_text(const NpyArray& array) {
   std::string text = "[";
-  for (std::int64_t size : array.shape) text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text + (std::holds_alternative<std::vector<float>>(array.values) ? "] float32" : "] float64");
+  for (std::int64_t size : array.shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text +
+         (std::holds_alternative<std::vector<float>>(array.values) ? "] float32" : "] float64");
 }
 
 // The shortest digits that read back as the same number.
@@ -49,19 +51,24 @@ void compute(const LossFlags& flags, const NpyArray& f, const NpyArray& p) {
   std::vector<std::int64_t> matching(static_cast<std::size_t>(f_slots.images * f_slots.slots));
   MatchingSimilarityResults<T> results;
   results.loss = loss.data();
-  if (!flags.grad.empty()) results.gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), shape)};
+  if (!flags.grad.empty())
+    results.gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), shape)};
   results.matching = matching.data();
   matching_similarity_loss_per_img(f_slots, p_slots, options, results);
 
-  if (!flags.grad.empty()) write_file_atomically(flags.grad, encode_npy(f.shape, std::span<const T>(gradient)));
+  if (!flags.grad.empty())
+    write_file_atomically(flags.grad, encode_npy(f.shape, std::span<const T>(gradient)));
   if (!flags.match.empty()) {
     const std::int64_t match_shape[] = {f_slots.images, f_slots.slots};
-    write_file_atomically(flags.match, encode_npy(match_shape, std::span<const std::int64_t>(matching)));
+    write_file_atomically(flags.match,
+                          encode_npy(match_shape, std::span<const std::int64_t>(matching)));
   }
   if (flags.json) {
     nlohmann::ordered_json json;
-    if (vector) json["loss"] = loss;
-    else json["loss"] = loss[0];
+    if (vector)
+      json["loss"] = loss;
+    else
+      json["loss"] = loss[0];
     json["images"] = f_slots.images;
     json["slots"] = f_slots.slots;
     json["channels"] = f_slots.channels;
@@ -74,27 +81,42 @@ void compute(const LossFlags& flags, const NpyArray& f, const NpyArray& p) {
 void loss(const LossFlags& flags) {
   const NpyArray f = read_npy(flags.f);
   const NpyArray p = read_npy(flags.p);
-  if (f.shape.size() != 3) throw UserError(flags.f + " is " + shape_text(f) + ", wanted three dimensions [2B, S, C]");
+  if (f.shape.size() != 3)
+    throw UserError(flags.f + " is " + shape_text(f) + ", wanted three dimensions [2B, S, C]");
   if (f.shape != p.shape || f.values.index() != p.values.index()) {
-    throw UserError(flags.f + " is " + shape_text(f) + " and " + flags.p + " is " + shape_text(p) + ", wanted the same shape and dtype");
+    throw UserError(flags.f + " is " + shape_text(f) + " and " + flags.p + " is " + shape_text(p) +
+                    ", wanted the same shape and dtype");
   }
-  if (std::holds_alternative<std::vector<float>>(f.values)) compute<float>(flags, f, p);
-  else compute<double>(flags, f, p);
+  if (std::holds_alternative<std::vector<float>>(f.values))
+    compute<float>(flags, f, p);
+  else
+    compute<double>(flags, f, p);
 }
 
 }  // namespace
 
 void add_loss_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("loss", "Compute the matching similarity loss of two arrays [2B, S, C]");
+  CLI::App* command = program.add_subcommand(
+      "loss", "Compute the matching similarity loss of two arrays [2B, S, C]");
   const auto flags = std::make_shared<LossFlags>();
-  command->add_option("F", flags->f, ".npy file, float32 or float64: slots before the projection head; rows i and i + B are views of image i")->required();
-  command->add_option("P", flags->p, ".npy file of the same shape and dtype: slots after it")->required();
+  command
+      ->add_option("F", flags->f,
+                   ".npy file, float32 or float64: slots before the projection head; rows i and i "
+                   "+ B are views of image i")
+      ->required();
+  command->add_option("P", flags->p, ".npy file of the same shape and dtype: slots after it")
+      ->required();
   command->add_option("--reduction", flags->reduction, "mean, sum or none [mean]");
   command->add_option("--eps", flags->eps, "the floor of a norm [1e-10]");
-  command->add_option("--on-nonfinite", flags->on_nonfinite, "propagate or raise [propagate]")->check(CLI::IsMember({"propagate", "raise"}));
+  command->add_option("--on-nonfinite", flags->on_nonfinite, "propagate or raise [propagate]")
+      ->check(CLI::IsMember({"propagate", "raise"}));
   command->add_option("--grad", flags->grad, "write the gradient with respect to P here, as .npy");
-  command->add_option("--match", flags->match, "write the matching here, as .npy int64 [B, S]: slot s of view 0 is matched to slot match[i, s] of view 1");
-  command->add_flag("--json", flags->json, "print one JSON object with loss, images, slots and channels; a loss that is not a number is null");
+  command->add_option("--match", flags->match,
+                      "write the matching here, as .npy int64 [B, S]: slot s of view 0 is matched "
+                      "to slot match[i, s] of view 1");
+  command->add_flag("--json", flags->json,
+                    "print one JSON object with loss, images, slots and channels; a loss that is "
+                    "not a number is null");
   command->callback([flags] { loss(*flags); });
 }
 

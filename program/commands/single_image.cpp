@@ -2,7 +2,8 @@
 
 namespace osc::program {
 
-ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name) {
+ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image,
+                               const std::string& name) {
   ImageSet set;
   set.source = name;
   set.side = static_cast<int>(config.image_size);

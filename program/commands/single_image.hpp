@@ -6,6 +6,7 @@
 
 namespace osc::program {
 
-ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image, const std::string& name);
+ObjectIndex index_single_image(const Model& model, const RunConfig& config, const Image& image,
+                               const std::string& name);
 
 }  // namespace osc::program

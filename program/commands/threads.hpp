@@ -5,7 +5,8 @@
 
 namespace osc::program {
 
-// Sizes libtorch's pool, which the kernel library uses, too. 0 asks for the cores that this process may use. Returns the number taken.
+// Sizes libtorch's pool, which the kernel library uses, too. 0 asks for the cores that this process
+// may use. Returns the number taken.
 int use_threads(std::int64_t wanted);
 
 }  // namespace osc::program

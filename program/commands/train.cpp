@@ -47,15 +47,19 @@ RunConfig config_of(const TrainFlags& flags) {
   for (const auto& [key, text] : flags.settings) {
     const auto same_key = [&](const Setting& s) { return s.key == key; };
     const auto setting = std::find_if(settings().begin(), settings().end(), same_key);
-    const Setting& found = setting != settings().end() ? *setting : *std::find_if(shorthands().begin(), shorthands().end(), same_key);
+    const Setting& found = setting != settings().end()
+                               ? *setting
+                               : *std::find_if(shorthands().begin(), shorthands().end(), same_key);
     given.push_back({key, value_of(text, found.get(RunConfig())), flag_name(key)});
   }
   return make_config(given);
 }
 
 void train(const TrainFlags& flags) {
-  if (!flags.resume.empty() && (!flags.out.empty() || !flags.config.empty() || flags.overwrite || !flags.settings.empty())) {
-    throw UserError("--resume goes on with a run as config.toml in its folder says, and takes no other flag");
+  if (!flags.resume.empty() &&
+      (!flags.out.empty() || !flags.config.empty() || flags.overwrite || !flags.settings.empty())) {
+    throw UserError(
+        "--resume goes on with a run as config.toml in its folder says, and takes no other flag");
   }
   const bool resumes = !flags.resume.empty();
   const RunConfig config = resumes ? read_config(open_run(flags.resume)) : config_of(flags);
@@ -65,7 +69,9 @@ void train(const TrainFlags& flags) {
   for (const std::string& line : images.trained.skipped) progress.say("skipped: " + line);
 
   const std::filesystem::path data_name = std::filesystem::path(config.data).lexically_normal();
-  const std::filesystem::path default_out = std::filesystem::path("runs") / (data_name.has_filename() ? data_name : data_name.parent_path()).filename();
+  const std::filesystem::path default_out =
+      std::filesystem::path("runs") /
+      (data_name.has_filename() ? data_name : data_name.parent_path()).filename();
   Trainer trainer(config, images.trained);
   if (resumes && std::filesystem::exists(open_run(flags.resume).checkpoint())) {
     const RunFolder run = open_run(flags.resume);
@@ -75,39 +81,60 @@ void train(const TrainFlags& flags) {
       throw UserError(run.path.string() + ": " + error.what());
     }
   }
-  const RunFolder run = resumes ? open_run(flags.resume) : create_run(flags.out.empty() ? default_out : std::filesystem::path(flags.out), config, flags.overwrite);
+  const RunFolder run =
+      resumes ? open_run(flags.resume)
+              : create_run(flags.out.empty() ? default_out : std::filesystem::path(flags.out),
+                           config, flags.overwrite);
   const RunLock lock(run);
   catch_interrupts();
-  if (resumes && trainer.step_count() == config.total_steps()) progress.say(run.path.string() + " is trained to its last step; scoring it again");
-  progress.say((resumes ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count()) : "training in " + run.path.string()) + ": " +
-               std::to_string(images.trained.size()) + " images, " + std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
+  if (resumes && trainer.step_count() == config.total_steps())
+    progress.say(run.path.string() + " is trained to its last step; scoring it again");
+  progress.say(
+      (resumes
+           ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count())
+           : "training in " + run.path.string()) +
+      ": " + std::to_string(images.trained.size()) + " images, " +
+      std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
   run_training(run, config, trainer, images.held_out.followed, progress);
 
   const nlohmann::json result = score_run(run, config, images.held_out, progress);
   write_result(run, result);
   write_report(run, config, images.held_out);
   const double seconds = result["seconds"].is_number() ? result["seconds"].get<double>() : 0;
-  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(seconds) + "; look at " + run.report().string());
+  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(seconds) +
+               "; look at " + run.report().string());
 }
 
 }  // namespace
 
 void add_train_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("train", "Learn objects from images, score the result, and write a report");
+  CLI::App* command = program.add_subcommand(
+      "train", "Learn objects from images, score the result, and write a report");
   const auto flags = std::make_shared<TrainFlags>();
-  command->add_option("--out", flags->out, "the run's folder; runs/NAME of the data where none is given");
+  command->add_option("--out", flags->out,
+                      "the run's folder; runs/NAME of the data where none is given");
   command->add_option("--config", flags->config, "a TOML file of the settings below; flags win");
-  command->add_option("--resume", flags->resume, "go on with this unfinished run, from its last checkpoint");
+  command->add_option("--resume", flags->resume,
+                      "go on with this unfinished run, from its last checkpoint");
   command->add_flag("--overwrite", flags->overwrite, "replace the run that --out holds");
   for (const std::vector<Setting>* list : {&shorthands(), &settings()}) {
     for (const Setting& setting : *list) {
-      const bool taken = list == &settings() && std::any_of(shorthands().begin(), shorthands().end(), [&](const Setting& s) { return s.key == setting.key; });
+      const bool taken = list == &settings() &&
+                         std::any_of(shorthands().begin(), shorthands().end(),
+                                     [&](const Setting& s) { return s.key == setting.key; });
       if (taken) continue;
-      const std::string standard = list == &settings() ? " [" + to_text(setting.get(preset("recipe"))) + "]" : "";
+      const std::string standard =
+          list == &settings() ? " [" + to_text(setting.get(preset("recipe"))) + "]" : "";
       command
           ->add_option_function<std::string>(
-              flag_name(setting.key), [flags, key = setting.key](const std::string& text) { flags->settings.emplace_back(key, text); }, setting.help + standard)
-          ->group(setting.key.starts_with("stage1") ? "Stage 1: find the objects" : setting.key.starts_with("stage2") ? "Stage 2: make each recognisable" : "Settings");
+              flag_name(setting.key),
+              [flags, key = setting.key](const std::string& text) {
+                flags->settings.emplace_back(key, text);
+              },
+              setting.help + standard)
+          ->group(setting.key.starts_with("stage1")   ? "Stage 1: find the objects"
+                  : setting.key.starts_with("stage2") ? "Stage 2: make each recognisable"
+                                                      : "Settings");
     }
   }
   command->callback([flags] { train(*flags); });

@@ -30,7 +30,8 @@ void write_scenes(std::int64_t count, std::uint64_t seed, const fs::path& folder
   create_folder(folder / "masks");
   AtomicFile objects(folder / "objects.jsonl");
   for (std::int64_t begin = 0; begin < count; begin += kScenesAtOnce) {
-    std::vector<std::string> lines(static_cast<std::size_t>(std::min(kScenesAtOnce, count - begin)));
+    std::vector<std::string> lines(
+        static_cast<std::size_t>(std::min(kScenesAtOnce, count - begin)));
     parallel_for(static_cast<std::int64_t>(lines.size()), threads, [&](std::int64_t i) {
       const std::string name = scene_name(begin + i);
       const Scene scene = tetromino_scene(seed, static_cast<std::uint64_t>(begin + i));
@@ -47,13 +48,17 @@ void write_scenes(std::int64_t count, std::uint64_t seed, const fs::path& folder
 
 void generate_scenes(std::int64_t count, std::uint64_t seed, const fs::path& folder, int threads) {
   if (count < 1 || count > kMaxGeneratedScenes) {
-    throw UserError("the number of scenes must be 1 to " + std::to_string(kMaxGeneratedScenes) + ", not " + std::to_string(count));
+    throw UserError("the number of scenes must be 1 to " + std::to_string(kMaxGeneratedScenes) +
+                    ", not " + std::to_string(count));
   }
   std::error_code error;
   const bool existed = fs::exists(folder, error);
-  if (existed && !fs::is_directory(folder, error)) throw UserError(folder.string() + ": is a file, not a folder");
+  if (existed && !fs::is_directory(folder, error))
+    throw UserError(folder.string() + ": is a file, not a folder");
   if (existed && !fs::is_empty(folder, error)) {
-    throw UserError(folder.string() + ": " + (error ? error.message() : "is not empty; scenes are written into a new or an empty folder"));
+    throw UserError(folder.string() + ": " +
+                    (error ? error.message()
+                           : "is not empty; scenes are written into a new or an empty folder"));
   }
   create_folder(folder);
   try {

@@ -1,4 +1,5 @@
-// Images in memory, and PNG and JPEG files: what a stranger's file may hold is brought to 8-bit RGB or refused with a reason.
+// Images in memory, and PNG and JPEG files: what a stranger's file may hold is brought to 8-bit RGB
+// or refused with a reason.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,8 @@ struct Image {
   std::vector<std::uint8_t> pixels;
 };
 
-// One small number a pixel: 0 background, 1… objects in ground truth; slot indices in a segmentation.
+// One small number a pixel: 0 background, 1… objects in ground truth; slot indices in a
+// segmentation.
 struct Mask {
   int width = 0;
   int height = 0;
@@ -28,12 +30,14 @@ inline constexpr int kMaxImageSide = 32768;
 inline constexpr std::int64_t kMaxImagePixels = 100'000'000;
 inline constexpr std::uint64_t kMaxImageFileBytes = std::uint64_t{1} << 30;
 
-// Decodes a PNG or JPEG file, told apart by its first bytes, not by its name. Grey becomes RGB, 16 bits become 8, a palette is expanded, transparent pixels are
-// blended onto black, CMYK JPEG becomes RGB. Colour profiles, gamma and EXIF orientation are ignored: pixels come as they are stored.
-// Throws UserError "PATH: reason" for anything that is not a whole, valid image.
+// Decodes a PNG or JPEG file, told apart by its first bytes, not by its name. Grey becomes RGB, 16
+// bits become 8, a palette is expanded, transparent pixels are blended onto black, CMYK JPEG
+// becomes RGB. Colour profiles, gamma and EXIF orientation are ignored: pixels come as they are
+// stored. Throws UserError "PATH: reason" for anything that is not a whole, valid image.
 Image read_image(const std::filesystem::path& path);
 
-// Decodes a PNG of small numbers: 8-bit (or fewer) grey or palette, read as the indices themselves. Throws UserError "PATH: reason" for any other file.
+// Decodes a PNG of small numbers: 8-bit (or fewer) grey or palette, read as the indices themselves.
+// Throws UserError "PATH: reason" for any other file.
 Mask read_mask(const std::filesystem::path& path);
 
 // The same for a file's bytes. Throw UserError "reason".
@@ -45,13 +49,14 @@ std::string encode_png(const Image& image);
 // 8-bit grey whose values are the mask's own.
 std::string encode_png(const Mask& mask);
 
-// For each axis on its own: averaged over the pixel's area when shrinking, bilinear when enlarging. Throw std::invalid_argument where a side, of the argument
-// or of the result, is not positive.
+// For each axis on its own: averaged over the pixel's area when shrinking, bilinear when enlarging.
+// Throw std::invalid_argument where a side, of the argument or of the result, is not positive.
 Image resize(const Image& image, int width, int height);
 // The nearest pixel's value; of two as near, the one to the right or below.
 Mask resize(const Mask& mask, int width, int height);
 
-// The number of slot or object `index` as a colour that differs clearly from its neighbours' numbers, for overlays and reports.
+// The number of slot or object `index` as a colour that differs clearly from its neighbours'
+// numbers, for overlays and reports.
 struct Colour {
   std::uint8_t red = 0, green = 0, blue = 0;
 };

@@ -52,7 +52,8 @@ class FolderReader {
     std::error_code ignored;
     if (root_ == folder) return;
     if (fs::is_directory(folder / "masks", ignored)) masks_ = folder / "masks";
-    if (fs::exists(folder / "objects.jsonl", ignored)) objects_ = read_objects_jsonl(folder / "objects.jsonl");
+    if (fs::exists(folder / "objects.jsonl", ignored))
+      objects_ = read_objects_jsonl(folder / "objects.jsonl");
   }
 
   Reading read(const fs::path& path) const {
@@ -64,7 +65,8 @@ class FolderReader {
     }
     FolderEntry entry{path, name_below(root_, path), resize(image, side_, side_), std::nullopt, {}};
     if (!masks_.empty()) entry.mask = read_fitting_mask(entry.name, image);
-    if (const auto found = objects_.find(entry.name); found != objects_.end()) entry.objects = scaled(found->second, image);
+    if (const auto found = objects_.find(entry.name); found != objects_.end())
+      entry.objects = scaled(found->second, image);
     return {std::move(entry), {}};
   }
 
@@ -75,7 +77,8 @@ class FolderReader {
     if (!fs::exists(path, ignored)) return std::nullopt;
     const Mask mask = read_mask(path);
     if (mask.width != image.width || mask.height != image.height) {
-      throw UserError(path.string() + ": the mask has " + std::to_string(mask.width) + " x " + std::to_string(mask.height) + " pixels, its image " +
+      throw UserError(path.string() + ": the mask has " + std::to_string(mask.width) + " x " +
+                      std::to_string(mask.height) + " pixels, its image " +
                       std::to_string(image.width) + " x " + std::to_string(image.height));
     }
     return resize(mask, side_, side_);
@@ -121,11 +124,13 @@ std::vector<fs::path> list_images(const fs::path& folder) {
     check(root);
   }
   if (paths.empty()) throw UserError(root.string() + ": holds no PNG or JPEG image");
-  std::ranges::sort(paths, {}, [](const fs::path& path) -> const std::string& { return path.native(); });
+  std::ranges::sort(paths, {},
+                    [](const fs::path& path) -> const std::string& { return path.native(); });
   return paths;
 }
 
-FolderContents read_image_folder(const fs::path& folder, int side, int threads, double max_skipped_share) {
+FolderContents read_image_folder(const fs::path& folder, int side, int threads,
+                                 double max_skipped_share) {
   const std::vector<fs::path> paths = list_images(folder);
   const FolderReader reader(folder, side);
   std::vector<Reading> readings(paths.size());
@@ -142,9 +147,12 @@ FolderContents read_image_folder(const fs::path& folder, int side, int threads, 
     }
   }
   const std::size_t skipped = contents.skipped.size();
-  if (contents.entries.empty() || static_cast<double>(skipped) > max_skipped_share * static_cast<double>(paths.size())) {
-    std::string message = folder.string() + ": " + std::to_string(skipped) + " of " + std::to_string(paths.size()) + " images cannot be read";
-    for (std::size_t i = 0; i < std::min(skipped, kReasonsInMessage); ++i) message += "; " + contents.skipped[i];
+  if (contents.entries.empty() ||
+      static_cast<double>(skipped) > max_skipped_share * static_cast<double>(paths.size())) {
+    std::string message = folder.string() + ": " + std::to_string(skipped) + " of " +
+                          std::to_string(paths.size()) + " images cannot be read";
+    for (std::size_t i = 0; i < std::min(skipped, kReasonsInMessage); ++i)
+      message += "; " + contents.skipped[i];
     throw UserError(skipped > kReasonsInMessage ? message + "; …" : message);
   }
   return contents;

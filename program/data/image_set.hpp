@@ -1,4 +1,5 @@
-// All the images that a run works on, in memory at the model's size, with ground truth where there is any.
+// All the images that a run works on, in memory at the model's size, with ground truth where there
+// is any.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,14 @@
 namespace osc::program {
 
 struct ImageSet {
-  std::string source;                             // what a person would call it: "tetrominoes (heldout, seed 0)" or the folder
-  int side = 0;                                   // images are side × side
-  std::vector<std::string> names;                 // one an image
-  std::vector<std::uint8_t> pixels;               // [size, side, side, 3]
-  std::vector<std::uint8_t> masks;                // [size, side, side], or empty without ground truth
-  std::vector<std::vector<SceneObject>> objects;  // [size][objects]; empty without labels; objects[i][k] has mask value k + 1
-  std::vector<std::string> skipped;               // one line for each image that could not be read
+  std::string source;  // what a person would call it: "tetrominoes (heldout, seed 0)" or the folder
+  int side = 0;        // images are side × side
+  std::vector<std::string> names;    // one an image
+  std::vector<std::uint8_t> pixels;  // [size, side, side, 3]
+  std::vector<std::uint8_t> masks;   // [size, side, side], or empty without ground truth
+  std::vector<std::vector<SceneObject>>
+      objects;  // [size][objects]; empty without labels; objects[i][k] has mask value k + 1
+  std::vector<std::string> skipped;  // one line for each image that could not be read
 
   std::int64_t size() const { return static_cast<std::int64_t>(names.size()); }
   bool has_masks() const { return !masks.empty(); }
@@ -27,11 +29,13 @@ struct ImageSet {
   Mask mask(std::int64_t index) const;
 };
 
-// The built-in scenes come in three sets that never share a scene seed: what is trained on, what may be looked at while training or choosing, and what is
-// scored at the end and used for no choice; a fourth, as large, is searched by the retrieval measures.
+// The built-in scenes come in three sets that never share a scene seed: what is trained on, what
+// may be looked at while training or choosing, and what is scored at the end and used for no
+// choice; a fourth, as large, is searched by the retrieval measures.
 enum class Split { train, heldout, final, gallery };
 
-// `count` scenes of a split of the run with this seed. A pure function of its arguments for any number of threads.
+// `count` scenes of a split of the run with this seed. A pure function of its arguments for any
+// number of threads.
 ImageSet make_scene_set(Split split, std::uint64_t seed, std::int64_t count, int side, int threads);
 
 // Every image of a folder (image_folder.hpp says which, and what is an error).

@@ -17,12 +17,14 @@
 #include "data/image_limits.hpp"
 #include "support/error.hpp"
 
-// libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor. Hence everything that owns memory lives in JpegReadHandle or the
-// callers, and the functions that call setjmp, and all that libjpeg calls back, hold plain values only.
+// libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor.
+// Hence everything that owns memory lives in JpegReadHandle or the callers, and the functions that
+// call setjmp, and all that libjpeg calls back, hold plain values only.
 namespace osc::program {
 namespace {
 
-// A progressive file may repeat scans without end over a large image; files from real encoders have about ten.
+// A progressive file may repeat scans without end over a large image; files from real encoders have
+// about ten.
 constexpr int kMostScans = 100;
 
 struct ErrorHandler {
@@ -31,9 +33,7 @@ struct ErrorHandler {
   std::array<char, JMSG_LENGTH_MAX> text;
 };
 
-ErrorHandler& handler_of(j_common_ptr jpeg) {
-  return *reinterpret_cast<ErrorHandler*>(jpeg->err);
-}
+ErrorHandler& handler_of(j_common_ptr jpeg) { return *reinterpret_cast<ErrorHandler*>(jpeg->err); }
 
 [[noreturn]] void on_error(j_common_ptr jpeg) {
   ErrorHandler& handler = handler_of(jpeg);
@@ -50,10 +50,8 @@ bool means_lost_pixels(int message) {
     case JWRN_ARITH_BAD_CODE:
     case JWRN_MUST_RESYNC:
     case JWRN_NOT_SEQUENTIAL:
-    case JWRN_BOGUS_PROGRESSION:
-      return true;
-    default:
-      return false;
+    case JWRN_BOGUS_PROGRESSION: return true;
+    default: return false;
   }
 }
 
@@ -93,16 +91,20 @@ class JpegReader {
   explicit JpegReader(std::string_view bytes) {
     if (!read_header(bytes)) fail();
     check_image_size(jpeg_.image_width, jpeg_.image_height);
-    // With Huffman codes, a block of 8 x 8 pixels takes a bit at least: a short file that claims many pixels is found out before they get memory.
+    // With Huffman codes, a block of 8 x 8 pixels takes a bit at least: a short file that claims
+    // many pixels is found out before they get memory.
     constexpr std::size_t kMostPixelsPerByte = 8 * 64;
-    if (!jpeg_.arith_code && std::size_t{jpeg_.image_width} * jpeg_.image_height / kMostPixelsPerByte > bytes.size()) {
+    if (!jpeg_.arith_code &&
+        std::size_t{jpeg_.image_width} * jpeg_.image_height / kMostPixelsPerByte > bytes.size()) {
       throw UserError("corrupt JPEG: the file is truncated");
     }
   }
 
   int width() const { return static_cast<int>(jpeg_.image_width); }
   int height() const { return static_cast<int>(jpeg_.image_height); }
-  bool is_cmyk() const { return jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK; }
+  bool is_cmyk() const {
+    return jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
+  }
   // Adobe's programs, the main source of CMYK files, store each ink inverted.
   bool is_inverted() const { return jpeg_.saw_Adobe_marker != 0; }
 
@@ -125,7 +127,8 @@ class JpegReader {
     if (setjmp(handle_.errors.jump)) return false;
     jpeg_.out_color_space = is_cmyk() ? JCS_CMYK : JCS_RGB;
     jpeg_start_decompress(&jpeg_);
-    const std::size_t stride = std::size_t{jpeg_.output_width} * static_cast<std::size_t>(jpeg_.output_components);
+    const std::size_t stride =
+        std::size_t{jpeg_.output_width} * static_cast<std::size_t>(jpeg_.output_components);
     while (jpeg_.output_scanline < jpeg_.output_height) {
       JSAMPROW row = pixels + jpeg_.output_scanline * stride;
       jpeg_read_scanlines(&jpeg_, &row, 1);
@@ -134,7 +137,9 @@ class JpegReader {
     return true;
   }
 
-  [[noreturn]] void fail() const { throw UserError("corrupt JPEG: " + std::string(handle_.errors.text.data())); }
+  [[noreturn]] void fail() const {
+    throw UserError("corrupt JPEG: " + std::string(handle_.errors.text.data()));
+  }
 
   JpegReadHandle handle_;
   jpeg_decompress_struct& jpeg_ = handle_.jpeg;
@@ -146,21 +151,22 @@ void cmyk_to_rgb(std::vector<std::uint8_t>& pixels, bool inverted) {
   const unsigned flip = inverted ? 0 : 255;
   for (std::size_t i = 0; i < count; ++i) {
     const unsigned not_black = pixels[4 * i + 3] ^ flip;
-    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = static_cast<std::uint8_t>(((pixels[4 * i + c] ^ flip) * not_black + 127) / 255);
+    for (std::size_t c = 0; c < 3; ++c)
+      pixels[3 * i + c] =
+          static_cast<std::uint8_t>(((pixels[4 * i + c] ^ flip) * not_black + 127) / 255);
   }
   pixels.resize(count * 3);
 }
 
 }  // namespace
 
-bool is_jpeg(std::string_view bytes) {
-  return bytes.starts_with("\xff\xd8\xff");
-}
+bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xff\xd8\xff"); }
 
 Image decode_jpeg(std::string_view bytes) {
   JpegReader reader(bytes);
   Image image{reader.width(), reader.height(), {}};
-  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * (reader.is_cmyk() ? 4 : 3));
+  image.pixels.resize(static_cast<std::size_t>(image.width) *
+                      static_cast<std::size_t>(image.height) * (reader.is_cmyk() ? 4 : 3));
   reader.read(image.pixels.data());
   if (reader.is_cmyk()) cmyk_to_rgb(image.pixels, reader.is_inverted());
   return image;

@@ -1,4 +1,5 @@
-// JPEG through libjpeg-turbo. decode_image (image.hpp) is the way in; decode_jpeg takes bytes that begin with JPEG's signature.
+// JPEG through libjpeg-turbo. decode_image (image.hpp) is the way in; decode_jpeg takes bytes that
+// begin with JPEG's signature.
 #pragma once
 
 #include <string_view>

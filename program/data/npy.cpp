@@ -16,7 +16,9 @@
 namespace osc::program {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "encode_npy writes values as they lie in memory and says that they are little-endian");
+static_assert(
+    std::endian::native == std::endian::little,
+    "encode_npy writes values as they lie in memory and says that they are little-endian");
 
 constexpr std::string_view kMagic("\x93NUMPY", 6);
 constexpr std::size_t kMaxHeader = 65536;
@@ -33,8 +35,9 @@ struct Header {
   std::vector<std::int64_t> shape;
 };
 
-// The header is a Python dict literal with three keys. This reads what numpy.save writes and what a person may write by hand in its place: keys in any order,
-// either quote, spaces, trailing commas; nothing else of Python.
+// The header is a Python dict literal with three keys. This reads what numpy.save writes and what a
+// person may write by hand in its place: keys in any order, either quote, spaces, trailing commas;
+// nothing else of Python.
 class HeaderParser {
  public:
   explicit HeaderParser(std::string_view text) : rest_(text) {}
@@ -60,7 +63,8 @@ class HeaderParser {
       if (!accept(',') && peek() != '}') malformed("the header lacks a comma or a closing brace");
     }
     if (peek() != '\0' || !rest_.empty()) malformed("the header goes on after its closing brace");
-    if (!dtype || !fortran_order || !shape) malformed("the header lacks descr, fortran_order or shape");
+    if (!dtype || !fortran_order || !shape)
+      malformed("the header lacks descr, fortran_order or shape");
     return {std::move(*dtype), *fortran_order, std::move(*shape)};
   }
 
@@ -94,13 +98,16 @@ class HeaderParser {
 
   std::string parse_string() {
     const char quote = peek();
-    if (quote != '\'' && quote != '"') malformed("the header lacks a quoted word where it must stand");
+    if (quote != '\'' && quote != '"')
+      malformed("the header lacks a quoted word where it must stand");
     const std::size_t end = rest_.find(quote, 1);
     constexpr std::size_t kLongest = 64;
-    if (end == std::string_view::npos || end > kLongest) malformed("the header has a quoted word without an end");
+    if (end == std::string_view::npos || end > kLongest)
+      malformed("the header has a quoted word without an end");
     const std::string_view word = rest_.substr(1, end - 1);
     // What is shown in a message must not break the line.
-    if (!std::ranges::all_of(word, [](char c) { return c >= ' ' && c <= '~' && c != '\\'; })) malformed("the header has a quoted word of odd characters");
+    if (!std::ranges::all_of(word, [](char c) { return c >= ' ' && c <= '~' && c != '\\'; }))
+      malformed("the header has a quoted word of odd characters");
     rest_.remove_prefix(end + 1);
     return std::string(word);
   }
@@ -115,7 +122,8 @@ class HeaderParser {
     std::vector<std::int64_t> shape;
     expect('(');
     while (!accept(')')) {
-      if (shape.size() == kMaxRank) malformed("more than " + std::to_string(kMaxRank) + " dimensions");
+      if (shape.size() == kMaxRank)
+        malformed("more than " + std::to_string(kMaxRank) + " dimensions");
       shape.push_back(parse_size());
       const bool comma = accept(',');
       if (!comma && peek() != ')') malformed("the shape lacks a comma or a closing parenthesis");
@@ -129,10 +137,12 @@ class HeaderParser {
     std::int64_t size = 0;
     for (; !rest_.empty() && rest_.front() >= '0' && rest_.front() <= '9'; rest_.remove_prefix(1)) {
       const int digit = rest_.front() - '0';
-      if (size > (std::numeric_limits<std::int64_t>::max() - digit) / 10) malformed("a size in the shape is too large");
+      if (size > (std::numeric_limits<std::int64_t>::max() - digit) / 10)
+        malformed("a size in the shape is too large");
       size = size * 10 + digit;
     }
-    if (!rest_.empty() && rest_.front() == 'L') rest_.remove_prefix(1);  // Python 2 marked long numbers
+    if (!rest_.empty() && rest_.front() == 'L')
+      rest_.remove_prefix(1);  // Python 2 marked long numbers
     return size;
   }
 
@@ -149,25 +159,33 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text;
 }
 
-// The number of values, which must be what the rest of the file holds; compared before anything is allocated, without overflow.
-std::size_t checked_count(const std::vector<std::int64_t>& shape, std::size_t value_size, std::size_t bytes) {
+// The number of values, which must be what the rest of the file holds; compared before anything is
+// allocated, without overflow.
+std::size_t checked_count(const std::vector<std::int64_t>& shape, std::size_t value_size,
+                          std::size_t bytes) {
   std::size_t count = 1;
   if (std::ranges::find(shape, 0) != shape.end()) count = 0;
   for (const std::int64_t size : shape) {
     if (count == 0) break;
     if (static_cast<std::uint64_t>(size) > bytes / value_size / count) {
-      throw UserError("truncated .npy file: " + std::to_string(bytes) + " bytes of values are too few for the shape " + shape_text(shape));
+      throw UserError("truncated .npy file: " + std::to_string(bytes) +
+                      " bytes of values are too few for the shape " + shape_text(shape));
     }
     count *= static_cast<std::size_t>(size);
   }
-  if (count * value_size > bytes) throw UserError("truncated .npy file: " + std::to_string(bytes) + " bytes of values are too few for one value");
-  if (count * value_size < bytes) malformed(std::to_string(bytes - count * value_size) + " bytes more than the shape " + shape_text(shape) + " needs");
+  if (count * value_size > bytes)
+    throw UserError("truncated .npy file: " + std::to_string(bytes) +
+                    " bytes of values are too few for one value");
+  if (count * value_size < bytes)
+    malformed(std::to_string(bytes - count * value_size) + " bytes more than the shape " +
+              shape_text(shape) + " needs");
   return count;
 }
 
 // Fortran order counts the first index fastest; C order the last.
 template <typename Value>
-std::vector<Value> from_fortran_order(const std::vector<Value>& values, const std::vector<std::int64_t>& shape) {
+std::vector<Value> from_fortran_order(const std::vector<Value>& values,
+                                      const std::vector<std::int64_t>& shape) {
   std::vector<Value> result(values.size());
   std::vector<std::int64_t> index(shape.size(), 0);
   std::vector<std::size_t> strides(shape.size());
@@ -203,7 +221,8 @@ std::vector<Value> decode_values(std::string_view bytes, const Header& header) {
 }
 
 template <typename Value>
-std::string encode(std::string_view dtype, std::span<const std::int64_t> shape, std::span<const Value> values) {
+std::string encode(std::string_view dtype, std::span<const std::int64_t> shape,
+                   std::span<const Value> values) {
   std::size_t count = 1;
   std::string sizes;
   for (const std::int64_t size : shape) {
@@ -211,11 +230,13 @@ std::string encode(std::string_view dtype, std::span<const std::int64_t> shape, 
     sizes += std::to_string(size);
     sizes += shape.size() == 1 ? "," : ", ";
   }
-  if (count != values.size()) throw std::invalid_argument("encode_npy: the shape does not fit the number of values");
+  if (count != values.size())
+    throw std::invalid_argument("encode_npy: the shape does not fit the number of values");
   if (shape.size() > 1) sizes.resize(sizes.size() - 2);
   std::string header = "{'descr': '";
   header.append(dtype).append("', 'fortran_order': False, 'shape': (").append(sizes).append("), }");
-  // Values begin at a multiple of 64 bytes, so that the file can be mapped into memory; the header ends with a line feed.
+  // Values begin at a multiple of 64 bytes, so that the file can be mapped into memory; the header
+  // ends with a line feed.
   const std::size_t before = kMagic.size() + 4;
   const std::size_t unpadded = before + header.size() + 1;
   header.append((kAlignment - unpadded % kAlignment) % kAlignment, ' ');
@@ -234,23 +255,29 @@ std::string encode(std::string_view dtype, std::span<const std::int64_t> shape, 
 
 NpyArray decode_npy(std::string_view bytes) {
   if (!bytes.starts_with(kMagic)) throw UserError("is not a .npy file");
-  const auto byte = [&](std::size_t i) { return std::size_t{static_cast<unsigned char>(bytes[i])}; };
+  const auto byte = [&](std::size_t i) {
+    return std::size_t{static_cast<unsigned char>(bytes[i])};
+  };
   constexpr std::size_t kVersionEnd = kMagic.size() + 2;
   if (bytes.size() < kVersionEnd) malformed("it ends within its first bytes");
   const std::size_t version = byte(kMagic.size());
-  if (version < 1 || version > 3) malformed("format version " + std::to_string(version) + " is not known");
+  if (version < 1 || version > 3)
+    malformed("format version " + std::to_string(version) + " is not known");
   const std::size_t length_bytes = version == 1 ? 2 : 4;
   const std::size_t begin = kVersionEnd + length_bytes;
   if (bytes.size() < begin) malformed("it ends within its first bytes");
   std::size_t length = 0;
   for (std::size_t i = 0; i < length_bytes; ++i) length |= byte(kVersionEnd + i) << (8 * i);
-  if (length > kMaxHeader) malformed("its header is longer than " + std::to_string(kMaxHeader) + " bytes");
+  if (length > kMaxHeader)
+    malformed("its header is longer than " + std::to_string(kMaxHeader) + " bytes");
   if (length > bytes.size() - begin) malformed("it ends within its header");
 
   Header header = HeaderParser(bytes.substr(begin, length)).parse();
   const std::string_view values = bytes.substr(begin + length);
-  if (header.dtype == "<f4" || header.dtype == ">f4") return {header.shape, decode_values<float>(values, header)};
-  if (header.dtype == "<f8" || header.dtype == ">f8") return {header.shape, decode_values<double>(values, header)};
+  if (header.dtype == "<f4" || header.dtype == ">f4")
+    return {header.shape, decode_values<float>(values, header)};
+  if (header.dtype == "<f8" || header.dtype == ">f8")
+    return {header.shape, decode_values<double>(values, header)};
   throw UserError("dtype '" + header.dtype + "', wanted float32 or float64");
 }
 

@@ -25,9 +25,12 @@ const Json& field(const Json& object, const char* key) {
 int integer_field(const Json& object, const char* key, int least, int most) {
   const Json& value = field(object, key);
   // An unsigned number beyond the range of a signed one would wrap around.
-  const bool fits = value.is_number_unsigned() ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(most) : value.is_number_integer();
+  const bool fits = value.is_number_unsigned()
+                        ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(most)
+                        : value.is_number_integer();
   if (!fits || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most) {
-    throw UserError(std::string("\"") + key + "\" is not a whole number of " + std::to_string(least) + " to " + std::to_string(most));
+    throw UserError(std::string("\"") + key + "\" is not a whole number of " +
+                    std::to_string(least) + " to " + std::to_string(most));
   }
   return value.get<int>();
 }
@@ -35,19 +38,22 @@ int integer_field(const Json& object, const char* key, int least, int most) {
 float position_field(const Json& object, const char* key) {
   const Json& value = field(object, key);
   const double position = value.is_number() ? value.get<double>() : -1;
-  if (!(position >= 0 && position <= kMaxImageSide)) throw UserError(std::string("\"") + key + "\" is not a position in an image");
+  if (!(position >= 0 && position <= kMaxImageSide))
+    throw UserError(std::string("\"") + key + "\" is not a position in an image");
   return static_cast<float>(position);
 }
 
 void check_name(const Json& object, const char* key, std::string_view wanted) {
   const Json& value = field(object, key);
   if (!value.is_string() || value.get_ref<const std::string&>() != wanted) {
-    throw UserError(std::string("\"") + key + "\" does not fit its number, which is that of \"" + std::string(wanted) + "\"");
+    throw UserError(std::string("\"") + key + "\" does not fit its number, which is that of \"" +
+                    std::string(wanted) + "\"");
   }
 }
 
 std::vector<SceneObject> parse_objects(const Json& list) {
-  if (!list.is_array() || list.size() > kMaxObjects) throw UserError("\"objects\" is not a list of at most " + std::to_string(kMaxObjects));
+  if (!list.is_array() || list.size() > kMaxObjects)
+    throw UserError("\"objects\" is not a list of at most " + std::to_string(kMaxObjects));
   std::vector<SceneObject> objects(list.size());
   std::vector<bool> seen(list.size(), false);
   for (const Json& item : list) {
@@ -59,7 +65,8 @@ std::vector<SceneObject> parse_objects(const Json& list) {
     check_name(item, "colour", colour_name(object.colour));
     object.x = position_field(item, "x");
     object.y = position_field(item, "y");
-    const auto k = static_cast<std::size_t>(integer_field(item, "mask", 1, static_cast<int>(objects.size())) - 1);
+    const auto k = static_cast<std::size_t>(
+        integer_field(item, "mask", 1, static_cast<int>(objects.size())) - 1);
     if (seen[k]) throw UserError("two objects have the same \"mask\"");
     seen[k] = true;
     objects[k] = object;
@@ -93,7 +100,8 @@ std::string objects_json_line(std::string_view image, std::span<const SceneObjec
   return OrderedJson{{"image", image}, {"objects", std::move(list)}}.dump();
 }
 
-std::map<std::string, std::vector<SceneObject>, std::less<>> read_objects_jsonl(const std::filesystem::path& path) {
+std::map<std::string, std::vector<SceneObject>, std::less<>> read_objects_jsonl(
+    const std::filesystem::path& path) {
   const std::string text = read_file(path);
   std::map<std::string, std::vector<SceneObject>, std::less<>> result;
   std::size_t number = 0;
@@ -104,7 +112,8 @@ std::map<std::string, std::vector<SceneObject>, std::less<>> read_objects_jsonl(
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     try {
-      if (!result.insert(parse_line(line)).second) throw UserError("names an image for the second time");
+      if (!result.insert(parse_line(line)).second)
+        throw UserError("names an image for the second time");
     } catch (const UserError& error) {
       throw UserError(path.string() + ":" + std::to_string(number) + ": " + error.what());
     }

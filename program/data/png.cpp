@@ -16,8 +16,10 @@
 #include "data/image_limits.hpp"
 #include "support/error.hpp"
 
-// libpng reports an error by longjmp, which must not pass a C++ object with a destructor. Hence the shape of this file: everything that owns memory lives in
-// the handles, PngReader, PngWriter or their callers, and the functions that call setjmp, and all that libpng calls back, hold plain values only.
+// libpng reports an error by longjmp, which must not pass a C++ object with a destructor. Hence the
+// shape of this file: everything that owns memory lives in the handles, PngReader, PngWriter or
+// their callers, and the functions that call setjmp, and all that libpng calls back, hold plain
+// values only.
 namespace osc::program {
 namespace {
 
@@ -40,14 +42,16 @@ struct ErrorText {
   png_longjmp(png, 1);
 }
 
-// Warnings are about what the pixels do not depend on (a colour profile, text): not a reason to refuse an image, nor to print.
+// Warnings are about what the pixels do not depend on (a colour profile, text): not a reason to
+// refuse an image, nor to print.
 void on_warning(png_structp, png_const_charp) {}
 
 struct PngReadHandle {
   png_structp png = nullptr;
   png_infop info = nullptr;
 
-  explicit PngReadHandle(ErrorText& error) : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+  explicit PngReadHandle(ErrorText& error)
+      : png(png_create_read_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
     if (png != nullptr) info = png_create_info_struct(png);
     if (info == nullptr) {
       png_destroy_read_struct(&png, nullptr, nullptr);
@@ -63,7 +67,8 @@ struct PngWriteHandle {
   png_structp png = nullptr;
   png_infop info = nullptr;
 
-  explicit PngWriteHandle(ErrorText& error) : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
+  explicit PngWriteHandle(ErrorText& error)
+      : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
     if (png != nullptr) info = png_create_info_struct(png);
     if (info == nullptr) {
       png_destroy_write_struct(&png, nullptr);
@@ -82,7 +87,8 @@ class PngReader {
     width_ = png_get_image_width(handle_.png, handle_.info);
     height_ = png_get_image_height(handle_.png, handle_.info);
     check_image_size(width_, height_);
-    // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is found out before they get memory.
+    // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is found out
+    // before they get memory.
     constexpr std::size_t kMostExpansion = 1032;
     if (png_get_rowbytes(handle_.png, handle_.info) * height_ / kMostExpansion > bytes.size()) {
       error_.set(kTruncated);
@@ -95,7 +101,8 @@ class PngReader {
   int colour_type() const { return png_get_color_type(handle_.png, handle_.info); }
   int bit_depth() const { return png_get_bit_depth(handle_.png, handle_.info); }
 
-  // Everything to 8-bit RGB, with alpha where the file has transparency: returns the number of channels, 3 or 4.
+  // Everything to 8-bit RGB, with alpha where the file has transparency: returns the number of
+  // channels, 3 or 4.
   int ask_for_colours() {
     if (!set_colour_transforms()) fail();
     return png_get_channels(handle_.png, handle_.info);
@@ -110,7 +117,8 @@ class PngReader {
   void read(std::uint8_t* pixels, int channels) {
     rows_.resize(height_);
     const std::size_t stride = std::size_t{width_} * static_cast<std::size_t>(channels);
-    if (png_get_rowbytes(handle_.png, handle_.info) != stride) throw std::logic_error("PNG rows are not as wide as was asked for");
+    if (png_get_rowbytes(handle_.png, handle_.info) != stride)
+      throw std::logic_error("PNG rows are not as wide as was asked for");
     for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
     if (!read_rows()) fail();
   }
@@ -126,8 +134,10 @@ class PngReader {
   bool read_header() {
     if (setjmp(png_jmpbuf(handle_.png))) return false;
     png_set_read_fn(handle_.png, this, on_read);
-    png_set_user_limits(handle_.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // check_image_size says it more clearly
-    png_set_keep_unknown_chunks(handle_.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);  // profiles, texts and times are not even parsed
+    png_set_user_limits(handle_.png, PNG_UINT_31_MAX,
+                        PNG_UINT_31_MAX);  // check_image_size says it more clearly
+    png_set_keep_unknown_chunks(handle_.png, PNG_HANDLE_CHUNK_NEVER, nullptr,
+                                -1);  // profiles, texts and times are not even parsed
     png_read_info(handle_.png, handle_.info);
     return true;
   }
@@ -157,7 +167,9 @@ class PngReader {
     return true;
   }
 
-  [[noreturn]] void fail() const { throw UserError("corrupt PNG: " + std::string(error_.text.data())); }
+  [[noreturn]] void fail() const {
+    throw UserError("corrupt PNG: " + std::string(error_.text.data()));
+  }
 
   ErrorText error_;
   std::string_view rest_;
@@ -174,7 +186,8 @@ class PngWriter {
     const std::size_t stride = static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
     rows_.resize(static_cast<std::size_t>(height));
     for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
-    if (!write(static_cast<png_uint_32>(width), static_cast<png_uint_32>(height), channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY)) {
+    if (!write(static_cast<png_uint_32>(width), static_cast<png_uint_32>(height),
+               channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY)) {
       throw std::runtime_error("cannot encode a PNG: " + std::string(error_.text.data()));
     }
     return std::move(bytes_);
@@ -198,9 +211,11 @@ class PngWriter {
     if (setjmp(png_jmpbuf(handle_.png))) return false;
     png_set_write_fn(handle_.png, this, on_write, on_flush);
     png_set_user_limits(handle_.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-    png_set_IHDR(handle_.png, handle_.info, width, height, 8, colour_type, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(handle_.png, handle_.info, width, height, 8, colour_type, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(handle_.png, handle_.info);
-    png_write_image(handle_.png, const_cast<png_bytepp>(rows_.data()));  // libpng reads the rows only
+    png_write_image(handle_.png,
+                    const_cast<png_bytepp>(rows_.data()));  // libpng reads the rows only
     png_write_end(handle_.png, nullptr);
     return true;
   }
@@ -216,28 +231,31 @@ void blend_onto_black(std::vector<std::uint8_t>& pixels) {
   const std::size_t count = pixels.size() / 4;
   for (std::size_t i = 0; i < count; ++i) {
     const unsigned alpha = pixels[4 * i + 3];
-    for (std::size_t c = 0; c < 3; ++c) pixels[3 * i + c] = static_cast<std::uint8_t>((pixels[4 * i + c] * alpha + 127) / 255);
+    for (std::size_t c = 0; c < 3; ++c)
+      pixels[3 * i + c] = static_cast<std::uint8_t>((pixels[4 * i + c] * alpha + 127) / 255);
   }
   pixels.resize(count * 3);
 }
 
 void check_sides(int width, int height, int channels, std::size_t size) {
-  if (width <= 0 || height <= 0 || static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * static_cast<std::size_t>(channels) != size) {
+  if (width <= 0 || height <= 0 ||
+      static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
+              static_cast<std::size_t>(channels) !=
+          size) {
     throw std::invalid_argument("encode_png: the sides do not fit the number of pixels");
   }
 }
 
 }  // namespace
 
-bool is_png(std::string_view bytes) {
-  return bytes.starts_with(kSignature);
-}
+bool is_png(std::string_view bytes) { return bytes.starts_with(kSignature); }
 
 Image decode_png_image(std::string_view bytes) {
   PngReader reader(bytes);
   const auto channels = static_cast<std::size_t>(reader.ask_for_colours());
   Image image{reader.width(), reader.height(), {}};
-  image.pixels.resize(static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * channels);
+  image.pixels.resize(static_cast<std::size_t>(image.width) *
+                      static_cast<std::size_t>(image.height) * channels);
   reader.read(image.pixels.data(), static_cast<int>(channels));
   if (channels == 4) blend_onto_black(image.pixels);
   return image;

@@ -1,4 +1,5 @@
-// PNG through libpng. decode_image and decode_mask (image.hpp) are the way in; these take bytes that begin with PNG's signature.
+// PNG through libpng. decode_image and decode_mask (image.hpp) are the way in; these take bytes
+// that begin with PNG's signature.
 #pragma once
 
 #include <string_view>

@@ -31,10 +31,13 @@ constexpr std::array<Cells, kPieces> kPieceCells = {{
 }};
 
 // Degrees clockwise from the piece above.
-constexpr std::array<std::string_view, kSceneShapes> kShapeNames = {"I0",   "I90", "O0",  "T0",   "T90",  "T180", "T270", "L0", "L90", "L180",
-                                                                    "L270", "J0",  "J90", "J180", "J270", "Z0",   "Z90",  "S0", "S90"};
-constexpr std::array<std::string_view, kSceneColours> kColourNames = {"red", "green", "blue", "yellow", "magenta", "cyan"};
-constexpr std::array<Colour, kSceneColours> kColours = {{{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 0, 255}, {0, 255, 255}}};
+constexpr std::array<std::string_view, kSceneShapes> kShapeNames = {
+    "I0",   "I90", "O0",  "T0",   "T90",  "T180", "T270", "L0", "L90", "L180",
+    "L270", "J0",  "J90", "J180", "J270", "Z0",   "Z90",  "S0", "S90"};
+constexpr std::array<std::string_view, kSceneColours> kColourNames = {"red",    "green",   "blue",
+                                                                      "yellow", "magenta", "cyan"};
+constexpr std::array<Colour, kSceneColours> kColours = {
+    {{255, 0, 0}, {0, 255, 0}, {0, 0, 255}, {255, 255, 0}, {255, 0, 255}, {0, 255, 255}}};
 
 struct OrientedPiece {
   Cells cells;  // sorted, the least row and column 0
@@ -47,7 +50,8 @@ constexpr Cells turned(const Cells& cells) {
   Cells result;
   int bottom = 0;
   for (const Cell& cell : cells) bottom = std::max(bottom, cell.row);
-  for (std::size_t i = 0; i < cells.size(); ++i) result[i] = {cells[i].column, bottom - cells[i].row};
+  for (std::size_t i = 0; i < cells.size(); ++i)
+    result[i] = {cells[i].column, bottom - cells[i].row};
   std::ranges::sort(result);
   return result;
 }
@@ -76,7 +80,8 @@ constexpr std::array<std::array<OrientedPiece, kTurns>, kPieces> make_oriented_p
 constexpr auto kOrientedPieces = make_oriented_pieces();
 static_assert(kOrientedPieces[kPieces - 1][kTurns - 1].shape == kSceneShapes - 1);
 
-// splitmix64 (Steele, Lea and Flood 2014). Not <random>: its distributions differ from one standard library to the next.
+// splitmix64 (Steele, Lea and Flood 2014). Not <random>: its distributions differ from one standard
+// library to the next.
 constexpr std::uint64_t kIncrement = 0x9e3779b97f4a7c15;
 
 constexpr std::uint64_t scrambled(std::uint64_t z) {
@@ -87,9 +92,11 @@ constexpr std::uint64_t scrambled(std::uint64_t z) {
 
 class SceneRandom {
  public:
-  SceneRandom(std::uint64_t seed, std::uint64_t index) : state_(scrambled(scrambled(seed + kIncrement) + index)) {}
+  SceneRandom(std::uint64_t seed, std::uint64_t index)
+      : state_(scrambled(scrambled(seed + kIncrement) + index)) {}
 
-  // Uniform in 0 … bound-1. Without the rejection, some numbers would come up more often by a few in 2^32.
+  // Uniform in 0 … bound-1. Without the rejection, some numbers would come up more often by a few
+  // in 2^32.
   int below(int bound) {
     const auto n = static_cast<std::uint32_t>(bound);
     const std::uint32_t unfair = -n % n;  // 2^32 mod n
@@ -131,7 +138,8 @@ bool place_pieces(SceneRandom& random, std::array<PlacedPiece, kSceneObjects>& p
       const int top = random.below(kSceneSide - piece.rows * kSceneCell + 1);
       const int left = random.below(kSceneSide - piece.columns * kSceneCell + 1);
       placed[k] = {&piece, top, left};
-      free = std::none_of(placed.begin(), placed.begin() + static_cast<std::ptrdiff_t>(k), [&](const PlacedPiece& other) { return overlap(other, placed[k]); });
+      free = std::none_of(placed.begin(), placed.begin() + static_cast<std::ptrdiff_t>(k),
+                          [&](const PlacedPiece& other) { return overlap(other, placed[k]); });
     }
     if (!free) return false;
   }
@@ -159,8 +167,11 @@ SceneObject describe(const PlacedPiece& placed, int colour) {
     columns += cell.column;
   }
   constexpr float kHalfCell = kSceneCell / 2.0F;
-  const auto mean_offset = [](int sum) { return static_cast<float>(sum * kSceneCell) / 4.0F + kHalfCell; };
-  return {placed.piece->shape, colour, static_cast<float>(placed.left) + mean_offset(columns), static_cast<float>(placed.top) + mean_offset(rows)};
+  const auto mean_offset = [](int sum) {
+    return static_cast<float>(sum * kSceneCell) / 4.0F + kHalfCell;
+  };
+  return {placed.piece->shape, colour, static_cast<float>(placed.left) + mean_offset(columns),
+          static_cast<float>(placed.top) + mean_offset(rows)};
 }
 
 }  // namespace
@@ -176,15 +187,14 @@ Scene tetromino_scene(std::uint64_t seed, std::uint64_t index) {
   scene.mask = {kSceneSide, kSceneSide, std::vector<std::uint8_t>(kPixels)};
   for (std::size_t k = 0; k < placed.size(); ++k) {
     const int colour = random.below(kSceneColours);
-    paint(placed[k], kColours[static_cast<std::size_t>(colour)], static_cast<std::uint8_t>(k + 1), scene);
+    paint(placed[k], kColours[static_cast<std::size_t>(colour)], static_cast<std::uint8_t>(k + 1),
+          scene);
     scene.objects.push_back(describe(placed[k], colour));
   }
   return scene;
 }
 
-std::string_view shape_name(int shape) {
-  return kShapeNames.at(static_cast<std::size_t>(shape));
-}
+std::string_view shape_name(int shape) { return kShapeNames.at(static_cast<std::size_t>(shape)); }
 
 std::string_view colour_name(int colour) {
   return kColourNames.at(static_cast<std::size_t>(colour));

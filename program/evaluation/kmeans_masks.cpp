@@ -11,11 +11,14 @@ namespace {
 constexpr int kColourIterations = 10;
 constexpr int kSeededIterations = 5;
 
-// points: [n, N, D]; first: int64 [n]. Result [n, clusters]: the indices of `first` and of points that are farthest from all before them.
-torch::Tensor farthest_points(const torch::Tensor& points, const torch::Tensor& first, std::int64_t clusters) {
+// points: [n, N, D]; first: int64 [n]. Result [n, clusters]: the indices of `first` and of points
+// that are farthest from all before them.
+torch::Tensor farthest_points(const torch::Tensor& points, const torch::Tensor& first,
+                              std::int64_t clusters) {
   const torch::Tensor image = torch::arange(points.size(0));
   std::vector<torch::Tensor> seeds{first};
-  torch::Tensor distance = torch::full({points.size(0), points.size(1)}, std::numeric_limits<float>::infinity(), points.options());
+  torch::Tensor distance = torch::full({points.size(0), points.size(1)},
+                                       std::numeric_limits<float>::infinity(), points.options());
   while (std::ssize(seeds) < clusters) {
     const torch::Tensor seed = points.index({image, seeds.back()}).unsqueeze(1);
     distance = torch::minimum(distance, (points - seed).square().sum(-1));
@@ -29,11 +32,13 @@ torch::Tensor gather_points(const torch::Tensor& points, const torch::Tensor& in
   return points.gather(1, indices.unsqueeze(-1).expand({-1, -1, points.size(2)}));
 }
 
-// error: [n, clusters, N]. Result int64 [n, N]. Not argmin(1), which is twenty times slower than min over a dimension that is not the last.
+// error: [n, clusters, N]. Result int64 [n, N]. Not argmin(1), which is twenty times slower than
+// min over a dimension that is not the last.
 torch::Tensor nearest(const torch::Tensor& error) { return std::get<1>(error.min(1)); }
 
 // assigned: int64 [n, N]. Result [n, clusters, N], 1 where a point belongs to a cluster.
-torch::Tensor membership(const torch::Tensor& assigned, std::int64_t clusters, const torch::TensorOptions& options) {
+torch::Tensor membership(const torch::Tensor& assigned, std::int64_t clusters,
+                         const torch::TensorOptions& options) {
   torch::Tensor members = torch::zeros({assigned.size(0), clusters, assigned.size(1)}, options);
   return members.scatter_(1, assigned.unsqueeze(1), 1.0);
 }
@@ -45,9 +50,11 @@ torch::Tensor kmeans_colour_masks(const torch::Tensor& images, std::int64_t clus
   const torch::Tensor colours = images.flatten(2).transpose(1, 2).contiguous();  // [n, N, 3]
   const torch::Tensor first = pixel_targets(images).saliency.argmin(1);
   torch::Tensor centres = gather_points(colours, farthest_points(colours, first, clusters));
-  const auto nearest_centre = [&] {  // ‖centre‖² − 2 centre · colour: a colour's own length is the same for all centres
-    return nearest(torch::baddbmm(centres.square().sum(-1, /*keepdim=*/true), centres, colours.transpose(1, 2), 1, -2));
-  };
+  const auto nearest_centre =
+      [&] {  // ‖centre‖² − 2 centre · colour: a colour's own length is the same for all centres
+        return nearest(torch::baddbmm(centres.square().sum(-1, /*keepdim=*/true), centres,
+                                      colours.transpose(1, 2), 1, -2));
+      };
   for (int iteration = 0; iteration < kColourIterations; ++iteration) {
     const torch::Tensor members = membership(nearest_centre(), clusters, images.options());
     const torch::Tensor size = members.sum(-1, /*keepdim=*/true);
@@ -64,19 +71,27 @@ torch::Tensor kmeans_seeded_masks(const torch::Tensor& images, std::int64_t clus
   const torch::Tensor saliency = tokens.saliency.unsqueeze(-1);
   const torch::Tensor position = tokens.position.expand({n, -1, -1});
 
-  const torch::Tensor weighted = torch::cat({tokens.colour, saliency * position}, -1).transpose(1, 2).reshape({n, 5, side, side});
-  const torch::Tensor smooth = torch::avg_pool2d(weighted, 3, 1, 1, /*ceil_mode=*/false, /*count_include_pad=*/false).flatten(2).transpose(1, 2);
+  const torch::Tensor weighted = torch::cat({tokens.colour, saliency * position}, -1)
+                                     .transpose(1, 2)
+                                     .reshape({n, 5, side, side});
+  const torch::Tensor smooth =
+      torch::avg_pool2d(weighted, 3, 1, 1, /*ceil_mode=*/false, /*count_include_pad=*/false)
+          .flatten(2)
+          .transpose(1, 2);
   const torch::Tensor seeds = farthest_points(smooth, tokens.saliency.argmin(1), clusters);
 
   torch::Tensor centres = gather_points(torch::cat({tokens.colour, position}, -1), seeds);
   for (int iteration = 0; iteration < kSeededIterations; ++iteration) {
-    const torch::Tensor members = membership(nearest(explanation_error(tokens, centres)), clusters, images.options());
+    const torch::Tensor members =
+        membership(nearest(explanation_error(tokens, centres)), clusters, images.options());
     const torch::Tensor salient = members * (tokens.saliency.unsqueeze(1) + 1e-6);
-    centres = torch::cat({torch::bmm(members, tokens.colour) / (members.sum(-1, /*keepdim=*/true) + 1e-6),
-                          torch::bmm(salient, position) / (salient.sum(-1, /*keepdim=*/true) + 1e-9)},
-                         -1);
+    centres =
+        torch::cat({torch::bmm(members, tokens.colour) / (members.sum(-1, /*keepdim=*/true) + 1e-6),
+                    torch::bmm(salient, position) / (salient.sum(-1, /*keepdim=*/true) + 1e-9)},
+                   -1);
   }
-  return nearest(explanation_error(pixel_targets(images), centres)).view({n, images.size(2), images.size(3)});
+  return nearest(explanation_error(pixel_targets(images), centres))
+      .view({n, images.size(2), images.size(3)});
 }
 
 }  // namespace osc::program

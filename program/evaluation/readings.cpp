@@ -10,20 +10,25 @@ torch::Generator evaluation_generator(std::uint64_t seed, EvaluationDraw draw, s
   return make_generator(seed, static_cast<std::uint64_t>(draw), step);
 }
 
-void read_in_batches(const Model& model, std::int64_t count, const std::function<torch::Tensor(std::int64_t first, std::int64_t count)>& images,
-                     torch::Generator generator, const ReadingOptions& options, const std::function<void(const ReadBatch&)>& use) {
+void read_in_batches(
+    const Model& model, std::int64_t count,
+    const std::function<torch::Tensor(std::int64_t first, std::int64_t count)>& images,
+    torch::Generator generator, const ReadingOptions& options,
+    const std::function<void(const ReadBatch&)>& use) {
   const torch::NoGradGuard no_grad;
   for (std::int64_t first = 0; first < count; first += kReadingBatch) {
     ReadBatch batch;
     batch.first = first;
     batch.images = images(first, std::min(kReadingBatch, count - first));
     batch.normalised = normalise(batch.images);
-    batch.found = find_objects(model.slots, batch.normalised, generator, options.reading, options.starts);
+    batch.found =
+        find_objects(model.slots, batch.normalised, generator, options.reading, options.starts);
     use(batch);
   }
 }
 
-torch::Tensor slot_embeddings(const Model& model, const torch::Tensor& normalised, const FoundObjects& found) {
+torch::Tensor slot_embeddings(const Model& model, const torch::Tensor& normalised,
+                              const FoundObjects& found) {
   const torch::NoGradGuard no_grad;
   if (model.embedding.is_empty()) return found.features;
   ObjectEmbedding embedding = model.embedding;
@@ -39,7 +44,8 @@ void append_slots(std::vector<std::uint8_t>& bytes, const torch::Tensor& slot) {
 std::vector<Mask> slot_masks(const torch::Tensor& slot) {
   std::vector<Mask> masks;
   for (const torch::Tensor& image : slot.unbind(0)) {
-    Mask& mask = masks.emplace_back(Mask{static_cast<int>(image.size(1)), static_cast<int>(image.size(0)), {}});
+    Mask& mask = masks.emplace_back(
+        Mask{static_cast<int>(image.size(1)), static_cast<int>(image.size(0)), {}});
     append_slots(mask.values, image);
   }
   return masks;

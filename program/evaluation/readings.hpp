@@ -13,9 +13,17 @@ namespace osc::program {
 
 inline constexpr std::int64_t kReadingBatch = 100;  // images at a time
 
-// What make_generator's `purpose` is in this folder: no two kinds of draw share one, nor with the training, which keeps to smaller numbers.
-enum class EvaluationDraw : std::uint64_t { mask_starts = 1000, views, index_starts, picture_starts, picture_views };
-torch::Generator evaluation_generator(std::uint64_t seed, EvaluationDraw draw, std::uint64_t step = 0);
+// What make_generator's `purpose` is in this folder: no two kinds of draw share one, nor with the
+// training, which keeps to smaller numbers.
+enum class EvaluationDraw : std::uint64_t {
+  mask_starts = 1000,
+  views,
+  index_starts,
+  picture_starts,
+  picture_views
+};
+torch::Generator evaluation_generator(std::uint64_t seed, EvaluationDraw draw,
+                                      std::uint64_t step = 0);
 
 struct ReadBatch {
   std::int64_t first = 0;    // number of the batch's first image
@@ -29,12 +37,18 @@ struct ReadingOptions {
   int starts = kReadingStarts;
 };
 
-// `count` images, which `images(first, count)` gives in about 0…1, go to `use` a batch at a time, in order. No gradient.
-void read_in_batches(const Model& model, std::int64_t count, const std::function<torch::Tensor(std::int64_t first, std::int64_t count)>& images,
-                     torch::Generator generator, const ReadingOptions& options, const std::function<void(const ReadBatch&)>& use);
+// `count` images, which `images(first, count)` gives in about 0…1, go to `use` a batch at a time,
+// in order. No gradient.
+void read_in_batches(
+    const Model& model, std::int64_t count,
+    const std::function<torch::Tensor(std::int64_t first, std::int64_t count)>& images,
+    torch::Generator generator, const ReadingOptions& options,
+    const std::function<void(const ReadBatch&)>& use);
 
-// [n, S, D]: what the model knows each slot by, its embedding or, without a second stage, its feature.
-torch::Tensor slot_embeddings(const Model& model, const torch::Tensor& normalised, const FoundObjects& found);
+// [n, S, D]: what the model knows each slot by, its embedding or, without a second stage, its
+// feature.
+torch::Tensor slot_embeddings(const Model& model, const torch::Tensor& normalised,
+                              const FoundObjects& found);
 
 // slot: int64 [n, H, H]. The slots of pixels as bytes, one image after the other.
 void append_slots(std::vector<std::uint8_t>& bytes, const torch::Tensor& slot);

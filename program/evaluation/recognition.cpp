@@ -9,14 +9,18 @@ namespace osc::program {
 
 namespace {
 
-constexpr std::int64_t kQueryBlock = 1024;  // queries a matrix product: bounds the memory of [Q, M] similarities
+constexpr std::int64_t kQueryBlock =
+    1024;  // queries a matrix product: bounds the memory of [Q, M] similarities
 
-double share(std::int64_t count, std::int64_t of) { return of == 0 ? kNoScore : static_cast<double>(count) / static_cast<double>(of); }
+double share(std::int64_t count, std::int64_t of) {
+  return of == 0 ? kNoScore : static_cast<double>(count) / static_cast<double>(of);
+}
 
 }  // namespace
 
 int object_kind(ObjectLabels labels, std::int64_t image, int label) {
-  if (image >= std::ssize(labels) || label < 1 || label > std::ssize(labels[image])) return kUnknownKind;
+  if (image >= std::ssize(labels) || label < 1 || label > std::ssize(labels[image]))
+    return kUnknownKind;
   const SceneObject& object = labels[image][label - 1];
   return object.shape * kSceneColours + object.colour;
 }
@@ -24,7 +28,8 @@ int object_kind(ObjectLabels labels, std::int64_t image, int label) {
 std::vector<ObjectRow> match_objects(const ReadImages& images, ObjectLabels labels) {
   std::vector<ObjectRow> rows;
   for (std::int64_t image = 0; image < images.count; ++image) {
-    const std::vector<int> slot = RegionOverlap(images.truth_of(image), images.slots_of(image)).matched_regions();
+    const std::vector<int> slot =
+        RegionOverlap(images.truth_of(image), images.slots_of(image)).matched_regions();
     for (int label = 1; label < std::ssize(slot); ++label) {
       if (slot[label] >= 0) rows.push_back({image, slot[label], object_kind(labels, image, label)});
     }
@@ -37,15 +42,20 @@ std::vector<ObjectRow> of_known_kind(std::vector<ObjectRow> rows) {
   return rows;
 }
 
-std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImages& view1, ObjectLabels labels) {
+std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImages& view1,
+                                        ObjectLabels labels) {
   const double visible = kVisibleShare * static_cast<double>(view0.pixels()) - 1e-6;
   std::vector<ObjectPair> pairs;
   for (std::int64_t image = 0; image < view0.count; ++image) {
     const RegionOverlap overlap0(view0.truth_of(image), view0.slots_of(image));
     const RegionOverlap overlap1(view1.truth_of(image), view1.slots_of(image));
     for (int label = 1; label < std::min(overlap0.labels(), overlap1.labels()); ++label) {
-      if (static_cast<double>(std::min(overlap0.label_area(label), overlap1.label_area(label))) < visible) continue;
-      pairs.push_back({image, {overlap0.best_region(label), overlap1.best_region(label)}, object_kind(labels, image, label)});
+      if (static_cast<double>(std::min(overlap0.label_area(label), overlap1.label_area(label))) <
+          visible)
+        continue;
+      pairs.push_back({image,
+                       {overlap0.best_region(label), overlap1.best_region(label)},
+                       object_kind(labels, image, label)});
     }
   }
   return pairs;
@@ -65,41 +75,51 @@ torch::Tensor features_of(const torch::Tensor& features, std::span<const ObjectR
   return features.flatten(0, 1).index_select(0, torch::tensor(index, torch::kInt64));
 }
 
-torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates, Likeness likeness) {
+torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates,
+                                 Likeness likeness) {
   const torch::NoGradGuard no_grad;
-  const auto unit = [](const torch::Tensor& x) { return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8); };
+  const auto unit = [](const torch::Tensor& x) {
+    return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8);
+  };
   const torch::Tensor keys = likeness == Likeness::cosine ? unit(candidates) : candidates;
   const torch::Tensor squares = keys.square().sum(-1);
   std::vector<torch::Tensor> nearest{torch::empty({0}, torch::kInt64)};
   for (const torch::Tensor& block : queries.split(kQueryBlock)) {
-    // The length of a query scales its cosines and shifts its squared distances: either way the nearest candidate stays.
+    // The length of a query scales its cosines and shifts its squared distances: either way the
+    // nearest candidate stays.
     const torch::Tensor products = torch::matmul(block, keys.t());
-    nearest.push_back(likeness == Likeness::cosine ? products.argmax(1) : (squares - 2 * products).argmin(1));
+    nearest.push_back(likeness == Likeness::cosine ? products.argmax(1)
+                                                   : (squares - 2 * products).argmin(1));
   }
   return torch::cat(nearest);
 }
 
-double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows, const torch::Tensor& candidates,
-                       std::span<const ObjectRow> candidate_rows, Likeness likeness) {
+double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
+                       const torch::Tensor& candidates, std::span<const ObjectRow> candidate_rows,
+                       Likeness likeness) {
   if (query_rows.empty() || candidate_rows.empty()) return kNoScore;
   const torch::Tensor nearest = nearest_candidates(queries, candidates, likeness);
   const auto chosen = nearest.accessor<std::int64_t, 1>();
   std::int64_t same = 0;
-  for (std::int64_t query = 0; query < std::ssize(query_rows); ++query) same += query_rows[query].kind == candidate_rows[chosen[query]].kind;
+  for (std::int64_t query = 0; query < std::ssize(query_rows); ++query)
+    same += query_rows[query].kind == candidate_rows[chosen[query]].kind;
   return share(same, std::ssize(query_rows));
 }
 
-double found_again_share(const torch::Tensor& view0, const torch::Tensor& view1, Likeness likeness) {
+double found_again_share(const torch::Tensor& view0, const torch::Tensor& view1,
+                         Likeness likeness) {
   if (view0.size(0) == 0) return kNoScore;
   const torch::Tensor itself = torch::arange(view0.size(0));
-  return share((nearest_candidates(view0, view1, likeness) == itself).sum().item<std::int64_t>(), view0.size(0));
+  return share((nearest_candidates(view0, view1, likeness) == itself).sum().item<std::int64_t>(),
+               view0.size(0));
 }
 
 torch::Tensor match_views(const torch::Tensor& view0, const torch::Tensor& view1) {
   return libtorch::match_slots(torch::cat({view0, view1}));
 }
 
-double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1, std::span<const ObjectPair> pairs) {
+double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1,
+                           std::span<const ObjectPair> pairs) {
   const torch::Tensor match = match_views(view0, view1);
   const auto matched = match.accessor<std::int64_t, 2>();
   std::int64_t joined = 0;

@@ -11,22 +11,32 @@
 
 namespace osc::program {
 
-// `count` images of `pixels` pixels each, one after the other: ground truth (0 background, 1… objects) and the slot of each pixel.
+// `count` images of `pixels` pixels each, one after the other: ground truth (0 background, 1…
+// objects) and the slot of each pixel.
 struct ReadImages {
   std::span<const std::uint8_t> truth;
   std::span<const std::uint8_t> slots;
   std::int64_t count = 0;
 
-  std::span<const std::uint8_t> truth_of(std::int64_t image) const { return truth.subspan(image * pixels(), pixels()); }
-  std::span<const std::uint8_t> slots_of(std::int64_t image) const { return slots.subspan(image * pixels(), pixels()); }
-  std::size_t pixels() const { return count == 0 ? 0 : truth.size() / static_cast<std::size_t>(count); }
+  std::span<const std::uint8_t> truth_of(std::int64_t image) const {
+    return truth.subspan(image * pixels(), pixels());
+  }
+  std::span<const std::uint8_t> slots_of(std::int64_t image) const {
+    return slots.subspan(image * pixels(), pixels());
+  }
+  std::size_t pixels() const {
+    return count == 0 ? 0 : truth.size() / static_cast<std::size_t>(count);
+  }
 };
 
-using ObjectLabels = std::span<const std::vector<SceneObject>>;  // [images][objects], objects[i][k] of mask value k + 1; empty without labels
+using ObjectLabels =
+    std::span<const std::vector<SceneObject>>;  // [images][objects], objects[i][k] of mask value k
+                                                // + 1; empty without labels
 
 inline constexpr int kUnknownKind = -1;
 
-// Shape and colour as one number, kUnknownKind where there are no labels. label: mask value, from 1.
+// Shape and colour as one number, kUnknownKind where there are no labels. label: mask value,
+// from 1.
 int object_kind(ObjectLabels labels, std::int64_t image, int label);
 
 // A true object, and the slot that stands for it.
@@ -36,7 +46,8 @@ struct ObjectRow {
   int kind = kUnknownKind;
 };
 
-// Each true object with the slot that a Hungarian matching of IoUs gives it; objects without a slot left are left out.
+// Each true object with the slot that a Hungarian matching of IoUs gives it; objects without a slot
+// left are left out.
 std::vector<ObjectRow> match_objects(const ReadImages& images, ObjectLabels labels);
 
 // Those whose kind is known.
@@ -50,11 +61,13 @@ struct ObjectPair {
   ObjectRow row(int view) const { return {image, slot[view], kind}; }
 };
 
-// An object counts as visible in a view where it covers 20 of 36 × 36 pixels, or that share of a larger image.
+// An object counts as visible in a view where it covers 20 of 36 × 36 pixels, or that share of a
+// larger image.
 inline constexpr double kVisibleShare = 20.0 / (36.0 * 36.0);
 
 // Every object that is visible in both views.
-std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImages& view1, ObjectLabels labels);
+std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImages& view1,
+                                        ObjectLabels labels);
 std::vector<ObjectRow> rows_of_view(std::span<const ObjectPair> pairs, int view);
 
 // features: [images, S, D]. Result [rows, D].
@@ -62,20 +75,27 @@ torch::Tensor features_of(const torch::Tensor& features, std::span<const ObjectR
 
 enum class Likeness { cosine, euclidean };
 
-// For each row of `queries` [Q, D] the most similar row of `candidates` [M, D], M ≥ 1, by one matrix product. int64 [Q].
-torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates, Likeness likeness);
+// For each row of `queries` [Q, D] the most similar row of `candidates` [M, D], M ≥ 1, by one
+// matrix product. int64 [Q].
+torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates,
+                                 Likeness likeness);
 
 // The share of queries whose nearest candidate is of their kind. NaN without queries or candidates.
-double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows, const torch::Tensor& candidates,
-                       std::span<const ObjectRow> candidate_rows, Likeness likeness);
+double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
+                       const torch::Tensor& candidates, std::span<const ObjectRow> candidate_rows,
+                       Likeness likeness);
 
-// Row i of both is the same object in two views: the share whose nearest among all of the second view's objects is itself. NaN without objects.
+// Row i of both is the same object in two views: the share whose nearest among all of the second
+// view's objects is itself. NaN without objects.
 double found_again_share(const torch::Tensor& view0, const torch::Tensor& view1, Likeness likeness);
 
-// view0, view1: [images, S, D]. The share of pairs whose slots the loss's own matching of the two views joins. NaN without pairs.
-double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1, std::span<const ObjectPair> pairs);
+// view0, view1: [images, S, D]. The share of pairs whose slots the loss's own matching of the two
+// views joins. NaN without pairs.
+double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1,
+                           std::span<const ObjectPair> pairs);
 
-// int64 [images, S]: slot s of view 0 is matched to slot match[i, s] of view 1, as the matching loss does it.
+// int64 [images, S]: slot s of view 0 is matched to slot match[i, s] of view 1, as the matching
+// loss does it.
 torch::Tensor match_views(const torch::Tensor& view0, const torch::Tensor& view1);
 
 }  // namespace osc::program

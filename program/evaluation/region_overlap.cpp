@@ -7,9 +7,11 @@
 
 namespace osc::program {
 
-RegionOverlap::RegionOverlap(std::span<const std::uint8_t> truth, std::span<const std::uint8_t> predicted)
+RegionOverlap::RegionOverlap(std::span<const std::uint8_t> truth,
+                             std::span<const std::uint8_t> predicted)
     : pixels_(static_cast<std::int64_t>(truth.size())) {
-  if (truth.size() != predicted.size()) throw std::invalid_argument("RegionOverlap: truth and prediction differ in size");
+  if (truth.size() != predicted.size())
+    throw std::invalid_argument("RegionOverlap: truth and prediction differ in size");
   if (!truth.empty()) {
     labels_ = *std::ranges::max_element(truth) + 1;
     regions_ = *std::ranges::max_element(predicted) + 1;
@@ -26,7 +28,8 @@ RegionOverlap::RegionOverlap(std::span<const std::uint8_t> truth, std::span<cons
 
 double RegionOverlap::iou(int label, int region) const {
   const std::int64_t both = common(label, region);
-  return static_cast<double>(both) / static_cast<double>(std::max<std::int64_t>(1, label_area_[label] + region_area_[region] - both));
+  return static_cast<double>(both) / static_cast<double>(std::max<std::int64_t>(
+                                         1, label_area_[label] + region_area_[region] - both));
 }
 
 int RegionOverlap::best_region(int label) const {
@@ -40,7 +43,8 @@ int RegionOverlap::best_region(int label) const {
 int RegionOverlap::best_object(int region) const {
   int best = 0;
   for (int label = 1; label < labels_; ++label) {
-    if (common(label, region) > 0 && (best == 0 || iou(label, region) > iou(best, region))) best = label;
+    if (common(label, region) > 0 && (best == 0 || iou(label, region) > iou(best, region)))
+      best = label;
   }
   return best;
 }
@@ -59,7 +63,9 @@ std::vector<int> RegionOverlap::matched_regions() const {
     for (int region : regions) overlap.push_back(iou(label, region));
   }
   std::vector<std::int64_t> column(objects.size(), -1);
-  linear_sum_assignment(contiguous_costs(overlap.data(), 1, std::ssize(objects), std::ssize(regions)), {.column_of_row = column.data()}, {.maximize = true});
+  linear_sum_assignment(
+      contiguous_costs(overlap.data(), 1, std::ssize(objects), std::ssize(regions)),
+      {.column_of_row = column.data()}, {.maximize = true});
 
   std::vector<int> matched(labels_, -1);
   for (std::size_t row = 0; row < objects.size(); ++row) {

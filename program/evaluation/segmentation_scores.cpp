@@ -9,8 +9,9 @@ namespace osc::program {
 
 namespace {
 
-
-double pairs(std::int64_t count) { return static_cast<double>(count) * static_cast<double>(count - 1) / 2; }
+double pairs(std::int64_t count) {
+  return static_cast<double>(count) * static_cast<double>(count - 1) / 2;
+}
 
 // Over the pixels whose label is at least `first_label`.
 double adjusted_rand_index(const RegionOverlap& overlap, int first_label) {
@@ -25,7 +26,8 @@ double adjusted_rand_index(const RegionOverlap& overlap, int first_label) {
     together_in_prediction += pairs(area);
     pixels += area;
   }
-  for (int label = first_label; label < overlap.labels(); ++label) together_in_truth += pairs(overlap.label_area(label));
+  for (int label = first_label; label < overlap.labels(); ++label)
+    together_in_truth += pairs(overlap.label_area(label));
   if (pixels == 0) return kNoScore;
   if (pixels == 1) return 1;
   const double expected = together_in_truth * (together_in_prediction / pairs(pixels));
@@ -47,15 +49,20 @@ double mean_iou(const RegionOverlap& overlap) {
 
 }  // namespace
 
-SegmentationScores score_segmentation(std::span<const std::uint8_t> truth, std::span<const std::uint8_t> predicted) {
+SegmentationScores score_segmentation(std::span<const std::uint8_t> truth,
+                                      std::span<const std::uint8_t> predicted) {
   const RegionOverlap overlap(truth, predicted);
   return {adjusted_rand_index(overlap, 1), adjusted_rand_index(overlap, 0), mean_iou(overlap)};
 }
 
-SegmentationScores mean_segmentation_scores(std::span<const std::uint8_t> truth, std::span<const std::uint8_t> predicted, std::int64_t count) {
+SegmentationScores mean_segmentation_scores(std::span<const std::uint8_t> truth,
+                                            std::span<const std::uint8_t> predicted,
+                                            std::int64_t count) {
   const std::size_t images = static_cast<std::size_t>(std::max<std::int64_t>(count, 0));
-  if (truth.size() != predicted.size() || (images == 0 ? !truth.empty() : truth.size() % images != 0)) {
-    throw std::invalid_argument("mean_segmentation_scores: truth and prediction must be `count` images of one size");
+  if (truth.size() != predicted.size() ||
+      (images == 0 ? !truth.empty() : truth.size() % images != 0)) {
+    throw std::invalid_argument(
+        "mean_segmentation_scores: truth and prediction must be `count` images of one size");
   }
   const std::size_t pixels = images == 0 ? 0 : truth.size() / images;
   SegmentationScores sum;
@@ -63,7 +70,8 @@ SegmentationScores mean_segmentation_scores(std::span<const std::uint8_t> truth,
   for (std::size_t image = 0; image < images; ++image) {
     const auto mask = truth.subspan(image * pixels, pixels);
     if (std::ranges::all_of(mask, [](std::uint8_t label) { return label == 0; })) continue;
-    const SegmentationScores scores = score_segmentation(mask, predicted.subspan(image * pixels, pixels));
+    const SegmentationScores scores =
+        score_segmentation(mask, predicted.subspan(image * pixels, pixels));
     sum = {sum.fg_ari + scores.fg_ari, sum.ari + scores.ari, sum.miou + scores.miou};
     ++scored;
   }

@@ -10,8 +10,10 @@ namespace osc::program {
 struct Model {
   SlotModel slots{nullptr};
   MaskReading reading = MaskReading::explanation;
-  ObjectEmbedding embedding{nullptr};  // null where the objective has no second stage: then the slot feature is the embedding
-  ObjectEmbedding control{nullptr};    // the same network trained on the same views with slots matched at random; null without a control
+  ObjectEmbedding embedding{nullptr};  // null where the objective has no second stage: then the
+                                       // slot feature is the embedding
+  ObjectEmbedding control{nullptr};    // the same network trained on the same views with slots
+                                       // matched at random; null without a control
 };
 
 }  // namespace osc::program

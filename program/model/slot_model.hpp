@@ -1,4 +1,5 @@
-// Stage 1's network: an image becomes tokens, tokens become slots, and each slot says which colour and position it stands for.
+// Stage 1's network: an image becomes tokens, tokens become slots, and each slot says which colour
+// and position it stands for.
 //
 // Slot attention: F. Locatello et al., "Object-Centric Learning with Slot Attention", 2020.
 #pragma once
@@ -14,7 +15,8 @@ struct SlotModelOptions {
   int iterations = 5;   // of slot attention
 };
 
-// images [n, 3, H, H], normalised -> tokens [n, (H/2)², C], position added before and after the LayerNorm.
+// images [n, 3, H, H], normalised -> tokens [n, (H/2)², C], position added before and after the
+// LayerNorm.
 class EncoderImpl : public torch::nn::Module {
  public:
   explicit EncoderImpl(const SlotModelOptions& options);
@@ -27,7 +29,8 @@ class EncoderImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Encoder);
 
-// `features`: [n, R, S, C]; `attention`: [n, R, S, N], over the slots a softmax; R random starts an image.
+// `features`: [n, R, S, C]; `attention`: [n, R, S, N], over the slots a softmax; R random starts an
+// image.
 struct Slots {
   torch::Tensor features;
   torch::Tensor attention;
@@ -36,7 +39,8 @@ struct Slots {
 class SlotAttentionImpl : public torch::nn::Module {
  public:
   explicit SlotAttentionImpl(const SlotModelOptions& options);
-  // tokens [n, N, C]; slots are drawn anew from the learned Gaussian for each image and start. Keys and values are computed once for all starts.
+  // tokens [n, N, C]; slots are drawn anew from the learned Gaussian for each image and start. Keys
+  // and values are computed once for all starts.
   Slots forward(const torch::Tensor& tokens, torch::Generator generator, int starts = 1);
 
  private:

@@ -12,8 +12,10 @@ class ContrastiveTerm final : public Term {
   torch::Tensor loss(const StepFeatures& features) override {
     torch::Tensor total;
     for (const torch::Tensor& slots : features.slots) {
-      const torch::Tensor one = features.matching.defined() ? libtorch::matching_contrastive_loss(slots, features.matching, temperature_)
-                                                            : libtorch::matching_contrastive_loss(slots, temperature_);
+      const torch::Tensor one =
+          features.matching.defined()
+              ? libtorch::matching_contrastive_loss(slots, features.matching, temperature_)
+              : libtorch::matching_contrastive_loss(slots, temperature_);
       total = total.defined() ? total + one : one;
     }
     return total;
@@ -25,6 +27,8 @@ class ContrastiveTerm final : public Term {
 
 }  // namespace
 
-std::shared_ptr<Term> make_contrastive_term(double temperature) { return std::make_shared<ContrastiveTerm>(temperature); }
+std::shared_ptr<Term> make_contrastive_term(double temperature) {
+  return std::make_shared<ContrastiveTerm>(temperature);
+}
 
 }  // namespace osc::program

@@ -8,7 +8,8 @@ namespace {
 class ExplainTerm final : public Term {
  public:
   torch::Tensor loss(const StepFeatures& features) override {
-    const torch::Tensor error = explanation_error(token_targets(features.images), features.explanation);
+    const torch::Tensor error =
+        explanation_error(token_targets(features.images), features.explanation);
     constexpr double kColourAndPosition = 5;  // numbers explained a token
     return (features.attention * error).sum(1).mean() / kColourAndPosition;
   }

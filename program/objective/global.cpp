@@ -6,10 +6,12 @@ namespace osc::program {
 
 namespace {
 
-// SimCLR: T. Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations", 2020, on the mean of an image's slots.
+// SimCLR: T. Chen et al., "A Simple Framework for Contrastive Learning of Visual Representations",
+// 2020, on the mean of an image's slots.
 class GlobalTerm final : public Term {
  public:
-  GlobalTerm(const std::vector<std::int64_t>& feature_widths, double temperature) : temperature_(temperature) {
+  GlobalTerm(const std::vector<std::int64_t>& feature_widths, double temperature)
+      : temperature_(temperature) {
     for (std::int64_t width : feature_widths) heads_->push_back(make_projection_head(width));
     register_module("heads", heads_);
   }
@@ -32,7 +34,8 @@ class GlobalTerm final : public Term {
 
 }  // namespace
 
-std::shared_ptr<Term> make_global_term(const std::vector<std::int64_t>& feature_widths, double temperature) {
+std::shared_ptr<Term> make_global_term(const std::vector<std::int64_t>& feature_widths,
+                                       double temperature) {
   return std::make_shared<GlobalTerm>(feature_widths, temperature);
 }
 

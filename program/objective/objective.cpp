@@ -4,7 +4,8 @@ namespace osc::program {
 
 namespace {
 
-std::shared_ptr<Term> make_term(int kind, const std::vector<std::int64_t>& feature_widths, double temperature) {
+std::shared_ptr<Term> make_term(int kind, const std::vector<std::int64_t>& feature_widths,
+                                double temperature) {
   switch (kind) {
     case kExplain: return make_explain_term();
     case kSimilarity: return make_similarity_term(feature_widths);
@@ -15,11 +16,14 @@ std::shared_ptr<Term> make_term(int kind, const std::vector<std::int64_t>& featu
 
 }  // namespace
 
-ObjectiveImpl::ObjectiveImpl(const TermWeights& weights, const std::vector<std::int64_t>& feature_widths, double temperature) {
+ObjectiveImpl::ObjectiveImpl(const TermWeights& weights,
+                             const std::vector<std::int64_t>& feature_widths, double temperature) {
   for (int k = 0; k < kTerms; ++k) {
     if (weights[k] == 0) continue;
     const std::string_view name = kTermKinds[k].name;
-    terms_.push_back({name, weights[k], register_module(std::string(name), make_term(k, feature_widths, temperature))});
+    terms_.push_back(
+        {name, weights[k],
+         register_module(std::string(name), make_term(k, feature_widths, temperature))});
   }
 }
 
@@ -28,7 +32,8 @@ ObjectiveImpl::Value ObjectiveImpl::forward(const StepFeatures& features) {
   for (const Weighted& weighted : terms_) {
     const torch::Tensor loss = weighted.term->loss(features);
     value.terms.emplace_back(weighted.name, loss.detach());
-    value.total = value.total.defined() ? value.total + weighted.weight * loss : weighted.weight * loss;
+    value.total =
+        value.total.defined() ? value.total + weighted.weight * loss : weighted.weight * loss;
   }
   return value;
 }

@@ -16,11 +16,13 @@ using TermWeights = std::array<double, kTerms>;
 
 class ObjectiveImpl : public torch::nn::Module {
  public:
-  ObjectiveImpl(const TermWeights& weights, const std::vector<std::int64_t>& feature_widths, double temperature);
+  ObjectiveImpl(const TermWeights& weights, const std::vector<std::int64_t>& feature_widths,
+                double temperature);
 
   struct Value {
     torch::Tensor total;
-    std::vector<std::pair<std::string_view, torch::Tensor>> terms;  // unweighted, in the order of kTermKinds, those with a weight
+    std::vector<std::pair<std::string_view, torch::Tensor>>
+        terms;  // unweighted, in the order of kTermKinds, those with a weight
   };
   Value forward(const StepFeatures& features);
 

@@ -1,4 +1,5 @@
-// The small network between a feature and a loss that compares views: the loss may discard what it does not need without the feature losing it.
+// The small network between a feature and a loss that compares views: the loss may discard what it
+// does not need without the feature losing it.
 #pragma once
 
 #include <torch/torch.h>

@@ -16,8 +16,10 @@ class SimilarityTerm final : public Term {
   torch::Tensor loss(const StepFeatures& features) override {
     torch::Tensor total;
     for (std::size_t k = 0; k < features.slots.size(); ++k) {
-      const torch::Tensor projected = heads_->ptr<torch::nn::SequentialImpl>(k)->forward(features.slots[k]);
-      const torch::Tensor one = libtorch::matching_similarity_loss_per_img(features.slots[k].detach(), projected);
+      const torch::Tensor projected =
+          heads_->ptr<torch::nn::SequentialImpl>(k)->forward(features.slots[k]);
+      const torch::Tensor one =
+          libtorch::matching_similarity_loss_per_img(features.slots[k].detach(), projected);
       total = total.defined() ? total + one : one;
     }
     return total;
@@ -29,6 +31,8 @@ class SimilarityTerm final : public Term {
 
 }  // namespace
 
-std::shared_ptr<Term> make_similarity_term(const std::vector<std::int64_t>& feature_widths) { return std::make_shared<SimilarityTerm>(feature_widths); }
+std::shared_ptr<Term> make_similarity_term(const std::vector<std::int64_t>& feature_widths) {
+  return std::make_shared<SimilarityTerm>(feature_widths);
+}
 
 }  // namespace osc::program

@@ -22,9 +22,9 @@ struct WallItem {
 struct MatchedViews {
   std::string name;
   Image view[2];
-  Mask slot[2];                 // slot indices of each view's pixels
-  std::vector<int> match;       // slot s of view 0 is matched to slot match[s] of view 1
-  std::vector<double> cosine;   // of each matched pair, in −1…1
+  Mask slot[2];                // slot indices of each view's pixels
+  std::vector<int> match;      // slot s of view 0 is matched to slot match[s] of view 1
+  std::vector<double> cosine;  // of each matched pair, in −1…1
 };
 
 // An object in an image: the region of `slot` in `mask`.
@@ -33,8 +33,8 @@ struct ObjectView {
   Image image;
   Mask mask;
   int slot = 0;
-  double similarity = 1;           // cosine to the query; 1 for the query itself
-  std::optional<bool> same_kind;   // has the query's true shape and colour; unknown without labels
+  double similarity = 1;          // cosine to the query; 1 for the query itself
+  std::optional<bool> same_kind;  // has the query's true shape and colour; unknown without labels
 };
 
 struct Retrieval {
@@ -44,9 +44,11 @@ struct Retrieval {
 
 struct ReportContents {
   std::string title;
-  std::string config_toml;                 // the whole configuration
-  nlohmann::json result;                   // result.json: evaluation/evaluate.hpp says what it holds
-  std::vector<nlohmann::json> metrics;     // the objects of metrics.jsonl in order: stage, step, loss, each term, images_per_second, seconds, sometimes fg_ari, ari, miou
+  std::string config_toml;  // the whole configuration
+  nlohmann::json result;    // result.json: evaluation/evaluate.hpp says what it holds
+  std::vector<nlohmann::json>
+      metrics;  // the objects of metrics.jsonl in order: stage, step, loss, each term,
+                // images_per_second, seconds, sometimes fg_ari, ari, miou
   std::vector<WallItem> wall;
   std::vector<MatchedViews> pairs;
   std::vector<Retrieval> retrievals;

@@ -25,17 +25,24 @@ constexpr Colour kVeil = {120, 120, 120};
 
 constexpr int kDot = 2;  // pixels a side of a glyph's dot
 
-std::size_t index_of(const Image& image, int x, int y) { return static_cast<std::size_t>(y) * image.width + x; }
+std::size_t index_of(const Image& image, int x, int y) {
+  return static_cast<std::size_t>(y) * image.width + x;
+}
 
 void require_same_size(const Image& image, const Mask& mask) {
   if (image.width == mask.width && image.height == mask.height) return;
-  const auto size = [](int width, int height) { return std::to_string(width) + "x" + std::to_string(height); };
-  throw std::invalid_argument("a mask of " + size(mask.width, mask.height) + " drawn on an image of " + size(image.width, image.height));
+  const auto size = [](int width, int height) {
+    return std::to_string(width) + "x" + std::to_string(height);
+  };
+  throw std::invalid_argument("a mask of " + size(mask.width, mask.height) +
+                              " drawn on an image of " + size(image.width, image.height));
 }
 
 // `percent` of `colour` over what is there.
 void blend(std::uint8_t* pixel, Colour colour, int percent) {
-  const auto mix = [percent](int below, int above) { return static_cast<std::uint8_t>((below * (100 - percent) + above * percent + 50) / 100); };
+  const auto mix = [percent](int below, int above) {
+    return static_cast<std::uint8_t>((below * (100 - percent) + above * percent + 50) / 100);
+  };
   pixel[0] = mix(pixel[0], colour.red);
   pixel[1] = mix(pixel[1], colour.green);
   pixel[2] = mix(pixel[2], colour.blue);
@@ -43,26 +50,39 @@ void blend(std::uint8_t* pixel, Colour colour, int percent) {
 
 // Luma as in ITU-R BT.601.
 Colour grey_of(const std::uint8_t* pixel) {
-  const auto luma = static_cast<std::uint8_t>((299 * pixel[0] + 587 * pixel[1] + 114 * pixel[2] + 500) / 1000);
+  const auto luma =
+      static_cast<std::uint8_t>((299 * pixel[0] + 587 * pixel[1] + 114 * pixel[2] + 500) / 1000);
   return {luma, luma, luma};
 }
 
-// For each pixel, how many king's moves away the nearest pixel of the border is; two sweeps, so that a thick outline costs what a thin one does.
-// `on_border(x, y)` says which pixels are it.
+// For each pixel, how many king's moves away the nearest pixel of the border is; two sweeps, so
+// that a thick outline costs what a thin one does. `on_border(x, y)` says which pixels are it.
 template <typename Predicate>
 std::vector<std::uint16_t> distance_to_border(int width, int height, const Predicate& on_border) {
   constexpr int kFar = 65535;
   std::vector<std::uint16_t> distance(static_cast<std::size_t>(width) * height);
-  const auto at = [&](int x, int y) -> int { return x < 0 || x >= width || y < 0 || y >= height ? kFar : distance[static_cast<std::size_t>(y) * width + x]; };
-  const auto set = [&](int x, int y, int value) { distance[static_cast<std::size_t>(y) * width + x] = static_cast<std::uint16_t>(std::min(value, kFar)); };
+  const auto at = [&](int x, int y) -> int {
+    return x < 0 || x >= width || y < 0 || y >= height
+               ? kFar
+               : distance[static_cast<std::size_t>(y) * width + x];
+  };
+  const auto set = [&](int x, int y, int value) {
+    distance[static_cast<std::size_t>(y) * width + x] =
+        static_cast<std::uint16_t>(std::min(value, kFar));
+  };
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
-      set(x, y, on_border(x, y) ? 0 : 1 + std::min({at(x - 1, y), at(x - 1, y - 1), at(x, y - 1), at(x + 1, y - 1)}));
+      set(x, y,
+          on_border(x, y)
+              ? 0
+              : 1 + std::min({at(x - 1, y), at(x - 1, y - 1), at(x, y - 1), at(x + 1, y - 1)}));
     }
   }
   for (int y = height - 1; y >= 0; --y) {
     for (int x = width - 1; x >= 0; --x) {
-      set(x, y, std::min(at(x, y), 1 + std::min({at(x + 1, y), at(x + 1, y + 1), at(x, y + 1), at(x - 1, y + 1)})));
+      set(x, y,
+          std::min(at(x, y),
+                   1 + std::min({at(x + 1, y), at(x + 1, y + 1), at(x, y + 1), at(x - 1, y + 1)})));
     }
   }
   return distance;
@@ -72,13 +92,15 @@ std::vector<std::uint16_t> distance_to_border(int width, int height, const Predi
 template <typename Same>
 bool differs_from_a_neighbour(const Mask& mask, int x, int y, const Same& same) {
   const std::uint8_t* here = &mask.values[static_cast<std::size_t>(y) * mask.width + x];
-  return (x > 0 && !same(*here, here[-1])) || (x + 1 < mask.width && !same(*here, here[1])) || (y > 0 && !same(*here, *(here - mask.width))) ||
+  return (x > 0 && !same(*here, here[-1])) || (x + 1 < mask.width && !same(*here, here[1])) ||
+         (y > 0 && !same(*here, *(here - mask.width))) ||
          (y + 1 < mask.height && !same(*here, here[mask.width]));
 }
 
 void fill(Image& image, int left, int top, int width, int height, Colour colour) {
   for (int y = top; y < top + height; ++y) {
-    for (int x = left; x < left + width; ++x) blend(&image.pixels[3 * index_of(image, x, y)], colour, 100);
+    for (int x = left; x < left + width; ++x)
+      blend(&image.pixels[3 * index_of(image, x, y)], colour, 100);
   }
 }
 
@@ -88,7 +110,8 @@ Image enlarge_to_visible_pixels(const Image& image, int width, int height) {
     const int from_y = static_cast<int>(static_cast<std::int64_t>(y) * image.height / height);
     for (int x = 0; x < width; ++x) {
       const int from_x = static_cast<int>(static_cast<std::int64_t>(x) * image.width / width);
-      std::copy_n(&image.pixels[3 * index_of(image, from_x, from_y)], 3, &out.pixels[3 * index_of(out, x, y)]);
+      std::copy_n(&image.pixels[3 * index_of(image, from_x, from_y)], 3,
+                  &out.pixels[3 * index_of(out, x, y)]);
     }
   }
   return out;
@@ -97,9 +120,12 @@ Image enlarge_to_visible_pixels(const Image& image, int width, int height) {
 // White with a black edge on either side: seen on any image.
 void outline_region(Image& image, const Mask& mask, int slot) {
   const auto inside = [slot](std::uint8_t value) { return static_cast<int>(value) == slot; };
-  const auto same = [&](std::uint8_t here, std::uint8_t there) { return inside(here) == inside(there); };
+  const auto same = [&](std::uint8_t here, std::uint8_t there) {
+    return inside(here) == inside(there);
+  };
   const auto distance = distance_to_border(mask.width, mask.height, [&](int x, int y) {
-    return inside(mask.values[static_cast<std::size_t>(y) * mask.width + x]) && differs_from_a_neighbour(mask, x, y, same);
+    return inside(mask.values[static_cast<std::size_t>(y) * mask.width + x]) &&
+           differs_from_a_neighbour(mask, x, y, same);
   });
   for (std::size_t i = 0; i < distance.size(); ++i) {
     if (distance[i] <= 1) blend(&image.pixels[3 * i], kWhite, 100);
@@ -109,14 +135,19 @@ void outline_region(Image& image, const Mask& mask, int slot) {
 
 void draw_tile(Image& sheet, int left, int top, const ObjectView& object) {
   if (object.image.width <= 0 || object.image.height <= 0) return;
-  const double scale = static_cast<double>(kSheetTile) / std::max(object.image.width, object.image.height);
-  const int width = std::clamp(static_cast<int>(std::lround(object.image.width * scale)), 1, kSheetTile);
-  const int height = std::clamp(static_cast<int>(std::lround(object.image.height * scale)), 1, kSheetTile);
-  Image tile = scale > 1 ? enlarge_to_visible_pixels(object.image, width, height) : resize(object.image, width, height);
+  const double scale =
+      static_cast<double>(kSheetTile) / std::max(object.image.width, object.image.height);
+  const int width =
+      std::clamp(static_cast<int>(std::lround(object.image.width * scale)), 1, kSheetTile);
+  const int height =
+      std::clamp(static_cast<int>(std::lround(object.image.height * scale)), 1, kSheetTile);
+  Image tile = scale > 1 ? enlarge_to_visible_pixels(object.image, width, height)
+                         : resize(object.image, width, height);
   require_same_size(object.image, object.mask);
   outline_region(tile, resize(object.mask, width, height), object.slot);
   for (int y = 0; y < height; ++y) {
-    std::uint8_t* to = &sheet.pixels[3 * index_of(sheet, left + (kSheetTile - width) / 2, top + (kSheetTile - height) / 2 + y)];
+    std::uint8_t* to = &sheet.pixels[3 * index_of(sheet, left + (kSheetTile - width) / 2,
+                                                  top + (kSheetTile - height) / 2 + y)];
     std::copy_n(&tile.pixels[3 * index_of(tile, 0, y)], 3 * static_cast<std::size_t>(width), to);
   }
 }
@@ -136,7 +167,8 @@ void draw_caption(Image& sheet, int left, int top, std::size_t rank, const Objec
   draw_text(sheet, left + kSheetTile - text_width(similarity, kDot), top, similarity, kDot, kInk);
   if (object.same_kind) {
     const std::string_view mark = *object.same_kind ? "v" : "x";
-    draw_text(sheet, left + (kSheetTile - text_width(mark, kDot)) / 2, top, mark, kDot, *object.same_kind ? kSame : kOther);
+    draw_text(sheet, left + (kSheetTile - text_width(mark, kDot)) / 2, top, mark, kDot,
+              *object.same_kind ? kSame : kOther);
   }
 }
 
@@ -149,7 +181,9 @@ Image draw_overlay(const Image& image, const Mask& slots) {
   constexpr int kTintPercent = 60;
   const int thickness = std::max(1, std::min(image.width, image.height) / 240);
   const auto same = [](std::uint8_t here, std::uint8_t there) { return here == there; };
-  const auto distance = distance_to_border(slots.width, slots.height, [&](int x, int y) { return differs_from_a_neighbour(slots, x, y, same); });
+  const auto distance = distance_to_border(slots.width, slots.height, [&](int x, int y) {
+    return differs_from_a_neighbour(slots, x, y, same);
+  });
   for (std::size_t i = 0; i < distance.size(); ++i) {
     std::uint8_t* pixel = &out.pixels[3 * i];
     blend(pixel, grey_of(pixel), 100);
@@ -174,18 +208,23 @@ Image draw_retrieval_sheet(const Retrieval& retrieval) {
   const int rows = std::max(1, (count + kSheetColumns - 1) / kSheetColumns);
   const int results_left = kSheetMargin + kSheetTile + kSheetDivider;
   Image sheet;
-  sheet.width = count == 0 ? 2 * kSheetMargin + kSheetTile : results_left + columns * (kSheetTile + kSheetGap) - kSheetGap + kSheetMargin;
+  sheet.width = count == 0
+                    ? 2 * kSheetMargin + kSheetTile
+                    : results_left + columns * (kSheetTile + kSheetGap) - kSheetGap + kSheetMargin;
   sheet.height = kSheetMargin + rows * (kSheetTile + kSheetCaption);
   sheet.pixels.resize(static_cast<std::size_t>(sheet.width) * sheet.height * 3);
   fill(sheet, 0, 0, sheet.width, sheet.height, kPaper);
 
   draw_tile(sheet, kSheetMargin, kSheetMargin, retrieval.query);
-  if (count > 0) fill(sheet, kSheetMargin + kSheetTile + kSheetDivider / 2, kSheetMargin, 1, sheet.height - 2 * kSheetMargin, kRule);
+  if (count > 0)
+    fill(sheet, kSheetMargin + kSheetTile + kSheetDivider / 2, kSheetMargin, 1,
+         sheet.height - 2 * kSheetMargin, kRule);
   for (int i = 0; i < count; ++i) {
     const int left = results_left + i % kSheetColumns * (kSheetTile + kSheetGap);
     const int top = kSheetMargin + i / kSheetColumns * (kSheetTile + kSheetCaption);
     draw_tile(sheet, left, top, retrieval.nearest[i]);
-    draw_caption(sheet, left, top + kSheetTile + 8, static_cast<std::size_t>(i), retrieval.nearest[i]);
+    draw_caption(sheet, left, top + kSheetTile + 8, static_cast<std::size_t>(i),
+                 retrieval.nearest[i]);
   }
   return sheet;
 }

@@ -6,16 +6,19 @@
 
 namespace osc::program {
 
-// The image in grey with each slot's region tinted in its colour and outlined, the outline thicker in larger images: colour then means the slot and nothing
-// else. Sizes must agree (std::invalid_argument).
+// The image in grey with each slot's region tinted in its colour and outlined, the outline thicker
+// in larger images: colour then means the slot and nothing else. Sizes must agree
+// (std::invalid_argument).
 Image draw_overlay(const Image& image, const Mask& slots);
 
-// The image with all but one region faded to a mid grey, so that a black region on black shows its shape too. A slot without pixels fades everything.
-// Sizes must agree (std::invalid_argument).
+// The image with all but one region faded to a mid grey, so that a black region on black shows its
+// shape too. A slot without pixels fades everything. Sizes must agree (std::invalid_argument).
 Image draw_single_region(const Image& image, const Mask& slots, int slot);
 
-// Measures of the retrieval sheet, in pixels. The query's tile has its corner at (margin, margin); the result of rank r stands in column r % columns and row
-// r / columns, the first tile's corner being at (margin + tile + divider, margin) and the next ones' tile + gap to the right, tile + caption below.
+// Measures of the retrieval sheet, in pixels. The query's tile has its corner at (margin, margin);
+// the result of rank r stands in column r % columns and row r / columns, the first tile's corner
+// being at (margin + tile + divider, margin) and the next ones' tile + gap to the right, tile +
+// caption below.
 inline constexpr int kSheetTile = 144;
 inline constexpr int kSheetMargin = 20;
 inline constexpr int kSheetGap = 14;
@@ -23,8 +26,10 @@ inline constexpr int kSheetCaption = 38;
 inline constexpr int kSheetDivider = 44;
 inline constexpr int kSheetColumns = 6;
 
-// What `osc find` writes: the query on the left, the results in rows by rank, the object outlined in each, its rank and its similarity in digits under it,
-// between them a tick or a cross where it is known whether the object is of the query's kind. An image's longer side fills its tile; tiny ones show their pixels.
+// What `osc find` writes: the query on the left, the results in rows by rank, the object outlined
+// in each, its rank and its similarity in digits under it, between them a tick or a cross where it
+// is known whether the object is of the query's kind. An image's longer side fills its tile; tiny
+// ones show their pixels.
 Image draw_retrieval_sheet(const Retrieval& retrieval);
 
 }  // namespace osc::program

@@ -57,7 +57,8 @@ void draw_text(Image& image, int x, int y, std::string_view text, int scale, Col
     const int columns = static_cast<int>(glyph.rows[0].size());
     for (int row = 0; row < kGlyphHeight; ++row) {
       for (int column = 0; column < columns; ++column) {
-        if (glyph.rows[row][column] == '#') fill(image, x + column * scale, y + row * scale, scale, colour);
+        if (glyph.rows[row][column] == '#')
+          fill(image, x + column * scale, y + row * scale, scale, colour);
       }
     }
     x += (columns + 1) * scale;
@@ -66,7 +67,8 @@ void draw_text(Image& image, int x, int y, std::string_view text, int scale, Col
 
 int text_width(std::string_view text, int scale) {
   int dots = 0;
-  for (const char character : text) dots += static_cast<int>(glyph_of(character).rows[0].size()) + 1;
+  for (const char character : text)
+    dots += static_cast<int>(glyph_of(character).rows[0].size()) + 1;
   return dots == 0 ? 0 : (dots - 1) * scale;
 }
 

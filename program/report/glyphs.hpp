@@ -7,11 +7,12 @@
 
 namespace osc::program {
 
-inline constexpr int kGlyphWidth = 5;   // of a digit, in dots
+inline constexpr int kGlyphWidth = 5;  // of a digit, in dots
 inline constexpr int kGlyphHeight = 7;
 
-// Draws digits, '.', '-', 'v' (a tick) and 'x' (a cross), a dot being scale × scale pixels, from the upper left corner (x, y). Any other character is a blank.
-// What would fall outside the image is left out.
+// Draws digits, '.', '-', 'v' (a tick) and 'x' (a cross), a dot being scale × scale pixels, from
+// the upper left corner (x, y). Any other character is a blank. What would fall outside the image
+// is left out.
 void draw_text(Image& image, int x, int y, std::string_view text, int scale, Colour colour);
 
 // Width that draw_text fills, in pixels.

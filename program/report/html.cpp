@@ -8,9 +8,12 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
-std::uint8_t byte_at(std::string_view text, std::size_t index) { return static_cast<std::uint8_t>(text[index]); }
+std::uint8_t byte_at(std::string_view text, std::size_t index) {
+  return static_cast<std::uint8_t>(text[index]);
+}
 
-// Length of the well-formed UTF-8 sequence at `at`, or 0: the ranges of the first two bytes exclude overlong forms, surrogates and what lies beyond U+10FFFF.
+// Length of the well-formed UTF-8 sequence at `at`, or 0: the ranges of the first two bytes exclude
+// overlong forms, surrogates and what lies beyond U+10FFFF.
 std::size_t sequence_length(std::string_view text, std::size_t at) {
   const std::uint8_t first = byte_at(text, at);
   if (first < 0x80) return 1;
@@ -38,7 +41,8 @@ std::size_t sequence_length(std::string_view text, std::size_t at) {
 
 bool is_control(std::string_view sequence) {
   const std::uint8_t first = byte_at(sequence, 0);
-  if (sequence.size() == 1) return (first < 0x20 && first != '\t' && first != '\n') || first == 0x7F;
+  if (sequence.size() == 1)
+    return (first < 0x20 && first != '\t' && first != '\n') || first == 0x7F;
   return first == 0xC2 && byte_at(sequence, 1) < 0xA0;
 }
 
@@ -67,21 +71,28 @@ std::string escape_html(std::string_view text) {
   return out;
 }
 
-std::string attribute(std::string_view name, std::string_view value) { return " " + std::string(name) + "=\"" + escape_html(value) + "\""; }
+std::string attribute(std::string_view name, std::string_view value) {
+  return " " + std::string(name) + "=\"" + escape_html(value) + "\"";
+}
 
 std::string base64(std::string_view bytes) {
-  static constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr std::string_view kDigits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string out;
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t at = 0; at < bytes.size(); at += 3) {
     const std::size_t count = bytes.size() - at < 3 ? bytes.size() - at : 3;
     std::uint32_t group = 0;
-    for (std::size_t i = 0; i < 3; ++i) group = group << 8 | (i < count ? byte_at(bytes, at + i) : 0U);
-    for (std::size_t i = 0; i < 4; ++i) out += i <= count ? kDigits[group >> (18 - 6 * i) & 63] : '=';
+    for (std::size_t i = 0; i < 3; ++i)
+      group = group << 8 | (i < count ? byte_at(bytes, at + i) : 0U);
+    for (std::size_t i = 0; i < 4; ++i)
+      out += i <= count ? kDigits[group >> (18 - 6 * i) & 63] : '=';
   }
   return out;
 }
 
-std::string png_data_uri(const Image& image) { return "data:image/png;base64," + base64(encode_png(image)); }
+std::string png_data_uri(const Image& image) {
+  return "data:image/png;base64," + base64(encode_png(image));
+}
 
 }  // namespace osc::program

@@ -8,8 +8,8 @@
 
 namespace osc::program {
 
-// Text for an element or a quoted attribute. Bytes that are not UTF-8, and control characters other than tab and newline, become U+FFFD, so that any file
-// name may be shown.
+// Text for an element or a quoted attribute. Bytes that are not UTF-8, and control characters other
+// than tab and newline, become U+FFFD, so that any file name may be shown.
 std::string escape_html(std::string_view text);
 
 // ` name="value"`, the value escaped.

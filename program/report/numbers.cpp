@@ -12,20 +12,25 @@ constexpr std::string_view kMinus = "\xE2\x88\x92";
 
 std::string plain(double value, std::chars_format format, int precision) {
   std::array<char, 512> buffer;  // a fixed double has at most 309 digits before the point
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, format, precision);
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), value, format, precision);
   return {buffer.data(), end.ptr};
 }
 
-bool is_zero(std::string_view digits) { return digits.find_first_of("123456789") == std::string_view::npos; }
+bool is_zero(std::string_view digits) {
+  return digits.find_first_of("123456789") == std::string_view::npos;
+}
 
 std::string with_true_minus(std::string text) {
-  for (std::size_t at = 0; (at = text.find('-', at)) != std::string::npos; at += kMinus.size()) text.replace(at, 1, kMinus);
+  for (std::size_t at = 0; (at = text.find('-', at)) != std::string::npos; at += kMinus.size())
+    text.replace(at, 1, kMinus);
   return text;
 }
 
 }  // namespace
 
-const nlohmann::json& value_at(const nlohmann::json& object, std::initializer_list<std::string_view> path) {
+const nlohmann::json& value_at(const nlohmann::json& object,
+                               std::initializer_list<std::string_view> path) {
   static const nlohmann::json kNull;
   const nlohmann::json* value = &object;
   for (const std::string_view key : path) {
@@ -37,7 +42,8 @@ const nlohmann::json& value_at(const nlohmann::json& object, std::initializer_li
   return *value;
 }
 
-std::optional<double> number_at(const nlohmann::json& object, std::initializer_list<std::string_view> path) {
+std::optional<double> number_at(const nlohmann::json& object,
+                                std::initializer_list<std::string_view> path) {
   const nlohmann::json& value = value_at(object, path);
   if (!value.is_number()) return std::nullopt;
   const auto number = value.get<double>();
@@ -51,13 +57,17 @@ std::string fixed(double value, int decimals) {
   return with_true_minus(text);
 }
 
-std::string score(std::optional<double> value) { return value ? fixed(*value, 3) : std::string(kEnDash); }
+std::string score(std::optional<double> value) {
+  return value ? fixed(*value, 3) : std::string(kEnDash);
+}
 
 std::string brief(double value) {
   const double size = std::abs(value);
-  if (size != 0 && (size < 1e-4 || size >= 1e5)) return with_true_minus(plain(value, std::chars_format::scientific, 2));
+  if (size != 0 && (size < 1e-4 || size >= 1e5))
+    return with_true_minus(plain(value, std::chars_format::scientific, 2));
   const int whole_digits = size < 1 ? 0 : static_cast<int>(std::floor(std::log10(size))) + 1;
-  const int leading_zeros = size == 0 || size >= 1 ? 0 : static_cast<int>(std::ceil(-std::log10(size))) - 1;
+  const int leading_zeros =
+      size == 0 || size >= 1 ? 0 : static_cast<int>(std::ceil(-std::log10(size))) - 1;
   return fixed(value, std::max(0, 3 - whole_digits + leading_zeros));
 }
 

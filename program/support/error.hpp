@@ -12,7 +12,8 @@ class UserError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The user asked to stop (interrupt.hpp), and the work stopped in good order; the text says how to go on. main exits with status 130.
+// The user asked to stop (interrupt.hpp), and the work stopped in good order; the text says how to
+// go on. main exits with status 130.
 class Interrupted : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

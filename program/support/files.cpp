@@ -51,13 +51,13 @@ int write_all(int descriptor, std::string_view bytes) {
 }
 
 // File systems without fsync answer EINVAL; the data is as safe there as it gets.
-int flush(int descriptor) {
-  return ::fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno;
-}
+int flush(int descriptor) { return ::fsync(descriptor) == 0 || errno == EINVAL ? 0 : errno; }
 
-// A rename survives a power cut only when its folder is flushed too. Not every file system allows it, and the file is whole either way.
+// A rename survives a power cut only when its folder is flushed too. Not every file system allows
+// it, and the file is whole either way.
 void flush_folder(const fs::path& folder) {
-  const Descriptor opened(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor opened(
+      ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (opened.get() >= 0) ::fsync(opened.get());
 }
 
@@ -69,15 +69,19 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw_system_error(path, errno);
   if (S_ISDIR(status.st_mode)) throw UserError(path.string() + ": is a folder, not a file");
-  const auto too_large = [&] { return UserError(path.string() + ": is larger than " + std::to_string(max_bytes) + " bytes"); };
+  const auto too_large = [&] {
+    return UserError(path.string() + ": is larger than " + std::to_string(max_bytes) + " bytes");
+  };
   // The size is a hint: pipes and /proc have none, and a file may grow while it is read.
-  const std::uint64_t expected = S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+  const std::uint64_t expected =
+      S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
   if (expected > max_bytes) throw too_large();
 
   std::string bytes;
   std::size_t used = 0;
   constexpr std::size_t kLeastRoom = 4096;
-  bytes.resize(static_cast<std::size_t>(expected) + 1);  // one more, so that the end is met without growing
+  bytes.resize(static_cast<std::size_t>(expected) +
+               1);  // one more, so that the end is met without growing
   for (;;) {
     if (used == bytes.size()) bytes.resize(std::max(bytes.size() * 2, kLeastRoom));
     const ssize_t count = ::read(file.get(), bytes.data() + used, bytes.size() - used);
@@ -109,7 +113,8 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), target_(path_) {
   static std::atomic<unsigned> counter{0};
   do {  // a process that was killed may have left a temporary under the same number
     std::string name(1, '.');
-    name += target_.filename().string() + "." + std::to_string(::getpid()) + "-" + std::to_string(counter++) + ".tmp";
+    name += target_.filename().string() + "." + std::to_string(::getpid()) + "-" +
+            std::to_string(counter++) + ".tmp";
     temporary_ = target_.parent_path() / name;
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
@@ -121,9 +126,7 @@ AtomicFile::~AtomicFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::fail(int error) const {
-  throw_system_error(path_, error);
-}
+void AtomicFile::fail(int error) const { throw_system_error(path_, error); }
 
 void AtomicFile::write(std::string_view bytes) {
   if (const int error = write_all(descriptor_, bytes)) fail(error);

@@ -3,7 +3,8 @@
 
 namespace osc::program {
 
-// From now on the first SIGINT or SIGTERM only sets what interrupted() tells; a second one ends the process as usual.
+// From now on the first SIGINT or SIGTERM only sets what interrupted() tells; a second one ends the
+// process as usual.
 void catch_interrupts();
 
 bool interrupted();

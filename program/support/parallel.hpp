@@ -12,8 +12,10 @@
 
 namespace osc::program {
 
-// Calls `work(i)` once for each i of 0 … count-1, on up to `threads` threads (one of them the caller's), and returns when all are done. After an exception no
-// further piece is started, and the exception of the least i is thrown: the same one for any number of threads, because pieces start in order.
+// Calls `work(i)` once for each i of 0 … count-1, on up to `threads` threads (one of them the
+// caller's), and returns when all are done. After an exception no further piece is started, and the
+// exception of the least i is thrown: the same one for any number of threads, because pieces start
+// in order.
 template <typename Work>
 void parallel_for(std::int64_t count, int threads, const Work& work) {
   std::atomic<std::int64_t> next{0};
@@ -39,7 +41,8 @@ void parallel_for(std::int64_t count, int threads, const Work& work) {
   };
   {
     std::vector<std::jthread> helpers;
-    for (std::int64_t t = 1; t < std::min<std::int64_t>(threads, count); ++t) helpers.emplace_back(run);
+    for (std::int64_t t = 1; t < std::min<std::int64_t>(threads, count); ++t)
+      helpers.emplace_back(run);
     run();
   }
   if (error) std::rethrow_exception(error);

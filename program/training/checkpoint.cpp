@@ -1,7 +1,7 @@
 #include "training/checkpoint.hpp"
 
-#include <nlohmann/json.hpp>
 #include <zlib.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -16,7 +16,8 @@ namespace osc::program {
 namespace {
 
 constexpr std::string_view kFormat = "osc-checkpoint-1";
-constexpr std::string_view kNoChecksum = "00000000";  // stands in the header while the checksum is taken
+constexpr std::string_view kNoChecksum =
+    "00000000";  // stands in the header while the checksum is taken
 constexpr std::size_t kLengthBytes = 8;
 
 std::string checksum_of(std::string_view bytes) {
@@ -35,7 +36,8 @@ std::string little_endian(std::uint64_t x) {
 
 std::uint64_t read_little_endian(std::string_view bytes) {
   std::uint64_t x = 0;
-  for (std::size_t k = 0; k < kLengthBytes; ++k) x |= std::uint64_t{static_cast<unsigned char>(bytes[k])} << (8 * k);
+  for (std::size_t k = 0; k < kLengthBytes; ++k)
+    x |= std::uint64_t{static_cast<unsigned char>(bytes[k])} << (8 * k);
   return x;
 }
 
@@ -43,7 +45,9 @@ std::uint64_t read_little_endian(std::string_view bytes) {
 std::size_t checksum_position(std::string_view header) {
   constexpr std::string_view kKey = "\"crc32\":\"";
   const std::size_t at = header.find(kKey);
-  return at == std::string_view::npos || at + kKey.size() + kNoChecksum.size() > header.size() ? std::string_view::npos : at + kKey.size();
+  return at == std::string_view::npos || at + kKey.size() + kNoChecksum.size() > header.size()
+             ? std::string_view::npos
+             : at + kKey.size();
 }
 
 torch::Dtype dtype_of(const std::string& name) {
@@ -52,8 +56,10 @@ torch::Dtype dtype_of(const std::string& name) {
   throw UserError("holds a tensor of type " + name + ", wanted F32 or I64");
 }
 
-// Whether a tensor of this shape takes `bytes`, which the file has: found out before it gets memory.
-bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_bytes, std::uint64_t bytes) {
+// Whether a tensor of this shape takes `bytes`, which the file has: found out before it gets
+// memory.
+bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_bytes,
+               std::uint64_t bytes) {
   std::uint64_t size = element_bytes;
   if (std::find(shape.begin(), shape.end(), 0) != shape.end()) size = 0;
   for (const std::int64_t length : shape) {
@@ -63,31 +69,39 @@ bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_byt
   return size == bytes;
 }
 
-// Sizes, or positions in the file. The JSON library would convert a fraction, and a number that no integer can hold.
+// Sizes, or positions in the file. The JSON library would convert a fraction, and a number that no
+// integer can hold.
 std::vector<std::int64_t> whole_numbers(const nlohmann::json& list) {
   constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  if (!list.is_array()) throw UserError("is malformed: its header has " + list.dump() + " for a list of sizes or positions");
+  if (!list.is_array())
+    throw UserError("is malformed: its header has " + list.dump() +
+                    " for a list of sizes or positions");
   std::vector<std::int64_t> numbers;
   for (const nlohmann::json& item : list) {
-    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > kMost) throw UserError("is malformed: its header has " + item.dump() + " for a size or a position");
+    if (!item.is_number_unsigned() || item.get<std::uint64_t>() > kMost)
+      throw UserError("is malformed: its header has " + item.dump() + " for a size or a position");
     numbers.push_back(item.get<std::int64_t>());
   }
   return numbers;
 }
 
 Checkpoint decode(std::string bytes) {
-  if (bytes.size() < kLengthBytes) throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
+  if (bytes.size() < kLengthBytes)
+    throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
   const std::uint64_t header_size = read_little_endian(bytes);
-  if (header_size > bytes.size() - kLengthBytes) throw UserError("is truncated, or no osc checkpoint");
+  if (header_size > bytes.size() - kLengthBytes)
+    throw UserError("is truncated, or no osc checkpoint");
   const std::string_view header = std::string_view(bytes).substr(kLengthBytes, header_size);
   const nlohmann::json json = nlohmann::json::parse(header, nullptr, /*allow_exceptions=*/false);
   const std::size_t position = checksum_position(header);
-  if (!json.is_object() || !json.contains("__metadata__") || json["__metadata__"].value("format", "") != kFormat || position == std::string_view::npos) {
+  if (!json.is_object() || !json.contains("__metadata__") ||
+      json["__metadata__"].value("format", "") != kFormat || position == std::string_view::npos) {
     throw UserError("is no osc checkpoint");
   }
   const std::string checksum(header.substr(position, kNoChecksum.size()));
   bytes.replace(kLengthBytes + position, kNoChecksum.size(), kNoChecksum);
-  if (checksum_of(bytes) != checksum) throw UserError("is truncated or was altered: its checksum does not match");
+  if (checksum_of(bytes) != checksum)
+    throw UserError("is truncated or was altered: its checksum does not match");
 
   Checkpoint checkpoint;
   const std::string_view data = std::string_view(bytes).substr(kLengthBytes + header_size);
@@ -96,11 +110,15 @@ Checkpoint decode(std::string bytes) {
       checkpoint.metadata = entry.get<std::map<std::string, std::string>>();
       continue;
     }
-    const std::vector<std::int64_t> shape = whole_numbers(entry.at("shape")), range = whole_numbers(entry.at("data_offsets"));
+    const std::vector<std::int64_t> shape = whole_numbers(entry.at("shape")),
+                                    range = whole_numbers(entry.at("data_offsets"));
     const torch::Dtype dtype = dtype_of(entry.at("dtype"));
     if (range.size() != 2) throw UserError("is malformed at tensor " + name);
-    const auto first = static_cast<std::uint64_t>(range[0]), last = static_cast<std::uint64_t>(range[1]);
-    if (last > data.size() || first > last || !has_bytes(shape, torch::elementSize(dtype), last - first)) throw UserError("is malformed at tensor " + name);
+    const auto first = static_cast<std::uint64_t>(range[0]),
+               last = static_cast<std::uint64_t>(range[1]);
+    if (last > data.size() || first > last ||
+        !has_bytes(shape, torch::elementSize(dtype), last - first))
+      throw UserError("is malformed at tensor " + name);
     torch::Tensor tensor = torch::empty(shape, dtype);
     if (first < last) std::memcpy(tensor.data_ptr(), data.data() + first, last - first);
     checkpoint.tensors.emplace(name, std::move(tensor));
@@ -119,12 +137,16 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   header["__metadata__"]["crc32"] = kNoChecksum;
   std::uint64_t offset = 0;
   for (const auto& [name, tensor] : checkpoint.tensors) {
-    TORCH_CHECK(tensor.dtype() == torch::kFloat32 || tensor.dtype() == torch::kInt64, "checkpoint: tensor ", name, " is ", tensor.dtype());
-    header[name] = {{"dtype", tensor.dtype() == torch::kFloat32 ? "F32" : "I64"}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, offset + tensor.nbytes()}}};
+    TORCH_CHECK(tensor.dtype() == torch::kFloat32 || tensor.dtype() == torch::kInt64,
+                "checkpoint: tensor ", name, " is ", tensor.dtype());
+    header[name] = {{"dtype", tensor.dtype() == torch::kFloat32 ? "F32" : "I64"},
+                    {"shape", tensor.sizes().vec()},
+                    {"data_offsets", {offset, offset + tensor.nbytes()}}};
     offset += tensor.nbytes();
   }
   std::string text = header.dump();
-  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes, ' ');  // the format aligns the data to 8 bytes
+  text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes,
+              ' ');  // the format aligns the data to 8 bytes
   std::string bytes = little_endian(text.size()) + text;
   bytes.reserve(bytes.size() + offset);
   for (const auto& [name, tensor] : checkpoint.tensors) {
@@ -141,7 +163,8 @@ Checkpoint read_checkpoint(const std::filesystem::path& path) {
     return decode(bytes);
   } catch (const UserError& error) {
     throw UserError(path.string() + " " + error.what());
-  } catch (const std::exception&) {  // a header of the right format with wrong contents: the JSON library's or libtorch's own words say little to a user
+  } catch (const std::exception&) {  // a header of the right format with wrong contents: the JSON
+                                     // library's or libtorch's own words say little to a user
     throw UserError(path.string() + " is malformed");
   }
 }

@@ -14,7 +14,8 @@ namespace osc::program {
 
 namespace {
 
-constexpr double kMany = 1e9;  // an upper bound for counts: far beyond any run, far below where arithmetic on them overflows
+constexpr double kMany = 1e9;  // an upper bound for counts: far beyond any run, far below where
+                               // arithmetic on them overflows
 
 using Value = Setting::Value;
 
@@ -25,52 +26,86 @@ std::string_view type_name(const Value& value) {
 
 // A setting that stands for one member of RunConfig or of one of its stages.
 template <typename T>
-Setting member(std::string key, std::string help, T RunConfig::* field, double least = 0, double most = 0) {
-  return {std::move(key), std::move(help), least, most, [field](const RunConfig& c) { return Value(c.*field); },
+Setting member(std::string key, std::string help, T RunConfig::* field, double least = 0,
+               double most = 0) {
+  return {std::move(key),
+          std::move(help),
+          least,
+          most,
+          [field](const RunConfig& c) { return Value(c.*field); },
           [field](RunConfig& c, const Value& v) { c.*field = std::get<T>(v); }};
 }
 
 template <typename T>
-Setting stage_member(int stage, const std::string& name, std::string help, T StageConfig::* field, double least = 0, double most = 0) {
-  return {"stage" + std::to_string(stage + 1) + "." + name, std::move(help), least, most, [=](const RunConfig& c) { return Value(c.stage[stage].*field); },
+Setting stage_member(int stage, const std::string& name, std::string help, T StageConfig::* field,
+                     double least = 0, double most = 0) {
+  return {"stage" + std::to_string(stage + 1) + "." + name,
+          std::move(help),
+          least,
+          most,
+          [=](const RunConfig& c) { return Value(c.stage[stage].*field); },
           [=](RunConfig& c, const Value& v) { c.stage[stage].*field = std::get<T>(v); }};
 }
 
 Setting weight_of_term(int stage, int term) {
-  return {"stage" + std::to_string(stage + 1) + "." + std::string(kTermKinds[term].name), "weight: " + std::string(kTermKinds[term].purpose), 0, 1e6,
-          [=](const RunConfig& c) { return Value(c.stage[stage].weights[term]); },
-          [=](RunConfig& c, const Value& v) { c.stage[stage].weights[term] = std::get<double>(v); }};
+  return {
+      "stage" + std::to_string(stage + 1) + "." + std::string(kTermKinds[term].name),
+      "weight: " + std::string(kTermKinds[term].purpose),
+      0,
+      1e6,
+      [=](const RunConfig& c) { return Value(c.stage[stage].weights[term]); },
+      [=](RunConfig& c, const Value& v) { c.stage[stage].weights[term] = std::get<double>(v); }};
 }
 
 std::vector<Setting> all_settings() {
   std::vector<Setting> all = {
-      member("data", "\"tetrominoes\", the built-in scenes, or a folder of PNG and JPEG images", &RunConfig::data),
-      member("objective", "the preset that the rest starts from: recipe or paper", &RunConfig::objective),
+      member("data", "\"tetrominoes\", the built-in scenes, or a folder of PNG and JPEG images",
+             &RunConfig::data),
+      member("objective", "the preset that the rest starts from: recipe or paper",
+             &RunConfig::objective),
       member("seed", "of everything random", &RunConfig::seed, 0, 9.007e15),
       member("threads", "0: the cores that this process may use", &RunConfig::threads, 0, 1024),
-      member("slots", "slots an image: objects expected, and one for the background", &RunConfig::slots, 2, 64),
-      member("image_size", "pixels a side that images are resized to; even", &RunConfig::image_size, 16, 256),
+      member("slots", "slots an image: objects expected, and one for the background",
+             &RunConfig::slots, 2, 64),
+      member("image_size", "pixels a side that images are resized to; even", &RunConfig::image_size,
+             16, 256),
       member("channels", "of a slot; a multiple of 4", &RunConfig::channels, 8, 1024),
       member("iterations", "of slot attention", &RunConfig::iterations, 1, 20),
       member("weight_decay", "of weight matrices", &RunConfig::weight_decay, 0, 1),
       member("clip_gradient", "largest norm of the gradient", &RunConfig::clip_gradient, 1e-6, 1e6),
-      member("control", "train stage 2 a second time beside the first, slots matched at random, for the report", &RunConfig::control),
-      member("checkpoint_every", "steps between checkpoints", &RunConfig::checkpoint_every, 1, kMany),
-      member("score_every", "steps between scores on held-out images with true masks; 0: never", &RunConfig::score_every, 0, kMany),
+      member(
+          "control",
+          "train stage 2 a second time beside the first, slots matched at random, for the report",
+          &RunConfig::control),
+      member("checkpoint_every", "steps between checkpoints", &RunConfig::checkpoint_every, 1,
+             kMany),
+      member("score_every", "steps between scores on held-out images with true masks; 0: never",
+             &RunConfig::score_every, 0, kMany),
       member("train_images", "built-in scenes trained on", &RunConfig::train_images, 1, 1e6),
       member("final_images", "built-in scenes scored at the end", &RunConfig::final_images, 1, 1e5),
-      member("gallery_images", "built-in scenes searched for objects of the same kind", &RunConfig::gallery_images, 1, 1e5),
+      member("gallery_images", "built-in scenes searched for objects of the same kind",
+             &RunConfig::gallery_images, 1, 1e5),
   };
   for (int stage = 0; stage < 2; ++stage) {
     const std::vector<Setting> of_stage = {
-        stage_member(stage, "steps", stage == 0 ? "find the objects" : "make each recognisable, slots frozen; 0 leaves the stage out", &StageConfig::steps, 0, kMany),
-        stage_member(stage, "batch", "images a step, two views of each", &StageConfig::batch, 1, 65536),
-        stage_member(stage, "learning_rate", "at its highest", &StageConfig::learning_rate, 1e-12, 10),
-        stage_member(stage, "warm_up", "steps over which the learning rate rises", &StageConfig::warm_up, 0, kMany),
-        stage_member(stage, "final_rate", "share of the learning rate that the cosine ends on", &StageConfig::final_rate, 0, 1),
-        stage_member(stage, "crop_area", "views keep this share of an image's area or more", &StageConfig::crop_area, 0.01, 1),
-        stage_member(stage, "mirror", "views are mirrored left to right with probability 1/2", &StageConfig::mirror),
-        stage_member(stage, "temperature", "of contrastive and global", &StageConfig::temperature, 1e-3, 1e3),
+        stage_member(stage, "steps",
+                     stage == 0 ? "find the objects"
+                                : "make each recognisable, slots frozen; 0 leaves the stage out",
+                     &StageConfig::steps, 0, kMany),
+        stage_member(stage, "batch", "images a step, two views of each", &StageConfig::batch, 1,
+                     65536),
+        stage_member(stage, "learning_rate", "at its highest", &StageConfig::learning_rate, 1e-12,
+                     10),
+        stage_member(stage, "warm_up", "steps over which the learning rate rises",
+                     &StageConfig::warm_up, 0, kMany),
+        stage_member(stage, "final_rate", "share of the learning rate that the cosine ends on",
+                     &StageConfig::final_rate, 0, 1),
+        stage_member(stage, "crop_area", "views keep this share of an image's area or more",
+                     &StageConfig::crop_area, 0.01, 1),
+        stage_member(stage, "mirror", "views are mirrored left to right with probability 1/2",
+                     &StageConfig::mirror),
+        stage_member(stage, "temperature", "of contrastive and global", &StageConfig::temperature,
+                     1e-3, 1e3),
     };
     all.insert(all.end(), of_stage.begin(), of_stage.end());
     for (int term = 0; term < kTerms; ++term) {
@@ -82,7 +117,11 @@ std::vector<Setting> all_settings() {
 
 void share_steps(RunConfig& config, std::int64_t total) {
   const std::int64_t before = config.total_steps();
-  const std::int64_t second = before == 0 ? 0 : std::llround(static_cast<double>(total) * static_cast<double>(config.stage[1].steps) / static_cast<double>(before));
+  const std::int64_t second =
+      before == 0
+          ? 0
+          : std::llround(static_cast<double>(total) * static_cast<double>(config.stage[1].steps) /
+                         static_cast<double>(before));
   config.stage[0].steps = total - second;
   config.stage[1].steps = second;
 }
@@ -90,31 +129,44 @@ void share_steps(RunConfig& config, std::int64_t total) {
 std::vector<Setting> all_shorthands() {
   const auto nothing = [](const RunConfig&) { return Value(std::int64_t{0}); };
   return {
-      {"steps", "of the whole run, shared between the stages in the objective's proportion", 1, kMany, nothing,
+      {"steps", "of the whole run, shared between the stages in the objective's proportion", 1,
+       kMany, nothing,
        [](RunConfig& c, const Value& v) { share_steps(c, std::get<std::int64_t>(v)); }},
       {"batch", "images a step in both stages", 1, 65536, nothing,
-       [](RunConfig& c, const Value& v) { c.stage[0].batch = c.stage[1].batch = std::get<std::int64_t>(v); }},
+       [](RunConfig& c, const Value& v) {
+         c.stage[0].batch = c.stage[1].batch = std::get<std::int64_t>(v);
+       }},
       {"learning_rate", "in both stages", 1e-12, 10, [](const RunConfig&) { return Value(0.0); },
-       [](RunConfig& c, const Value& v) { c.stage[0].learning_rate = c.stage[1].learning_rate = std::get<double>(v); }},
+       [](RunConfig& c, const Value& v) {
+         c.stage[0].learning_rate = c.stage[1].learning_rate = std::get<double>(v);
+       }},
   };
 }
 
 const Setting* find_in(const std::vector<Setting>& list, const std::string& key) {
-  const auto found = std::find_if(list.begin(), list.end(), [&](const Setting& s) { return s.key == key; });
+  const auto found =
+      std::find_if(list.begin(), list.end(), [&](const Setting& s) { return s.key == key; });
   return found == list.end() ? nullptr : &*found;
 }
 
 void apply(RunConfig& config, const Setting& setting, const GivenSetting& given) {
   Value value = given.value;
   const Value sample = setting.get(config);
-  if (std::holds_alternative<double>(sample) && std::holds_alternative<std::int64_t>(value)) value = static_cast<double>(std::get<std::int64_t>(value));
-  if (value.index() != sample.index()) throw UserError(given.origin + " is " + to_text(given.value) + ", wanted " + std::string(type_name(sample)));
-  const bool is_number = std::holds_alternative<double>(value) || std::holds_alternative<std::int64_t>(value);
+  if (std::holds_alternative<double>(sample) && std::holds_alternative<std::int64_t>(value))
+    value = static_cast<double>(std::get<std::int64_t>(value));
+  if (value.index() != sample.index())
+    throw UserError(given.origin + " is " + to_text(given.value) + ", wanted " +
+                    std::string(type_name(sample)));
+  const bool is_number =
+      std::holds_alternative<double>(value) || std::holds_alternative<std::int64_t>(value);
   if (is_number) {
-    const double number = std::holds_alternative<double>(value) ? std::get<double>(value) : static_cast<double>(std::get<std::int64_t>(value));
+    const double number = std::holds_alternative<double>(value)
+                              ? std::get<double>(value)
+                              : static_cast<double>(std::get<std::int64_t>(value));
     if (!(number >= setting.least && number <= setting.most)) {
       std::ostringstream text;
-      text << given.origin << " is " << to_text(given.value) << ", wanted " << type_name(sample) << " from " << setting.least << " to " << setting.most;
+      text << given.origin << " is " << to_text(given.value) << ", wanted " << type_name(sample)
+           << " from " << setting.least << " to " << setting.most;
       throw UserError(text.str());
     }
   }
@@ -124,25 +176,34 @@ void apply(RunConfig& config, const Setting& setting, const GivenSetting& given)
 // Demands on several settings at once.
 void check(const RunConfig& config) {
   if (config.data.empty()) throw UserError("data is empty, wanted \"tetrominoes\" or a folder");
-  if (config.image_size % 2 != 0) throw UserError("image_size is " + std::to_string(config.image_size) + ", wanted an even number");
-  if (config.channels % 4 != 0) throw UserError("channels is " + std::to_string(config.channels) + ", wanted a multiple of 4");
-  if (config.total_steps() == 0) throw UserError("stage1.steps and stage2.steps are both 0, wanted at least one step");
+  if (config.image_size % 2 != 0)
+    throw UserError("image_size is " + std::to_string(config.image_size) +
+                    ", wanted an even number");
+  if (config.channels % 4 != 0)
+    throw UserError("channels is " + std::to_string(config.channels) + ", wanted a multiple of 4");
+  if (config.total_steps() == 0)
+    throw UserError("stage1.steps and stage2.steps are both 0, wanted at least one step");
   for (int stage = 0; stage < 2; ++stage) {
     const StageConfig& s = config.stage[stage];
-    const bool any = std::any_of(s.weights.begin(), s.weights.end(), [](double w) { return w != 0; });
-    if (s.steps > 0 && !any) throw UserError("stage" + std::to_string(stage + 1) + " has steps but no term with a weight");
+    const bool any =
+        std::any_of(s.weights.begin(), s.weights.end(), [](double w) { return w != 0; });
+    if (s.steps > 0 && !any)
+      throw UserError("stage" + std::to_string(stage + 1) + " has steps but no term with a weight");
   }
 }
 
-void collect(const toml::table& table, const std::string& prefix, const std::string& file, std::vector<GivenSetting>& out) {
+void collect(const toml::table& table, const std::string& prefix, const std::string& file,
+             std::vector<GivenSetting>& out) {
   for (const auto& [name, node] : table) {
     const std::string key = prefix + std::string(name.str());
     const std::string origin = file + ":" + std::to_string(node.source().begin.line) + ": " + key;
-    if (const toml::table* inner = node.as_table(); inner != nullptr && prefix.empty() && (key == "stage1" || key == "stage2")) {
+    if (const toml::table* inner = node.as_table();
+        inner != nullptr && prefix.empty() && (key == "stage1" || key == "stage2")) {
       collect(*inner, key + ".", file, out);
       continue;
     }
-    if (!find_in(settings(), key) && !find_in(shorthands(), key)) throw UserError(origin + " is not a setting; `osc train --help` lists them");
+    if (!find_in(settings(), key) && !find_in(shorthands(), key))
+      throw UserError(origin + " is not a setting; `osc train --help` lists them");
     if (const auto* text = node.as_string()) {
       out.push_back({key, text->get(), origin});
     } else if (const auto* integer = node.as_integer()) {
@@ -152,7 +213,8 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
     } else if (const auto* truth = node.as_boolean()) {
       out.push_back({key, truth->get(), origin});
     } else {
-      throw UserError(origin + " is a table, a list or a date, wanted a string, a number, or true or false");
+      throw UserError(origin +
+                      " is a table, a list or a date, wanted a string, a number, or true or false");
     }
   }
 }
@@ -171,7 +233,8 @@ std::string to_text(const Value& value) {
           return x ? "true" : "false";
         } else if constexpr (std::is_same_v<T, double>) {
           char digits[32];
-          std::string text(digits, std::to_chars(digits, digits + sizeof digits, x).ptr);  // the fewest that read back as the same number
+          std::string text(digits, std::to_chars(digits, digits + sizeof digits, x)
+                                       .ptr);  // the fewest that read back as the same number
           return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
         } else {
           return std::to_string(x);
@@ -222,7 +285,8 @@ std::vector<GivenSetting> read_toml(const std::filesystem::path& path) {
     if (!stream || std::filesystem::is_directory(path)) throw UserError(file + ": cannot be read");
     collect(toml::parse(stream, file), "", file, given);
   } catch (const toml::parse_error& error) {
-    throw UserError(file + ":" + std::to_string(error.source().begin.line) + ": " + std::string(error.description()));
+    throw UserError(file + ":" + std::to_string(error.source().begin.line) + ": " +
+                    std::string(error.description()));
   }
   return given;
 }
@@ -231,7 +295,8 @@ RunConfig make_config(const std::vector<GivenSetting>& given) {
   std::string objective = RunConfig().objective;
   for (const GivenSetting& one : given) {
     if (one.key != "objective") continue;
-    if (!std::holds_alternative<std::string>(one.value)) throw UserError(one.origin + " is " + to_text(one.value) + ", wanted a string");
+    if (!std::holds_alternative<std::string>(one.value))
+      throw UserError(one.origin + " is " + to_text(one.value) + ", wanted a string");
     objective = std::get<std::string>(one.value);
   }
   RunConfig config = preset(objective);

@@ -16,33 +16,34 @@ inline constexpr std::string_view kBuiltInScenes = "tetrominoes";
 
 struct StageConfig {
   std::int64_t steps = 0;
-  std::int64_t batch = 16;          // images a step; the step sees two views of each
+  std::int64_t batch = 16;  // images a step; the step sees two views of each
   double learning_rate = 1e-3;
-  std::int64_t warm_up = 100;       // steps over which the learning rate rises
-  double final_rate = 0.1;          // share of the learning rate that the cosine ends on
-  double crop_area = 0.85;          // views keep this share of the area or more
-  bool mirror = false;              // views are mirrored with probability 1/2
-  double temperature = 0.1;         // of contrastive and global
-  TermWeights weights{};            // of kTermKinds
+  std::int64_t warm_up = 100;  // steps over which the learning rate rises
+  double final_rate = 0.1;     // share of the learning rate that the cosine ends on
+  double crop_area = 0.85;     // views keep this share of the area or more
+  bool mirror = false;         // views are mirrored with probability 1/2
+  double temperature = 0.1;    // of contrastive and global
+  TermWeights weights{};       // of kTermKinds
 };
 
 struct RunConfig {
   std::string data{kBuiltInScenes};
   std::string objective = "recipe";
   std::int64_t seed = 0;
-  std::int64_t threads = 0;           // 0: the cores that this process may use
+  std::int64_t threads = 0;  // 0: the cores that this process may use
   std::int64_t slots = 4;
-  std::int64_t image_size = 36;       // pixels a side that images are resized to
+  std::int64_t image_size = 36;  // pixels a side that images are resized to
   std::int64_t channels = 64;
-  std::int64_t iterations = 5;        // of slot attention
+  std::int64_t iterations = 5;  // of slot attention
   double weight_decay = 1e-4;
-  double clip_gradient = 1;           // largest norm of the gradient
-  bool control = true;                // train the embedding a second time beside the first, slots matched at random, for the report
+  double clip_gradient = 1;  // largest norm of the gradient
+  bool control = true;       // train the embedding a second time beside the first, slots matched at
+                             // random, for the report
   std::int64_t checkpoint_every = 200;  // steps
-  std::int64_t score_every = 200;     // steps between scores on held-out images; 0: never
-  std::int64_t train_images = 12000;  // of the built-in scenes
-  std::int64_t final_images = 500;    // scored at the end
-  std::int64_t gallery_images = 700;  // searched for objects of the same kind
+  std::int64_t score_every = 200;       // steps between scores on held-out images; 0: never
+  std::int64_t train_images = 12000;    // of the built-in scenes
+  std::int64_t final_images = 500;      // scored at the end
+  std::int64_t gallery_images = 700;    // searched for objects of the same kind
   StageConfig stage[2];
 
   std::int64_t total_steps() const { return stage[0].steps + stage[1].steps; }
@@ -54,17 +55,18 @@ RunConfig preset(const std::string& objective);
 // A key of config.toml and the flag of the same name (with - for . and _).
 struct Setting {
   using Value = std::variant<std::string, std::int64_t, double, bool>;
-  std::string key;   // "seed", "stage1.batch"
+  std::string key;  // "seed", "stage1.batch"
   std::string help;
-  double least, most;  // numbers must lie between, both included
+  double least, most;                          // numbers must lie between, both included
   std::function<Value(const RunConfig&)> get;  // its alternative is the type of the setting
   std::function<void(RunConfig&, const Value&)> set;
 };
 const std::vector<Setting>& settings();
 std::string to_text(const Setting::Value& value);  // as TOML writes it
 
-// One value for both stages, or for the run as a whole: `steps` (shared in the proportion of the objective), `batch`, `learning_rate`.
-// Keys at the top of a TOML file and flags, like the settings.
+// One value for both stages, or for the run as a whole: `steps` (shared in the proportion of the
+// objective), `batch`, `learning_rate`. Keys at the top of a TOML file and flags, like the
+// settings.
 const std::vector<Setting>& shorthands();
 
 // A value given for a key, and where: "--seed" or "config.toml: seed".
@@ -74,14 +76,17 @@ struct GivenSetting {
   std::string origin;
 };
 
-// What a TOML file sets, in its order. Throws UserError naming the file and the line for a syntax error, an unknown key, or a value of another type.
+// What a TOML file sets, in its order. Throws UserError naming the file and the line for a syntax
+// error, an unknown key, or a value of another type.
 std::vector<GivenSetting> read_toml(const std::filesystem::path& path);
 
-// The preset that `given` names (the last "objective" counts), changed by the shorthands in `given`, then by the settings; later ones win. Throws UserError naming
-// the origin, the value and what was wanted.
+// The preset that `given` names (the last "objective" counts), changed by the shorthands in
+// `given`, then by the settings; later ones win. Throws UserError naming the origin, the value and
+// what was wanted.
 RunConfig make_config(const std::vector<GivenSetting>& given);
 
-// The whole configuration, every key with its help as a comment. read_toml and make_config give it back.
+// The whole configuration, every key with its help as a comment. read_toml and make_config give it
+// back.
 std::string to_toml(const RunConfig& config);
 
 }  // namespace osc::program

@@ -7,12 +7,18 @@ namespace osc::program {
 
 double learning_rate_at(const StageConfig& stage, std::int64_t step) {
   const double progress = static_cast<double>(step) / static_cast<double>(stage.steps);
-  const double cosine = stage.final_rate + (1 - stage.final_rate) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
-  const double warmth = stage.warm_up > 0 ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(stage.warm_up)) : 1.0;
+  const double cosine =
+      stage.final_rate + (1 - stage.final_rate) * 0.5 * (1 + std::cos(std::numbers::pi * progress));
+  const double warmth =
+      stage.warm_up > 0
+          ? std::min(1.0, static_cast<double>(step + 1) / static_cast<double>(stage.warm_up))
+          : 1.0;
   return stage.learning_rate * warmth * cosine;
 }
 
-Optimizer::Optimizer(std::vector<std::pair<std::string, torch::Tensor>> parameters, double weight_decay, double clip_gradient) : clip_gradient_(clip_gradient) {
+Optimizer::Optimizer(std::vector<std::pair<std::string, torch::Tensor>> parameters,
+                     double weight_decay, double clip_gradient)
+    : clip_gradient_(clip_gradient) {
   groups_[0].weight_decay = 0;
   groups_[1].weight_decay = weight_decay;
   for (auto& [name, parameter] : parameters) {
@@ -44,7 +50,8 @@ double Optimizer::step(double learning_rate) {
   for (Group& group : groups_) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
     for (std::size_t k = 0; k < group.parameters.size(); ++k) {
-      if (!group.parameters[k].grad().defined()) continue;  // a part of the model that the objective does not reach
+      if (!group.parameters[k].grad().defined())
+        continue;  // a part of the model that the objective does not reach
       parameters.push_back(group.parameters[k]);
       gradients.push_back(group.parameters[k].grad());
       first.push_back(group.first_moments[k]);
@@ -53,7 +60,8 @@ double Optimizer::step(double learning_rate) {
       steps.push_back(group.steps[k]);
     }
     if (parameters.empty()) continue;
-    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate, 0.9, 0.999, group.weight_decay, 1e-8, /*amsgrad=*/false, /*maximize=*/false);
+    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, learning_rate, 0.9, 0.999,
+                      group.weight_decay, 1e-8, /*amsgrad=*/false, /*maximize=*/false);
   }
   return norm;
 }

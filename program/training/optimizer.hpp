@@ -1,4 +1,5 @@
-// AdamW with a clipped gradient and a warm-up-and-cosine learning rate. I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", 2019.
+// AdamW with a clipped gradient and a warm-up-and-cosine learning rate. I. Loshchilov and F.
+// Hutter, "Decoupled Weight Decay Regularization", 2019.
 #pragma once
 
 #include <torch/torch.h>
@@ -10,19 +11,24 @@
 
 namespace osc::program {
 
-// Rises linearly over the warm-up, falls along a half cosine to final_rate of the highest at the last step. step: 0 … stage.steps - 1.
+// Rises linearly over the warm-up, falls along a half cosine to final_rate of the highest at the
+// last step. step: 0 … stage.steps - 1.
 double learning_rate_at(const StageConfig& stage, std::int64_t step);
 
 class Optimizer {
  public:
-  // Weight decay applies to matrices and convolution kernels, not to biases, norms, position embeddings or the slots' Gaussian.
-  Optimizer(std::vector<std::pair<std::string, torch::Tensor>> parameters, double weight_decay, double clip_gradient);
+  // Weight decay applies to matrices and convolution kernels, not to biases, norms, position
+  // embeddings or the slots' Gaussian.
+  Optimizer(std::vector<std::pair<std::string, torch::Tensor>> parameters, double weight_decay,
+            double clip_gradient);
 
   void zero_grad();
-  // One step on the gradients that backward() left; returns the norm of the gradient before clipping.
+  // One step on the gradients that backward() left; returns the norm of the gradient before
+  // clipping.
   double step(double learning_rate);
 
-  // Moments and step counts by name: the optimizer's own tensors, to be written to a checkpoint or copied into from one.
+  // Moments and step counts by name: the optimizer's own tensors, to be written to a checkpoint or
+  // copied into from one.
   std::vector<std::pair<std::string, torch::Tensor>> state() const;
 
  private:

@@ -10,7 +10,8 @@
 namespace osc::program {
 
 std::string duration_text(double seconds) {
-  const long long whole = std::isfinite(seconds) && seconds > 0 ? static_cast<long long>(seconds + 0.5) : 0;
+  const long long whole =
+      std::isfinite(seconds) && seconds > 0 ? static_cast<long long>(seconds + 0.5) : 0;
   char text[32];
   if (whole < 60) {
     std::snprintf(text, sizeof text, "%llds", whole);
@@ -22,7 +23,10 @@ std::string duration_text(double seconds) {
   return text;
 }
 
-Progress::Progress(Kind kind) : silent_(kind == Kind::silent), terminal_(isatty(STDOUT_FILENO) == 1), next_(std::chrono::steady_clock::now()) {}
+Progress::Progress(Kind kind)
+    : silent_(kind == Kind::silent),
+      terminal_(isatty(STDOUT_FILENO) == 1),
+      next_(std::chrono::steady_clock::now()) {}
 
 Progress::~Progress() { clear(); }
 
@@ -38,7 +42,9 @@ void Progress::show(const std::string& line) {
   if (silent_ || now < next_) return;
   if (terminal_) {
     winsize window{};
-    const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1 ? window.ws_col - 1u : 79u;
+    const std::size_t width = ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 1
+                                  ? window.ws_col - 1u
+                                  : 79u;
     const std::string_view fitting = std::string_view(line).substr(0, width);
     std::printf("\r\033[K%.*s", static_cast<int>(fitting.size()), fitting.data());
     line_open_ = true;

@@ -1,4 +1,5 @@
-// What a person sees of a long computation: one line rewritten in place on a terminal, plain lines now and then elsewhere.
+// What a person sees of a long computation: one line rewritten in place on a terminal, plain lines
+// now and then elsewhere.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,8 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Shows `line` where the last one was shown long enough ago: a tenth of a second on a terminal, ten seconds elsewhere.
+  // Shows `line` where the last one was shown long enough ago: a tenth of a second on a terminal,
+  // ten seconds elsewhere.
   void show(const std::string& line);
   // A line that stays.
   void say(const std::string& line);

@@ -6,7 +6,8 @@
 
 namespace osc::program {
 
-// What a run does not train on. Of a folder, every tenth image is held out; a folder with fewer than 20 images is both trained on and scored, and `source` says so.
+// What a run does not train on. Of a folder, every tenth image is held out; a folder with fewer
+// than 20 images is both trained on and scored, and `source` says so.
 struct HeldOutImages {
   ImageSet followed;  // scored now and then while training
   ImageSet scored;    // scored at the end; of the built-in scenes, used for nothing else

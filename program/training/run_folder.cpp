@@ -16,7 +16,8 @@ namespace osc::program {
 namespace fs = std::filesystem;
 
 RunLock::RunLock(const RunFolder& run) : file_(::open(run.config().c_str(), O_RDONLY | O_CLOEXEC)) {
-  if (file_ < 0) throw UserError(run.config().string() + " cannot be read: " + std::strerror(errno));
+  if (file_ < 0)
+    throw UserError(run.config().string() + " cannot be read: " + std::strerror(errno));
   if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
   ::close(file_);
   throw UserError("another process is training in " + run.path.string());
@@ -28,11 +29,16 @@ RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwri
   const RunFolder run{path};
   std::error_code error;
   if (fs::exists(path, error) && !(fs::is_directory(path, error) && fs::is_empty(path, error))) {
-    if (!fs::is_regular_file(run.config(), error)) throw UserError(path.string() + " exists and holds no run; wanted a new folder");
-    if (!overwrite) throw UserError(path.string() + " holds a run; give another --out, --resume " + path.string() + ", or --overwrite");
+    if (!fs::is_regular_file(run.config(), error))
+      throw UserError(path.string() + " exists and holds no run; wanted a new folder");
+    if (!overwrite)
+      throw UserError(path.string() + " holds a run; give another --out, --resume " +
+                      path.string() + ", or --overwrite");
     const RunLock lock(run);
-    // The configuration goes last: until then the folder is still a run, and a second --overwrite finishes what an interrupted one began.
-    for (const fs::path& file : {run.report(), run.result(), run.metrics(), run.checkpoint(), run.config()}) {
+    // The configuration goes last: until then the folder is still a run, and a second --overwrite
+    // finishes what an interrupted one began.
+    for (const fs::path& file :
+         {run.report(), run.result(), run.metrics(), run.checkpoint(), run.config()}) {
       fs::remove(file, error);
       if (error) throw UserError(file.string() + " cannot be removed: " + error.message());
     }
@@ -45,8 +51,10 @@ RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwri
 RunFolder open_run(const fs::path& path) {
   const RunFolder run{path};
   std::error_code error;
-  if (!fs::is_directory(path, error)) throw UserError(path.string() + " is not a folder; wanted a run made by osc train");
-  if (!fs::is_regular_file(run.config(), error)) throw UserError(path.string() + " holds no run: config.toml is missing");
+  if (!fs::is_directory(path, error))
+    throw UserError(path.string() + " is not a folder; wanted a run made by osc train");
+  if (!fs::is_regular_file(run.config(), error))
+    throw UserError(path.string() + " holds no run: config.toml is missing");
   return run;
 }
 
@@ -55,7 +63,8 @@ RunConfig read_config(const RunFolder& run) { return make_config(read_toml(run.c
 namespace {
 
 bool is_line_of_metrics(const nlohmann::ordered_json& json) {
-  return json.is_object() && json.contains("step") && json["step"].is_number_integer() && (!json.contains("seconds") || json["seconds"].is_number());
+  return json.is_object() && json.contains("step") && json["step"].is_number_integer() &&
+         (!json.contains("seconds") || json["seconds"].is_number());
 }
 
 }  // namespace
@@ -66,17 +75,20 @@ std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
   if (!fs::exists(run.metrics(), error)) return lines;
   std::istringstream text(read_file(run.metrics()));
   for (std::string line; std::getline(text, line);) {
-    nlohmann::ordered_json json = nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
+    nlohmann::ordered_json json =
+        nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (is_line_of_metrics(json)) {
       lines.push_back(std::move(json));
     } else if (!text.eof()) {
-      throw UserError(run.metrics().string() + " is malformed at line " + std::to_string(lines.size() + 1));
+      throw UserError(run.metrics().string() + " is malformed at line " +
+                      std::to_string(lines.size() + 1));
     }
   }
   return lines;
 }
 
-MetricsLog::MetricsLog(const RunFolder& run, std::int64_t last_step) : name_(run.metrics().string()) {
+MetricsLog::MetricsLog(const RunFolder& run, std::int64_t last_step)
+    : name_(run.metrics().string()) {
   std::string kept;
   for (const nlohmann::ordered_json& line : read_metrics(run)) {
     if (line["step"] > last_step) break;
@@ -90,7 +102,8 @@ MetricsLog::MetricsLog(const RunFolder& run, std::int64_t last_step) : name_(run
 
 void MetricsLog::append(const nlohmann::ordered_json& line) {
   const std::string text = line.dump() + "\n";
-  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() || std::fflush(file_.get()) != 0) {
+  if (std::fwrite(text.data(), 1, text.size(), file_.get()) != text.size() ||
+      std::fflush(file_.get()) != 0) {
     throw UserError(name_ + " cannot be written: " + std::strerror(errno));
   }
 }

@@ -22,11 +22,13 @@ struct RunFolder {
   std::filesystem::path report() const { return path / "report.html"; }
 };
 
-// A new run's folder, with its configuration in it. A folder that exists and is not empty is refused; with `overwrite`, the files of the run that it holds are
-// removed first, and a folder that holds no run is refused all the same.
+// A new run's folder, with its configuration in it. A folder that exists and is not empty is
+// refused; with `overwrite`, the files of the run that it holds are removed first, and a folder
+// that holds no run is refused all the same.
 RunFolder create_run(const std::filesystem::path& path, const RunConfig& config, bool overwrite);
 
-// Held while a process trains in a folder, so that no second one does; the system lets go of it when the process ends, however it ends.
+// Held while a process trains in a folder, so that no second one does; the system lets go of it
+// when the process ends, however it ends.
 class RunLock {
  public:
   explicit RunLock(const RunFolder& run);  // throws UserError where another process holds it
@@ -38,14 +40,16 @@ class RunLock {
   int file_;
 };
 
-// A folder that holds a run, and its configuration. Throws UserError naming what is missing or wrong.
+// A folder that holds a run, and its configuration. Throws UserError naming what is missing or
+// wrong.
 RunFolder open_run(const std::filesystem::path& path);
 RunConfig read_config(const RunFolder& run);
 
 // The lines of metrics.jsonl; an unfinished last line, which a killed process leaves, is left out.
 std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run);
 
-// Appends a line a step to metrics.jsonl. What stood there for steps after `last_step` is removed first: a run goes on from its checkpoint.
+// Appends a line a step to metrics.jsonl. What stood there for steps after `last_step` is removed
+// first: a run goes on from its checkpoint.
 class MetricsLog {
  public:
   MetricsLog(const RunFolder& run, std::int64_t last_step);

@@ -16,8 +16,10 @@ constexpr std::uint64_t kStep = 1;  // the purpose of the generators of steps
 
 using NamedTensors = std::vector<std::pair<std::string, torch::Tensor>>;
 
-void append_parameters(const std::string& prefix, const torch::nn::Module& module, NamedTensors& out) {
-  for (const auto& item : module.named_parameters()) out.emplace_back(prefix + "." + item.key(), item.value());
+void append_parameters(const std::string& prefix, const torch::nn::Module& module,
+                       NamedTensors& out) {
+  for (const auto& item : module.named_parameters())
+    out.emplace_back(prefix + "." + item.key(), item.value());
 }
 
 ViewStrength view_strength(const StageConfig& stage) {
@@ -28,18 +30,24 @@ ViewStrength view_strength(const StageConfig& stage) {
 }
 
 // Two independent views of each image, the second view's rows after the first's.
-Views two_views(const torch::Tensor& images, const ViewStrength& strength, torch::Generator generator) {
+Views two_views(const torch::Tensor& images, const ViewStrength& strength,
+                torch::Generator generator) {
   const Views first = random_views(images, strength, generator);
   const Views second = random_views(images, strength, generator);
-  return {normalise(torch::cat({first.images, second.images})), {}, torch::cat({first.mirrored, second.mirrored})};
+  return {normalise(torch::cat({first.images, second.images})),
+          {},
+          torch::cat({first.mirrored, second.mirrored})};
 }
 
-// What a step may depend on, as a checkpoint tells it; a run may go on with other values of the settings left out here.
+// What a step may depend on, as a checkpoint tells it; a run may go on with other values of the
+// settings left out here.
 std::map<std::string, std::string> identity(const RunConfig& config) {
   std::map<std::string, std::string> texts;
   for (const Setting& setting : settings()) {
-    constexpr std::string_view kFree[] = {"threads", "checkpoint_every", "score_every", "final_images", "gallery_images"};
-    if (std::find(std::begin(kFree), std::end(kFree), setting.key) == std::end(kFree)) texts["config." + setting.key] = to_text(setting.get(config));
+    constexpr std::string_view kFree[] = {"threads", "checkpoint_every", "score_every",
+                                          "final_images", "gallery_images"};
+    if (std::find(std::begin(kFree), std::end(kFree), setting.key) == std::end(kFree))
+      texts["config." + setting.key] = to_text(setting.get(config));
   }
   return texts;
 }
@@ -48,8 +56,9 @@ void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
   for (const auto& [key, here] : identity(config)) {
     const auto there = checkpoint.metadata.find(key);
     if (there == checkpoint.metadata.end() || there->second != here) {
-      throw UserError("the checkpoint is of another run: " + key.substr(key.find('.') + 1) + " is " +
-                      (there == checkpoint.metadata.end() ? "unset" : there->second) + " there, " + here + " in config.toml");
+      throw UserError("the checkpoint is of another run: " + key.substr(key.find('.') + 1) +
+                      " is " + (there == checkpoint.metadata.end() ? "unset" : there->second) +
+                      " there, " + here + " in config.toml");
     }
   }
 }
@@ -57,8 +66,12 @@ void require_same_run(const Checkpoint& checkpoint, const RunConfig& config) {
 std::int64_t steps_of(const Checkpoint& checkpoint, const RunConfig& config) {
   const auto found = checkpoint.metadata.find("step");
   const std::string text = found == checkpoint.metadata.end() ? "" : found->second;
-  const bool digits = !text.empty() && text.size() < 19 && std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-  if (!digits || std::stoll(text) > config.total_steps()) throw UserError("the checkpoint's step is \"" + text + "\", wanted 0 to " + std::to_string(config.total_steps()));
+  const bool digits =
+      !text.empty() && text.size() < 19 &&
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+  if (!digits || std::stoll(text) > config.total_steps())
+    throw UserError("the checkpoint's step is \"" + text + "\", wanted 0 to " +
+                    std::to_string(config.total_steps()));
   return std::stoll(text);
 }
 
@@ -67,10 +80,12 @@ void load_tensors(const Checkpoint& checkpoint, const NamedTensors& state) {
   const torch::NoGradGuard no_grad;
   for (const auto& [name, tensor] : state) {
     const auto found = checkpoint.tensors.find(name);
-    if (found == checkpoint.tensors.end()) throw UserError("the checkpoint lacks the tensor " + name);
+    if (found == checkpoint.tensors.end())
+      throw UserError("the checkpoint lacks the tensor " + name);
     if (found->second.sizes() != tensor.sizes()) {
       std::ostringstream text;
-      text << "the checkpoint's tensor " << name << " is " << found->second.sizes() << ", wanted " << tensor.sizes();
+      text << "the checkpoint's tensor " << name << " is " << found->second.sizes() << ", wanted "
+           << tensor.sizes();
       throw UserError(text.str());
     }
   }
@@ -92,7 +107,8 @@ bool has_control(const RunConfig& config) {
 void fill_report(Trainer::StepReport& report, const ObjectiveImpl::Value& value) {
   report.loss = value.total.item<double>();
   for (const auto& [name, loss] : value.terms) report.terms.emplace_back(name, loss.item<double>());
-  if (!std::isfinite(report.loss)) throw UserError("the loss is not finite: the training diverged; try a smaller learning rate");
+  if (!std::isfinite(report.loss))
+    throw UserError("the loss is not finite: the training diverged; try a smaller learning rate");
 }
 
 }  // namespace
@@ -100,16 +116,20 @@ void fill_report(Trainer::StepReport& report, const ObjectiveImpl::Value& value)
 Model make_model(const RunConfig& config) {
   torch::manual_seed(static_cast<std::uint64_t>(config.seed));
   Model model;
-  model.slots = SlotModel(SlotModelOptions{.image_size = static_cast<int>(config.image_size), .slots = static_cast<int>(config.slots),
-                                           .channels = static_cast<int>(config.channels), .iterations = static_cast<int>(config.iterations)});
-  model.reading = config.stage[0].weights[kExplain] > 0 ? MaskReading::explanation : MaskReading::attention;
+  model.slots = SlotModel(SlotModelOptions{.image_size = static_cast<int>(config.image_size),
+                                           .slots = static_cast<int>(config.slots),
+                                           .channels = static_cast<int>(config.channels),
+                                           .iterations = static_cast<int>(config.iterations)});
+  model.reading =
+      config.stage[0].weights[kExplain] > 0 ? MaskReading::explanation : MaskReading::attention;
   if (config.stage[1].steps > 0) model.embedding = ObjectEmbedding();
   if (has_control(config)) {
     const torch::NoGradGuard no_grad;
     model.control = ObjectEmbedding();
     const std::vector<torch::Tensor> from = model.embedding->parameters();
     const std::vector<torch::Tensor> to = model.control->parameters();
-    for (std::size_t k = 0; k < to.size(); ++k) torch::Tensor(to[k]).copy_(from[k]);  // the two differ in the matching alone
+    for (std::size_t k = 0; k < to.size(); ++k)
+      torch::Tensor(to[k]).copy_(from[k]);  // the two differ in the matching alone
   }
   return model;
 }
@@ -126,11 +146,17 @@ TrainedModel load_model(const RunFolder& run, const RunConfig& config) {
   return trained;
 }
 
-Trainer::Trainer(const RunConfig& config, const ImageSet& images) : config_(config), images_(images), model_(make_model(config)) {
-  const std::vector<std::int64_t> widths[2] = {{config.channels}, {kEmbeddingWidth, kEmbeddingWidth}};
-  for (int stage = 0; stage < 2; ++stage) objective_[stage] = Objective(config.stage[stage].weights, widths[stage], config.stage[stage].temperature);
+Trainer::Trainer(const RunConfig& config, const ImageSet& images)
+    : config_(config), images_(images), model_(make_model(config)) {
+  const std::vector<std::int64_t> widths[2] = {{config.channels},
+                                               {kEmbeddingWidth, kEmbeddingWidth}};
+  for (int stage = 0; stage < 2; ++stage)
+    objective_[stage] =
+        Objective(config.stage[stage].weights, widths[stage], config.stage[stage].temperature);
 
-  const auto add_optimizer = [&](const std::string& name, const torch::nn::Module& module, const std::string& objective_name, const torch::nn::Module& objective) {
+  const auto add_optimizer = [&](const std::string& name, const torch::nn::Module& module,
+                                 const std::string& objective_name,
+                                 const torch::nn::Module& objective) {
     NamedTensors parameters;
     append_parameters(name, module, parameters);
     append_parameters(objective_name, objective, parameters);
@@ -156,8 +182,10 @@ Model Trainer::model() const {
 }
 
 torch::Tensor Trainer::random_batch(const StageConfig& stage, torch::Generator generator) const {
-  const torch::Tensor indices = torch::randint(images_.size(), {stage.batch}, generator, torch::kInt64);
-  return image_tensor(images_, {indices.data_ptr<std::int64_t>(), static_cast<std::size_t>(stage.batch)});
+  const torch::Tensor indices =
+      torch::randint(images_.size(), {stage.batch}, generator, torch::kInt64);
+  return image_tensor(images_,
+                      {indices.data_ptr<std::int64_t>(), static_cast<std::size_t>(stage.batch)});
 }
 
 Trainer::StepReport Trainer::step() {
@@ -198,9 +226,15 @@ Trainer::StepReport Trainer::recognise_step(std::int64_t stage_step) {
 
   StepReport report;
   report.learning_rate = learning_rate_at(stage, stage_step);
-  const auto learn = [&](ObjectEmbedding& embedding, Objective& objective, Optimizer& optimizer, const torch::Tensor& matching) {
-    const Embedding embedded = embedding->forward(views.images, found.masks, stage.mirror ? views.mirrored : torch::Tensor());
-    const ObjectiveImpl::Value value = objective->forward({.images = views.images, .attention = {}, .explanation = {}, .slots = {embedded.what, embedded.which}, .matching = matching});
+  const auto learn = [&](ObjectEmbedding& embedding, Objective& objective, Optimizer& optimizer,
+                         const torch::Tensor& matching) {
+    const Embedding embedded = embedding->forward(views.images, found.masks,
+                                                  stage.mirror ? views.mirrored : torch::Tensor());
+    const ObjectiveImpl::Value value = objective->forward({.images = views.images,
+                                                           .attention = {},
+                                                           .explanation = {},
+                                                           .slots = {embedded.what, embedded.which},
+                                                           .matching = matching});
     StepReport one;
     fill_report(one, value);
     optimizer.zero_grad();
@@ -213,15 +247,18 @@ Trainer::StepReport Trainer::recognise_step(std::int64_t stage_step) {
   report.gradient_norm = learned.gradient_norm;
   report.terms = learned.terms;
   if (model_.control) {
-    const torch::Tensor random_matching = torch::rand({stage.batch, config_.slots}, generator).argsort(1, false);
-    report.terms.emplace_back("control", learn(model_.control, control_objective_, optimizers_[2], random_matching).loss);
+    const torch::Tensor random_matching =
+        torch::rand({stage.batch, config_.slots}, generator).argsort(1, false);
+    report.terms.emplace_back(
+        "control", learn(model_.control, control_objective_, optimizers_[2], random_matching).loss);
   }
   return report;
 }
 
 NamedTensors Trainer::named_state() const {
   NamedTensors state = named_parameters(model_);
-  for (int stage = 0; stage < 2; ++stage) append_parameters("objective" + std::to_string(stage + 1), *objective_[stage], state);
+  for (int stage = 0; stage < 2; ++stage)
+    append_parameters("objective" + std::to_string(stage + 1), *objective_[stage], state);
   if (control_objective_) append_parameters("control_objective", *control_objective_, state);
   for (const Optimizer& optimizer : optimizers_) {
     for (auto& [name, tensor] : optimizer.state()) state.emplace_back("optimizer." + name, tensor);
@@ -233,7 +270,8 @@ Checkpoint Trainer::checkpoint() const {
   Checkpoint checkpoint;
   checkpoint.metadata = identity(config_);
   checkpoint.metadata["step"] = std::to_string(step_);
-  for (const auto& [name, tensor] : named_state()) checkpoint.tensors.emplace(name, tensor.detach());
+  for (const auto& [name, tensor] : named_state())
+    checkpoint.tensors.emplace(name, tensor.detach());
   return checkpoint;
 }
 

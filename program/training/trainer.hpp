@@ -13,10 +13,12 @@
 
 namespace osc::program {
 
-// The networks of a run, initialised from its seed. `embedding` is null where the run has no second stage, `control` where it wants none.
+// The networks of a run, initialised from its seed. `embedding` is null where the run has no second
+// stage, `control` where it wants none.
 Model make_model(const RunConfig& config);
 
-// The model of a run as its checkpoint holds it. `embedding` and `control` are null also where the second stage has not begun.
+// The model of a run as its checkpoint holds it. `embedding` and `control` are null also where the
+// second stage has not begun.
 struct TrainedModel {
   Model model;
   std::int64_t steps = 0;  // done of the whole run
@@ -37,7 +39,8 @@ class Trainer {
     double loss = 0, learning_rate = 0, gradient_norm = 0;
     std::vector<std::pair<std::string, double>> terms;
   };
-  // One step. What it draws depends on the seed and the step alone. A loss that is not finite leaves the parameters as they were and throws UserError.
+  // One step. What it draws depends on the seed and the step alone. A loss that is not finite
+  // leaves the parameters as they were and throws UserError.
   StepReport step();
 
   Model model() const;

@@ -10,10 +10,13 @@ namespace osc::program {
 namespace {
 
 torch::Tensor from_bytes(const torch::Tensor& bytes_nhwc) {
-  return bytes_nhwc.permute({0, 3, 1, 2}).to(torch::kFloat32, false, false, torch::MemoryFormat::Contiguous).div_(255);
+  return bytes_nhwc.permute({0, 3, 1, 2})
+      .to(torch::kFloat32, false, false, torch::MemoryFormat::Contiguous)
+      .div_(255);
 }
 
-std::uint64_t mix(std::uint64_t x) {  // splitmix64's finaliser: every input bit reaches every output bit
+std::uint64_t mix(
+    std::uint64_t x) {  // splitmix64's finaliser: every input bit reaches every output bit
   x += 0x9e3779b97f4a7c15ULL;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
@@ -24,9 +27,11 @@ std::uint64_t mix(std::uint64_t x) {  // splitmix64's finaliser: every input bit
 
 torch::Tensor image_tensor(const ImageSet& set, std::span<const std::int64_t> indices) {
   const std::int64_t image_bytes = std::int64_t{3} * set.side * set.side;
-  torch::Tensor bytes = torch::empty({static_cast<std::int64_t>(indices.size()), set.side, set.side, 3}, torch::kUInt8);
+  torch::Tensor bytes = torch::empty(
+      {static_cast<std::int64_t>(indices.size()), set.side, set.side, 3}, torch::kUInt8);
   std::uint8_t* out = bytes.data_ptr<std::uint8_t>();
-  for (std::int64_t index : indices) out = std::copy_n(set.pixels.data() + index * image_bytes, image_bytes, out);
+  for (std::int64_t index : indices)
+    out = std::copy_n(set.pixels.data() + index * image_bytes, image_bytes, out);
   return from_bytes(bytes);
 }
 

@@ -21,7 +21,8 @@ torch::Tensor mask_tensor(const ImageSet& set, std::int64_t first, std::int64_t 
 // The colours as the model sees them, (x - 0.3) / 0.3.
 torch::Tensor normalise(const torch::Tensor& images);
 
-// A generator of random numbers that depends on nothing but these numbers: what a step draws is the same whether or not a run was interrupted before it.
+// A generator of random numbers that depends on nothing but these numbers: what a step draws is the
+// same whether or not a run was interrupted before it.
 torch::Generator make_generator(std::uint64_t seed, std::uint64_t purpose, std::uint64_t step = 0);
 
 }  // namespace osc::program

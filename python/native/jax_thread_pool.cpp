@@ -10,7 +10,8 @@
 namespace osc::jax {
 namespace {
 
-// One parallel_for. Tasks that start when all is done still find it alive, and nothing to do; `body` is only called while parallel_for waits.
+// One parallel_for. Tasks that start when all is done still find it alive, and nothing to do;
+// `body` is only called while parallel_for waits.
 struct Loop {
   std::int64_t count, parts;
   const Executor::Body* body;
@@ -20,9 +21,12 @@ struct Loop {
   std::int64_t done = 0;
   std::exception_ptr error;
 
-  Loop(std::int64_t count_, std::int64_t parts_, const Executor::Body& body_) : count(count_), parts(parts_), body(&body_) {}
+  Loop(std::int64_t count_, std::int64_t parts_, const Executor::Body& body_)
+      : count(count_), parts(parts_), body(&body_) {}
 
-  std::int64_t start_of(std::int64_t part) const { return count / parts * part + std::min(part, count % parts); }
+  std::int64_t start_of(std::int64_t part) const {
+    return count / parts * part + std::min(part, count % parts);
+  }
 
   void work() {
     for (std::int64_t part = next++; part < parts; part = next++) {
@@ -41,12 +45,15 @@ struct Loop {
 
 }  // namespace
 
-XlaThreadPool::XlaThreadPool(xla::ffi::ThreadPool pool) : pool_(pool), threads_(static_cast<int>(std::clamp<std::int64_t>(pool.num_threads(), 1, 1024))) {}
+XlaThreadPool::XlaThreadPool(xla::ffi::ThreadPool pool)
+    : pool_(pool),
+      threads_(static_cast<int>(std::clamp<std::int64_t>(pool.num_threads(), 1, 1024))) {}
 
 int XlaThreadPool::concurrency() const noexcept { return threads_; }
 
 void XlaThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
-  const std::int64_t parts = std::min<std::int64_t>(threads_, std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1));
+  const std::int64_t parts = std::min<std::int64_t>(
+      threads_, std::max<std::int64_t>(count / std::max<std::int64_t>(grain, 1), 1));
   if (count <= 0) return;
   if (parts == 1) return body(0, count);
   const auto loop = std::make_shared<Loop>(count, parts, body);

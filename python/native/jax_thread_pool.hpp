@@ -1,4 +1,5 @@
-// Loops over images on XLA's own threads, so that a program under JAX has one pool for the cores, not two.
+// Loops over images on XLA's own threads, so that a program under JAX has one pool for the cores,
+// not two.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,9 @@
 
 namespace osc::jax {
 
-// XLA runs the custom call itself on a thread of the same pool, and may run several at once. Waiting for a task that no thread is free to start would be a deadlock; so the
-// calling thread does every part that nobody else has begun, and waits only for those that are being done.
+// XLA runs the custom call itself on a thread of the same pool, and may run several at once.
+// Waiting for a task that no thread is free to start would be a deadlock; so the calling thread
+// does every part that nobody else has begun, and waits only for those that are being done.
 class XlaThreadPool final : public Executor {
  public:
   // Of the custom call that is running; not to be used after it.

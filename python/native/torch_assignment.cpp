@@ -14,10 +14,12 @@ Tensor match_slots(const Tensor& f, double eps, bool raise_nonfinite) {
   return with_element_type("f", f, [&](auto element) {
     using T = decltype(element);
     Executor& executor = host_executor();
-    const std::size_t bytes = matching_similarity_workspace<T>(f.size(0) / 2, f.size(1), f.size(2), executor.concurrency());
+    const std::size_t bytes = matching_similarity_workspace<T>(f.size(0) / 2, f.size(1), f.size(2),
+                                                               executor.concurrency());
     const Tensor readable_f = readable(f), matching = empty_matching(f.size(0) / 2, f.size(1));
     osc::match_slots(view<T>(readable_f), mutable_data<std::int64_t>(matching),
-                     {eps, raise_nonfinite ? NonFinite::raise : NonFinite::propagate, &executor, kept_workspace(bytes)});
+                     {eps, raise_nonfinite ? NonFinite::raise : NonFinite::propagate, &executor,
+                      kept_workspace(bytes)});
     return matching;
   });
 }
@@ -30,19 +32,24 @@ Tensor empty_assignment(const Tensor& cost, std::int64_t dimension) {
   return torch::stable::empty({sizes.data(), sizes.size()}, ScalarType::Long);
 }
 
-std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& cost, bool maximize, bool raise_unsolvable) {
+std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& cost, bool maximize,
+                                                 bool raise_unsolvable) {
   const std::int64_t dimensions = cost.dim();
   if (dimensions < 2) refuse("cost has shape " + shape_of(cost) + "; wanted [..., R, K]");
   return with_element_type("cost", cost, [&](auto element) {
     using T = decltype(element);
-    const Tensor col4row = empty_assignment(cost, dimensions - 2), row4col = empty_assignment(cost, dimensions - 1);
+    const Tensor col4row = empty_assignment(cost, dimensions - 2),
+                 row4col = empty_assignment(cost, dimensions - 1);
     const Tensor even = matrix_stride(cost) ? cost : torch::stable::contiguous(cost);
-    const CostMatrices<T> costs{const_data<T>(even),  matrices(cost), even.size(dimensions - 2), even.size(dimensions - 1), *matrix_stride(even), even.stride(dimensions - 2),
+    const CostMatrices<T> costs{const_data<T>(even),        matrices(cost),
+                                even.size(dimensions - 2),  even.size(dimensions - 1),
+                                *matrix_stride(even),       even.stride(dimensions - 2),
                                 even.stride(dimensions - 1)};
     Executor& executor = host_executor();
-    osc::linear_sum_assignment(costs, {mutable_data<std::int64_t>(col4row), mutable_data<std::int64_t>(row4col)},
-                               {maximize, raise_unsolvable ? OnUnsolvable::raise : OnUnsolvable::unmatched, &executor,
-                                kept_workspace(linear_sum_assignment_workspace(costs, executor.concurrency()))});
+    osc::linear_sum_assignment(
+        costs, {mutable_data<std::int64_t>(col4row), mutable_data<std::int64_t>(row4col)},
+        {maximize, raise_unsolvable ? OnUnsolvable::raise : OnUnsolvable::unmatched, &executor,
+         kept_workspace(linear_sum_assignment_workspace(costs, executor.concurrency()))});
     return std::tuple(col4row, row4col);
   });
 }
@@ -51,7 +58,9 @@ std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& cost, bool maximi
 
 STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
   library.def("match_slots(Tensor f, float eps, bool raise_nonfinite) -> Tensor");
-  library.def("linear_sum_assignment(Tensor cost, bool maximize, bool raise_unsolvable) -> (Tensor col4row, Tensor row4col)");
+  library.def(
+      "linear_sum_assignment(Tensor cost, bool maximize, bool raise_unsolvable) -> (Tensor "
+      "col4row, Tensor row4col)");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(osc, CPU, library) {

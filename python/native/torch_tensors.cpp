@@ -33,25 +33,32 @@ std::string shape_of(const Tensor& tensor) {
 void check_slots(const char* name, const Tensor& slots) {
   if (slots.dim() != 3 || slots.size(0) % 2 != 0) {
     refuse(std::string(name) + " has shape " + shape_of(slots) +
-           "; wanted [2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, C] becomes that by x.transpose(0, 1).flatten(0, 1))");
+           "; wanted [2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, "
+           "C] becomes that by x.transpose(0, 1).flatten(0, 1))");
   }
 }
 
-void check_same_dtype(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other) {
-  if (tensor.scalar_type() != other.scalar_type()) refuse(std::string(name) + " and " + other_name + " have different dtypes");
+void check_same_dtype(const char* name, const Tensor& tensor, const char* other_name,
+                      const Tensor& other) {
+  if (tensor.scalar_type() != other.scalar_type())
+    refuse(std::string(name) + " and " + other_name + " have different dtypes");
 }
 
-void check_incoming(const Tensor& grad_loss, const char* name, const Tensor& slots, Reduction reduction, std::int64_t losses) {
+void check_incoming(const Tensor& grad_loss, const char* name, const Tensor& slots,
+                    Reduction reduction, std::int64_t losses) {
   check_same_dtype("grad_loss", grad_loss, name, slots);
   const bool each = reduction == Reduction::none;
   if (each ? grad_loss.dim() == 0 || grad_loss.numel() != losses : grad_loss.dim() != 0) {
-    refuse("grad_loss has shape " + shape_of(grad_loss) + "; wanted that of the loss, " + (each ? "of " + std::to_string(losses) + " elements" : "[]"));
+    refuse("grad_loss has shape " + shape_of(grad_loss) + "; wanted that of the loss, " +
+           (each ? "of " + std::to_string(losses) + " elements" : "[]"));
   }
 }
 
 void check_matching(const Tensor& matching, std::int64_t images, std::int64_t slots) {
-  if (matching.scalar_type() != ScalarType::Long || matching.dim() != 2 || matching.size(0) != images || matching.size(1) != slots) {
-    refuse("matching has shape " + shape_of(matching) + "; wanted int64 [" + std::to_string(images) + ", " + std::to_string(slots) + "]");
+  if (matching.scalar_type() != ScalarType::Long || matching.dim() != 2 ||
+      matching.size(0) != images || matching.size(1) != slots) {
+    refuse("matching has shape " + shape_of(matching) + "; wanted int64 [" +
+           std::to_string(images) + ", " + std::to_string(slots) + "]");
   }
 }
 
@@ -62,7 +69,8 @@ std::int32_t dtype_of(const Tensor& tensor) {
 }
 
 Tensor empty_loss(Reduction reduction, std::int64_t losses, std::int32_t dtype) {
-  return reduction == Reduction::none ? empty_strided<1>({losses}, {1}, dtype) : empty_strided<0>({}, {}, dtype);
+  return reduction == Reduction::none ? empty_strided<1>({losses}, {1}, dtype)
+                                      : empty_strided<0>({}, {}, dtype);
 }
 
 Tensor empty_matching(std::int64_t images, std::int64_t slots) {
@@ -77,19 +85,26 @@ Tensor empty_gradient(const Tensor& p) {
   AtenTensorHandle handle = nullptr;
   std::vector<std::int64_t> sizes, strides(static_cast<std::size_t>(p.dim()), 1);
   for (std::int64_t i = 0; i < p.dim(); ++i) sizes.push_back(p.size(i));
-  for (std::size_t i = sizes.size() - 1; i > 0; --i) strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(p.dim(), sizes.data(), strides.data(), dtype_of(p), aoti_torch_device_type_cpu(), 0, &handle));
+  for (std::size_t i = sizes.size() - 1; i > 0; --i)
+    strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(p.dim(), sizes.data(), strides.data(),
+                                                         dtype_of(p), aoti_torch_device_type_cpu(),
+                                                         0, &handle));
   return Tensor(handle);
 }
 
-Tensor made_contiguous(const Tensor& tensor) { return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor); }
+Tensor made_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
+}
 
 bool has_adjacent_channels(const Tensor& slots) {
   const std::int64_t last = slots.dim() - 1;
   return slots.stride(last) == 1 || slots.size(last) <= 1 || slots.numel() == 0;
 }
 
-Tensor readable(const Tensor& slots) { return has_adjacent_channels(slots) ? slots : torch::stable::contiguous(slots); }
+Tensor readable(const Tensor& slots) {
+  return has_adjacent_channels(slots) ? slots : torch::stable::contiguous(slots);
+}
 
 std::optional<std::int64_t> matrix_stride(const Tensor& batch) {
   std::optional<std::int64_t> innermost;

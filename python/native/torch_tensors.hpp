@@ -1,7 +1,10 @@
-// What the operators of PyTorch (torch_*.cpp) share: tensors as the kernels' views, results of the right layout, checks, threads and memory.
+// What the operators of PyTorch (torch_*.cpp) share: tensors as the kernels' views, results of the
+// right layout, checks, threads and memory.
 //
-// On the stable ABI of PyTorch 2.10 alone, so that one binary serves 2.10 and every later release. What else belongs to an operator (shapes for the compiler,
-// derivatives, batching, devices) is in osc/_torch.py. The dispatcher calls the operators with the interpreter's lock released; what they throw is a ValueError in Python.
+// On the stable ABI of PyTorch 2.10 alone, so that one binary serves 2.10 and every later release.
+// What else belongs to an operator (shapes for the compiler, derivatives, batching, devices) is in
+// osc/_torch.py. The dispatcher calls the operators with the interpreter's lock released; what they
+// throw is a ValueError in Python.
 #pragma once
 
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
@@ -29,7 +32,8 @@ using torch::stable::Tensor;
 
 Executor& host_executor();
 
-// A thread's memory for its calls, so that they allocate nothing but what they return; null for larger ones, which take their own and give it back.
+// A thread's memory for its calls, so that they allocate nothing but what they return; null for
+// larger ones, which take their own and give it back.
 Workspace* kept_workspace(std::size_t bytes);
 
 [[noreturn]] void refuse(const std::string& text);
@@ -38,18 +42,22 @@ std::string shape_of(const Tensor& tensor);
 
 // The dispatcher brings none but dense tensors on the CPU here.
 void check_slots(const char* name, const Tensor& slots);
-void check_same_dtype(const char* name, const Tensor& tensor, const char* other_name, const Tensor& other);
-// The gradient that comes in for a loss: of no dimensions, or for Reduction::none of as many losses.
-void check_incoming(const Tensor& grad_loss, const char* name, const Tensor& slots, Reduction reduction, std::int64_t losses);
+void check_same_dtype(const char* name, const Tensor& tensor, const char* other_name,
+                      const Tensor& other);
+// The gradient that comes in for a loss: of no dimensions, or for Reduction::none of as many
+// losses.
+void check_incoming(const Tensor& grad_loss, const char* name, const Tensor& slots,
+                    Reduction reduction, std::int64_t losses);
 void check_matching(const Tensor& matching, std::int64_t images, std::int64_t slots);
 
 std::int32_t dtype_of(const Tensor& tensor);
 
 template <std::size_t Dimensions>
-Tensor empty_strided(const std::array<std::int64_t, Dimensions>& sizes, const std::array<std::int64_t, Dimensions>& strides, std::int32_t dtype) {
+Tensor empty_strided(const std::array<std::int64_t, Dimensions>& sizes,
+                     const std::array<std::int64_t, Dimensions>& strides, std::int32_t dtype) {
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(Dimensions, sizes.data(), strides.data(), dtype, aoti_torch_device_type_cpu(), 0, &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
+      Dimensions, sizes.data(), strides.data(), dtype, aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -74,7 +82,8 @@ Tensor made_contiguous(const Tensor& tensor);
 bool has_adjacent_channels(const Tensor& slots);
 // The tensor itself where the kernels can read it, or a contiguous copy.
 Tensor readable(const Tensor& slots);
-// Where the matrices of the last two dimensions are evenly spaced in memory, their distance; else nothing.
+// Where the matrices of the last two dimensions are evenly spaced in memory, their distance; else
+// nothing.
 std::optional<std::int64_t> matrix_stride(const Tensor& batch);
 std::int64_t matrices(const Tensor& batch);
 
@@ -102,16 +111,11 @@ SlotPairs<const T> view(const Tensor& slots) {
 template <typename Call>
 auto with_element_type(const char* name, const Tensor& tensor, const Call& call) {
   switch (tensor.scalar_type()) {
-    case ScalarType::Double:
-      return call(double{});
-    case ScalarType::Float:
-      return call(float{});
-    case ScalarType::Half:
-      return call(float16{});
-    case ScalarType::BFloat16:
-      return call(bfloat16{});
-    default:
-      refuse(std::string(name) + " is neither float64, float32, float16 nor bfloat16");
+    case ScalarType::Double: return call(double{});
+    case ScalarType::Float: return call(float{});
+    case ScalarType::Half: return call(float16{});
+    case ScalarType::BFloat16: return call(bfloat16{});
+    default: refuse(std::string(name) + " is neither float64, float32, float16 nor bfloat16");
   }
 }
 

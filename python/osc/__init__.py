@@ -1,14 +1,16 @@
 """Exact batched linear sum assignment, and the losses of matched object slots and of whole images.
 
-The arithmetic is in a shared library beside this file, reached through its C interface. Nothing heavy is imported before it is used: neither NumPy nor PyTorch
-nor the library itself is loaded by ``import osc``.
+The arithmetic is in a shared library beside this file, reached through its C interface. Nothing
+heavy is imported before it is used: neither NumPy nor PyTorch nor the library itself is loaded by
+``import osc``.
 
 Functions
 ---------
 linear_sum_assignment(cost, maximize=False)
     Optimal assignments of a batch of cost matrices.
 match_slots(f)
-    The optimal matching of the slots of two views of each image. Both take NumPy arrays and PyTorch tensors.
+    The optimal matching of the slots of two views of each image. Both take NumPy arrays and PyTorch
+    tensors.
 osc.loss_objects
     The losses of matched slots on PyTorch tensors, differentiable.
 osc.loss_global
@@ -33,7 +35,15 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["__version__", "instruction_set", "jax", "linear_sum_assignment", "match_slots", "numpy", "set_instruction_set"]
+__all__ = [
+    "__version__",
+    "instruction_set",
+    "jax",
+    "linear_sum_assignment",
+    "match_slots",
+    "numpy",
+    "set_instruction_set",
+]
 
 
 def __getattr__(name: str) -> object:

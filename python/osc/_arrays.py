@@ -1,6 +1,8 @@
-"""Arrays as the library reads them: of floating-point numbers, on the host, with strides of whole elements.
+"""Arrays as the library reads them: of floating-point numbers, on the host, with strides of whole
+elements.
 
-What is done for every call is kept short: a call on small slots takes the library less than a microsecond.
+What is done for every call is kept short: a call on small slots takes the library less than a
+microsecond.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class SupportsDLPack(Protocol):
 
 ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 
-_CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}  # as osc.h numbers them; bfloat16 joins when first seen
+# as osc.h numbers them; bfloat16 joins when first seen
+_CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}
 _EXACT_IN_FLOAT64 = 2**53
 FEATURES = "[2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
 SLOTS = "[2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
@@ -37,7 +40,8 @@ _first_byte: Any = ctypes.c_char.from_buffer
 
 
 def slots(name: str, value: Any) -> tuple[Array, int, Any, Any]:
-    """``value`` as slots ``[2B, S, C]`` whose channels are adjacent, the code of its dtype, its sizes and its strides; or an error that says what it is.
+    """``value`` as slots ``[2B, S, C]`` whose channels are adjacent, the code of its dtype, its
+    sizes and its strides; or an error that says what it is.
 
     A copy is made where the layout, the alignment or the byte order asks for one.
     """
@@ -58,7 +62,8 @@ def features(name: str, value: Any) -> Array:
 
 
 def rows(name: str, value: Any, dimensions: int, wanted: str) -> tuple[Array, int, Any]:
-    """``value`` as an array of so many dimensions, the last of which is adjacent, the code of its dtype, and the strides of the others; copied as `slots` are."""
+    """``value`` as an array of so many dimensions, the last of which is adjacent, the code of its
+    dtype, and the strides of the others; copied as `slots` are."""
     array, code = _floats(name, value)
     if array.ndim != dimensions:
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
@@ -71,11 +76,14 @@ def matrices(name: str, value: Any, wanted: str) -> tuple[Array, int, Any, tuple
     array, _ = _floats(name, value)
     if array.ndim < 2:
         raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
-    return *rows(name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted), array.shape
+    return *rows(
+        name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted
+    ), array.shape
 
 
 def costs(name: str, value: Any) -> tuple[Array, int]:
-    """``value`` as real numbers that the library reads, and the code of its dtype. Integers, booleans and numbers in lists become float64."""
+    """``value`` as real numbers that the library reads, and the code of its dtype. Integers,
+    booleans and numbers in lists become float64."""
     array = value if type(value) is np.ndarray else on_host(name, value)
     code = _CODES.get(array.dtype)
     if code is not None:
@@ -98,35 +106,56 @@ def costs(name: str, value: Any) -> tuple[Array, int]:
 
 def refuse_inexact_integers(name: str, least: int, largest: int) -> None:
     if max(largest, -least) > _EXACT_IN_FLOAT64:
-        raise ValueError(f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)")
+        raise ValueError(
+            f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)"
+        )
 
 
 def on_host(name: str, value: Any) -> Array:
-    """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy makes one of it. TypeError for memory of a device."""
+    """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy
+    makes one of it. TypeError for memory of a device."""
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(value, jax.core.Tracer):
-        raise TypeError(f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)")
+        raise TypeError(
+            f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)"
+        )
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
-        if isinstance(value, (list, tuple)) and value and hasattr(value[0], "__dlpack_device__") and not isinstance(value[0], (np.ndarray, np.generic)):
-            raise TypeError(f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)")
+        if (
+            isinstance(value, (list, tuple))
+            and value
+            and hasattr(value[0], "__dlpack_device__")
+            and not isinstance(value[0], (np.ndarray, np.generic))
+        ):
+            raise TypeError(
+                f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)"
+            )
         return np.asarray(value)
-    if hasattr(value, "resolve_neg"):  # a PyTorch tensor that stands for minus its memory, which DLPack does not say
+    # a PyTorch tensor that stands for minus its memory, which DLPack does not say
+    if hasattr(value, "resolve_neg"):
         value = value.resolve_neg()
     device = int(value.__dlpack_device__()[0])
     if device not in (1, 3):  # memory of the CPU, and such that is pinned for CUDA
-        raise TypeError(f"{name} is in memory of another device (DLPack's device type {device}); wanted memory of the host: copy it there first (.cpu(), .get())")
-    return _bfloat16_of(name, value) if str(getattr(value, "dtype", "")).endswith("bfloat16") else np.from_dlpack(value)
+        raise TypeError(
+            f"{name} is in memory of another device (DLPack's device type {device}); wanted memory of the host: copy it there first (.cpu(), .get())"
+        )
+    return (
+        _bfloat16_of(name, value)
+        if str(getattr(value, "dtype", "")).endswith("bfloat16")
+        else np.from_dlpack(value)
+    )
 
 
 def in_elements(array: Array) -> tuple[Any, Any] | None:
-    """The sizes and strides of ``array`` in elements, for the library to read; None where it could not read elements that lie so."""
+    """The sizes and strides of ``array`` in elements, for the library to read; None where it could
+    not read elements that lie so."""
     return _in_elements(array.shape, array.strides, array.itemsize) if array.flags.aligned else None
 
 
 def pointer(array: Array) -> int:
     try:
         return _addressof(_first_byte(array))  # a fourth of the time that the other way takes
-    except (TypeError, ValueError, BufferError):  # it is read-only, not contiguous, empty, or of a dtype that buffers do not know
+    # it is read-only, not contiguous, empty, or of a dtype that buffers do not know
+    except (TypeError, ValueError, BufferError):
         address: int = array.__array_interface__["data"][0]
         return address
 
@@ -164,7 +193,8 @@ def _readable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
 def _writable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
     new = np.empty_like(array)
     layout = layout_of(new.shape, new.strides, new.itemsize)
-    if layout is None:  # of an array that was broadcast NumPy makes the broadcast axis the innermost
+    # of an array that was broadcast NumPy makes the broadcast axis the innermost
+    if layout is None:
         new = np.empty(array.shape, array.dtype)
         layout = layout_of(new.shape, new.strides, new.itemsize)
     assert layout is not None
@@ -173,7 +203,8 @@ def _writable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
 
 @functools.lru_cache(maxsize=256)
 def _strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Any | None:
-    """Those of all dimensions but the last in elements; None where the library could not read rows of this layout."""
+    """Those of all dimensions but the last in elements; None where the library could not read rows
+    of this layout."""
     adjacent = strides[-1] == itemsize or shape[-1] <= 1 or 0 in shape
     if not adjacent or any(stride % itemsize for stride in strides[:-1]):
         return None
@@ -181,15 +212,20 @@ def _strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) ->
 
 
 @functools.lru_cache(maxsize=256)
-def _in_elements(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[Any, Any] | None:
+def _in_elements(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+) -> tuple[Any, Any] | None:
     if any(stride % itemsize for stride in strides):
         return None
     return int64s(*shape), int64s(*(stride // itemsize for stride in strides))
 
 
 @functools.lru_cache(maxsize=256)
-def _layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[Any, Any] | None:
-    """``{B, S, C}`` and the strides ``{view, image, slot}`` in elements, for the library to read; None where it could not read slots of this layout."""
+def _layout(
+    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
+) -> tuple[Any, Any] | None:
+    """``{B, S, C}`` and the strides ``{view, image, slot}`` in elements, for the library to read;
+    None where it could not read slots of this layout."""
     images, count, channels = shape[0] // 2, shape[1], shape[2]
     adjacent = strides[2] == itemsize or channels <= 1 or 0 in shape
     if not adjacent or strides[0] % itemsize or strides[1] % itemsize:
@@ -199,7 +235,8 @@ def _layout(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> 
 
 
 def _floating(name: str, array: Array) -> tuple[Array, int]:
-    """An array of a floating dtype that is none of the usual ones: of the other byte order, or of bfloat16."""
+    """An array of a floating dtype that is none of the usual ones: of the other byte order, or of
+    bfloat16."""
     native = array.dtype.newbyteorder("=")
     if _is_bfloat16(native):
         _CODES[native] = 3
@@ -231,17 +268,25 @@ def _bfloat16_of(name: str, value: Any) -> Array:
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
-        raise TypeError(f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install ml_dtypes)") from error
+        raise TypeError(
+            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install ml_dtypes)"
+        ) from error
     capsule = value.__dlpack__()
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     tensor = _DLTensor.from_address(get(capsule, b"dltensor"))
     shape = tensor.shape[: tensor.ndim]
-    strides = tensor.strides[: tensor.ndim] if tensor.strides else [int(np.prod(shape[i + 1 :])) for i in range(tensor.ndim)]
+    strides = (
+        tensor.strides[: tensor.ndim]
+        if tensor.strides
+        else [int(np.prod(shape[i + 1 :])) for i in range(tensor.ndim)]
+    )
     if 0 in shape:
         return np.empty(shape, bfloat16)
     reach = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides))
     memory: Any = (ctypes.c_uint16 * reach).from_address(tensor.data + tensor.byte_offset)
     memory.owner = capsule  # which frees the tensor when it goes
-    array: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(np.frombuffer(memory, np.uint16), shape, [2 * stride for stride in strides], writeable=False)
+    array: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(
+        np.frombuffer(memory, np.uint16), shape, [2 * stride for stride in strides], writeable=False
+    )
     return array.view(bfloat16)

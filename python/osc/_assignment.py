@@ -21,24 +21,34 @@ def linear_sum_assignment(
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
 @overload
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
+    cost: _arrays.ArrayLike,
+    maximize: bool = False,
+    *,
+    on_unsolvable: _options.OnUnsolvable = "raise",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike | torch.Tensor, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
+    cost: _arrays.ArrayLike | torch.Tensor,
+    maximize: bool = False,
+    *,
+    on_unsolvable: _options.OnUnsolvable = "raise",
 ) -> tuple[Any, Any]:
     """Solve a batch of linear sum assignment problems exactly.
 
     Parameters
     ----------
     cost : array_like or PyTorch tensor, shape [..., R, K]
-        Costs of pairing each of R rows with each of K columns. float64, float32, float16 and bfloat16 arrays, and tensors that speak DLPack, are read in place,
-        whatever their strides; other real numbers, integers, booleans and lists become float64. A PyTorch tensor of another device is copied to the CPU and solved there.
-        ``+inf`` forbids a pair (``-inf`` where one maximises).
+        Costs of pairing each of R rows with each of K columns. float64, float32, float16 and
+        bfloat16 arrays, and tensors that speak DLPack, are read in place, whatever their strides;
+        other real numbers, integers, booleans and lists become float64. A PyTorch tensor of another
+        device is copied to the CPU and solved there. ``+inf`` forbids a pair (``-inf`` where one
+        maximises).
     maximize : bool
         Find the greatest total, not the least.
     on_unsolvable : {"raise", "unmatched"}
-        What to do with a problem that has no answer: a NaN, the other infinity, or too many forbidden pairs. ``"unmatched"`` gives all of it -1. Columns that
-        are only there to fill the batch up should cost some large finite number: ``inf`` forbids them to every row, and then no full assignment is left.
+        What to do with a problem that has no answer: a NaN, the other infinity, or too many
+        forbidden pairs. ``"unmatched"`` gives all of it -1. Columns that are only there to fill the
+        batch up should cost some large finite number: ``inf`` forbids them to every row, and then
+        no full assignment is left.
 
     Returns
     -------
@@ -50,16 +60,20 @@ def linear_sum_assignment(
     Raises
     ------
     TypeError
-        Where the costs are not real numbers, `maximize` is not a boolean, or an array that is not a PyTorch tensor is in the memory of an accelerator.
+        Where the costs are not real numbers, `maximize` is not a boolean, or an array that is not a
+        PyTorch tensor is in the memory of an accelerator.
     ValueError
-        Where there are fewer than two dimensions, or integers beyond ±2^53, which float64 would round (SciPy rounds them); or, with ``"raise"``, naming the
-        index in the flattened batch of the first problem without an answer.
+        Where there are fewer than two dimensions, or integers beyond ±2^53, which float64 would
+        round (SciPy rounds them); or, with ``"raise"``, naming the index in the flattened batch of
+        the first problem without an answer.
 
     Notes
     -----
-    Of several optimal assignments, it returns the one that ``scipy.optimize.linear_sum_assignment`` returns. At worst O(min(R, K)² max(R, K)) a problem;
-    the problems run in parallel on the cores that this process may use (those of a tensor on PyTorch's threads), with the interpreter's lock released. Source of the method: D. F. Crouse, "On
-    implementing 2D rectangular assignment algorithms", IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016.
+    Of several optimal assignments, it returns the one that ``scipy.optimize.linear_sum_assignment``
+    returns. At worst O(min(R, K)² max(R, K)) a problem; the problems run in parallel on the cores
+    that this process may use (those of a tensor on PyTorch's threads), with the interpreter's lock
+    released. Source of the method: D. F. Crouse, "On implementing 2D rectangular assignment
+    algorithms", IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016.
 
     Examples
     --------
@@ -105,16 +119,27 @@ def linear_sum_assignment(
 
 
 @overload
-def match_slots(f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> torch.Tensor: ...
+def match_slots(
+    f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> torch.Tensor: ...
 @overload
-def match_slots(f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> npt.NDArray[np.int64]: ...
-def match_slots(f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate") -> Any:
+def match_slots(
+    f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> npt.NDArray[np.int64]: ...
+def match_slots(
+    f: _arrays.ArrayLike | torch.Tensor,
+    *,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
+) -> Any:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest.
 
     Parameters
     ----------
     f : array_like or PyTorch tensor, shape [2B, S, C]
-        Slots, an array or anything that speaks DLPack, of float64, float32, float16 or bfloat16 (the last two matched in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
+        Slots, an array or anything that speaks DLPack, of float64, float32, float16 or bfloat16
+        (the last two matched in float32). Rows ``i`` and ``i + B`` are the two views of image
+        ``i``.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
@@ -128,14 +153,17 @@ def match_slots(f: _arrays.ArrayLike | torch.Tensor, *, eps: float = 1e-10, on_n
     Raises
     ------
     TypeError
-        Where the dtype is none of those above, or an array that is not a PyTorch tensor is in the memory of an accelerator.
+        Where the dtype is none of those above, or an array that is not a PyTorch tensor is in the
+        memory of an accelerator.
     ValueError
-        Where the shape or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+        Where the shape or an option is not as above; or, with ``"raise"``, naming the first image
+        that is not finite.
 
     Notes
     -----
-    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images. No copy where the channels are contiguous. Source:
-    F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
+    No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
+    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------

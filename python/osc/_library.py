@@ -15,10 +15,19 @@ _library = ctypes.CDLL(str(_FOLDER / "libosc.so"))
 
 _INT32, _INT64, _DOUBLE, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
 _SIGNATURES = {
-    "osc_matching_similarity_loss_per_img": [_INT32] + [_POINTER] * 5 + [_INT32, _DOUBLE, _INT32] + [_POINTER] * 8,
-    "osc_matching_contrastive_loss": [_INT32] + [_POINTER] * 3 + [_INT32, _DOUBLE, _INT32, _DOUBLE, _INT32] + [_POINTER] * 11,
+    "osc_matching_similarity_loss_per_img": [_INT32]
+    + [_POINTER] * 5
+    + [_INT32, _DOUBLE, _INT32]
+    + [_POINTER] * 8,
+    "osc_matching_contrastive_loss": [_INT32]
+    + [_POINTER] * 3
+    + [_INT32, _DOUBLE, _INT32, _DOUBLE, _INT32]
+    + [_POINTER] * 11,
     "osc_matching_contrastive_loss_best_worst": [_INT64, _INT64, _DOUBLE] + [_POINTER] * 2,
-    "osc_matching_similarity_loss_small_to_large": [_INT32] + [_POINTER] * 5 + [_INT32, _DOUBLE, _INT32] + [_POINTER] * 9,
+    "osc_matching_similarity_loss_small_to_large": [_INT32]
+    + [_POINTER] * 5
+    + [_INT32, _DOUBLE, _INT32]
+    + [_POINTER] * 9,
     "osc_variance_covariance_loss": [_INT32] + [_POINTER] * 3 + [_INT32] + [_POINTER] * 8,
     "osc_match_slots": [_INT32] + [_POINTER] * 3 + [_DOUBLE, _INT32] + [_POINTER] * 4,
     "osc_linear_sum_assignment": [_INT32] + [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 5,
@@ -47,7 +56,9 @@ _REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
 def companion(name: str) -> pathlib.Path:
     """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
-        raise ImportError(f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)")
+        raise ImportError(
+            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)"
+        )
     return _FOLDER / name
 
 
@@ -57,20 +68,23 @@ def version() -> str:
 
 
 def instruction_set() -> str:
-    """The instruction set whose kernels run: the widest of this processor's, unless OSC_INSTRUCTION_SET or `set_instruction_set` says another."""
+    """The instruction set whose kernels run: the widest of this processor's, unless
+    OSC_INSTRUCTION_SET or `set_instruction_set` says another."""
     text: bytes = _library.osc_instruction_set()
     return text.decode()
 
 
 def set_instruction_set(name: str) -> None:
-    """Force the kernels of ``"avx512"``, ``"avx2"``, ``"x86-64"``, ``"neon"`` or ``"generic"``; ``""`` is the widest again. ValueError for one that this processor lacks."""
+    """Force the kernels of ``"avx512"``, ``"avx2"``, ``"x86-64"``, ``"neon"`` or ``"generic"``;
+    ``""`` is the widest again. ValueError for one that this processor lacks."""
     if not isinstance(name, str) or "\0" in name:
         raise ValueError(f"the instruction set is {name!r}; wanted one of the names above")
     check(_library.osc_set_instruction_set(name.encode()))
 
 
 def check(status: int, names: Mapping[str, str] = MappingProxyType({})) -> None:
-    """Raises what a function of the library reported. ``names``: what the caller calls the library's arguments."""
+    """Raises what a function of the library reported. ``names``: what the caller calls the
+    library's arguments."""
     if status != 0:
         raise _ERRORS.get(status, RuntimeError)(renamed(_library.osc_last_error().decode(), names))
 
@@ -95,13 +109,21 @@ def reduction(value: str) -> int:
 
 def static_hint(value: Any) -> str:
     """What to add to the refusal of an option that JAX traces."""
-    return "; under jax.jit it is static: name it in static_argnames" if type(value).__name__.endswith("Tracer") else ""
+    return (
+        "; under jax.jit it is static: name it in static_argnames"
+        if type(value).__name__.endswith("Tracer")
+        else ""
+    )
 
 
 def positive(name: str, value: Any) -> float:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         shape = getattr(value, "shape", ())
-        hint = "; both views go in as one, rows i and i + B" if name == "temperature" and shape not in ((), None) and len(shape) > 1 else static_hint(value)
+        hint = (
+            "; both views go in as one, rows i and i + B"
+            if name == "temperature" and shape not in ((), None) and len(shape) > 1
+            else static_hint(value)
+        )
         raise TypeError(f"{name} is {type(value).__name__}; wanted a number{hint}")
     try:
         number = float(value)
@@ -113,28 +135,36 @@ def positive(name: str, value: Any) -> float:
 
 
 def check_temperature(temperature: float, in_double: bool) -> None:
-    """Its inverse must fit in the type that is computed in, with room for what the kernels make of it."""
+    """Its inverse must fit in the type that is computed in, with room for what the kernels make of
+    it."""
     largest = 1.7976931348623157e308 if in_double else 3.4028234663852886e38
     if 4 / (math.log(2) * temperature) > largest:
-        raise ValueError(f"temperature is {temperature}: its inverse must be finite in the type that is computed in")
+        raise ValueError(
+            f"temperature is {temperature}: its inverse must be finite in the type that is computed in"
+        )
 
 
-def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.0) -> tuple[float, float]:
+def matching_contrastive_loss_best_worst(
+    B: int, S: int, temperature: float = 1.0
+) -> tuple[float, float]:
     """The contrastive loss at its two ends, for B images of S slots: to see where a loss stands.
 
     Parameters
     ----------
     B, S : int
-        Images, and slots of a view; at least 1. With ``B = 1`` the ends are those of `matching_contrastive_loss_per_img`; of ranks of a group, B is the images of all.
+        Images, and slots of a view; at least 1. With ``B = 1`` the ends are those of
+        `matching_contrastive_loss_per_img`; of ranks of a group, B is the images of all.
     temperature : float
         Positive and finite.
 
     Returns
     -------
     best : float
-        ``log(exp(1 / temperature) + 2BS - 2) - 1 / temperature``: matched slots are equal, all others orthogonal to them.
+        ``log(exp(1 / temperature) + 2BS - 2) - 1 / temperature``: matched slots are equal, all
+        others orthogonal to them.
     worst : float
-        ``log(2BS - 1)``: all slots are equal. (Losses beyond are possible: of slots that resemble others more than their matches.)
+        ``log(2BS - 1)``: all slots are equal. (Losses beyond are possible: of slots that resemble
+        others more than their matches.)
 
     Raises
     ------
@@ -145,7 +175,8 @@ def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.
 
     Notes
     -----
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
+    object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -158,5 +189,13 @@ def matching_contrastive_loss_best_worst(B: int, S: int, temperature: float = 1.
     for name, size in (("B", B), ("S", S)):
         if not isinstance(size, numbers.Integral):
             raise TypeError(f"{name} is {type(size).__name__}; wanted an integer")
-    check(_library.osc_matching_contrastive_loss_best_worst(int(B), int(S), positive("temperature", temperature), ctypes.byref(best), ctypes.byref(worst)))
+    check(
+        _library.osc_matching_contrastive_loss_best_worst(
+            int(B),
+            int(S),
+            positive("temperature", temperature),
+            ctypes.byref(best),
+            ctypes.byref(worst),
+        )
+    )
     return best.value, worst.value

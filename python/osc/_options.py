@@ -1,4 +1,5 @@
-"""The types of options. A ``str`` will do where a name comes from a configuration; an unknown one is a ValueError when it is used."""
+"""The types of options. A ``str`` will do where a name comes from a configuration; an unknown one
+is a ValueError when it is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""PyTorch's operators torch.ops.osc.*: their kernels on the CPU (libosc_torch.so), and what else there is to register of them. What public functions call."""
+"""PyTorch's operators torch.ops.osc.*: their kernels on the CPU (libosc_torch.so), and what else
+there is to register of them. What public functions call."""
 
 from __future__ import annotations
 
@@ -9,17 +10,44 @@ from typing import Any
 
 import torch
 
-from . import _arrays, _library, _torch_checks, _torch_contrastive, _torch_operators, _torch_similarity, _torch_small_to_large, _torch_variance_covariance
+from . import (
+    _arrays,
+    _library,
+    _torch_checks,
+    _torch_contrastive,
+    _torch_operators,
+    _torch_similarity,
+    _torch_small_to_large,
+    _torch_variance_covariance,
+)
 
 Tensor = torch.Tensor
 
 torch.ops.load_library(str(_library.companion("libosc_torch.so")))
 
 _torch_operators.register_devices()
-similarity_op = _torch_operators.register_loss("matching_similarity_loss_per_img", _torch_similarity, tensors=2, losses=1, kept=1, has_ahead=True)
-contrastive_op = _torch_operators.register_loss("matching_contrastive_loss", _torch_contrastive, tensors=1, losses=1, kept=2, others=1)
-small_to_large_op = _torch_operators.register_loss("matching_similarity_loss_small_to_large", _torch_small_to_large, tensors=2, losses=1, kept=1, others=1)
-variance_covariance_op = _torch_operators.register_loss("variance_covariance_loss", _torch_variance_covariance, tensors=1, losses=2, kept=0)
+similarity_op = _torch_operators.register_loss(
+    "matching_similarity_loss_per_img",
+    _torch_similarity,
+    tensors=2,
+    losses=1,
+    kept=1,
+    has_ahead=True,
+)
+contrastive_op = _torch_operators.register_loss(
+    "matching_contrastive_loss", _torch_contrastive, tensors=1, losses=1, kept=2, others=1
+)
+small_to_large_op = _torch_operators.register_loss(
+    "matching_similarity_loss_small_to_large",
+    _torch_small_to_large,
+    tensors=2,
+    losses=1,
+    kept=1,
+    others=1,
+)
+variance_covariance_op = _torch_operators.register_loss(
+    "variance_covariance_loss", _torch_variance_covariance, tensors=1, losses=2, kept=0
+)
 match_slots_op = torch.ops.osc.match_slots.default
 assignment_op = torch.ops.osc.linear_sum_assignment.default
 
@@ -34,14 +62,18 @@ def _(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
 @torch.library.register_fake("osc::linear_sum_assignment")
 def _(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
     _torch_checks.check_cost(cost)
-    return cost.new_empty(cost.shape[:-1], dtype=torch.int64), cost.new_empty((*cost.shape[:-2], cost.shape[-1]), dtype=torch.int64)
+    return cost.new_empty(cost.shape[:-1], dtype=torch.int64), cost.new_empty(
+        (*cost.shape[:-2], cost.shape[-1]), dtype=torch.int64
+    )
 
 
 _torch_operators.register_batching("osc::match_slots", match_slots_op, 1)
 
 
 @torch.library.register_vmap("osc::linear_sum_assignment")
-def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool) -> Any:
+def _(
+    info: Any, in_dims: tuple[int, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool
+) -> Any:
     return assignment_op(cost.movedim(in_dims[0], 0), maximize, raise_unsolvable), (0, 0)
 
 
@@ -49,7 +81,14 @@ def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, maximize: bool, raise_u
 
 
 def contrastive_loss(
-    value: Any, as_slots: Callable[[Any], Tensor], within_images: bool, temperature: Any, reduction: Any, group: Any, eps: Any, on_nonfinite: Any
+    value: Any,
+    as_slots: Callable[[Any], Tensor],
+    within_images: bool,
+    temperature: Any,
+    reduction: Any,
+    group: Any,
+    eps: Any,
+    on_nonfinite: Any,
 ) -> tuple[Tensor, Tensor]:
     """The loss and the accuracy. ``as_slots`` checks the value and gives it as ``[2B, S, C]``."""
 
@@ -57,11 +96,19 @@ def contrastive_loss(
         slots = as_slots(value)
         _library.reduction(reduction)
         raises = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-        return slots, _library.positive("temperature", temperature), reduction, _library.positive("eps", eps), raises
+        return (
+            slots,
+            _library.positive("temperature", temperature),
+            reduction,
+            _library.positive("eps", eps),
+            raises,
+        )
 
     if group is not None:
         if not isinstance(group, torch.distributed.ProcessGroup):
-            raise TypeError(f"group is {type(group).__name__}; wanted a process group of torch.distributed that this process is in")
+            raise TypeError(
+                f"group is {type(group).__name__}; wanted a process group of torch.distributed that this process is in"
+            )
         if group.size() > 1:
             from . import _torch_group
 
@@ -81,11 +128,19 @@ def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
     return matching
 
 
-def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
+def linear_sum_assignment(
+    cost: Tensor, maximize: bool, raise_unsolvable: bool
+) -> tuple[Tensor, Tensor]:
     if cost.is_complex():
         raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
-    if cost.dtype in (torch.int64, torch.uint64) and cost.numel() > 0 and not torch.compiler.is_compiling():
-        least, largest = (cost.min(), cost.max()) if cost.dtype == torch.int64 else (0, cost.double().max())
+    if (
+        cost.dtype in (torch.int64, torch.uint64)
+        and cost.numel() > 0
+        and not torch.compiler.is_compiling()
+    ):
+        least, largest = (
+            (cost.min(), cost.max()) if cost.dtype == torch.int64 else (0, cost.double().max())
+        )
         _arrays.refuse_inexact_integers("cost", int(least), int(largest))
     real = cost if cost.dtype in _torch_checks.FLOATS else cost.double()
     _torch_checks.check_tensor("cost", real)

@@ -1,4 +1,5 @@
-"""What the operators demand of their arguments, and the memory of a gradient, for what is written in Python."""
+"""What the operators demand of their arguments, and the memory of a gradient, for what is written
+in Python."""
 
 from __future__ import annotations
 
@@ -15,7 +16,10 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 def check_tensor(name: str, value: Any) -> None:
     """Before the dispatcher sees it, whose own words for these say little."""
     if not isinstance(value, torch.Tensor):
-        raise TypeError(f"{name} is {type(value).__name__}; wanted a PyTorch tensor" + (" (torch.stack makes one of a list)" if isinstance(value, (list, tuple)) else ""))
+        raise TypeError(
+            f"{name} is {type(value).__name__}; wanted a PyTorch tensor"
+            + (" (torch.stack makes one of a list)" if isinstance(value, (list, tuple)) else "")
+        )
     if value.is_nested:
         raise TypeError(f"{name} is a nested tensor; wanted a dense one")
     if value.layout != torch.strided:
@@ -25,11 +29,16 @@ def check_tensor(name: str, value: Any) -> None:
 
 
 def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
-    """Two tensors that must have one dtype. Under autocast 16 bits and float32 may meet: it brings them to float32."""
+    """Two tensors that must have one dtype. Under autocast 16 bits and float32 may meet: it brings
+    them to float32."""
     check_tensor(name, x)
     check_tensor(other_name, other)
-    if x.dtype != other.dtype and (not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, other.dtype)):
-        raise TypeError(f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype")
+    if x.dtype != other.dtype and (
+        not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, other.dtype)
+    ):
+        raise TypeError(
+            f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype"
+        )
 
 
 def check_slots(name: str, slots: Tensor) -> None:
@@ -43,9 +52,13 @@ def check_slots(name: str, slots: Tensor) -> None:
 
 def check_alike(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
     if x.dtype != other.dtype:
-        raise TypeError(f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype")
+        raise TypeError(
+            f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype"
+        )
     if x.device != other.device:
-        raise ValueError(f"{name} is on {x.device} and {other_name} on {other.device}; wanted the same device")
+        raise ValueError(
+            f"{name} is on {x.device} and {other_name} on {other.device}; wanted the same device"
+        )
 
 
 def check_options(reduction: str, **positive: float) -> None:
@@ -63,7 +76,8 @@ def check_cost(cost: Tensor) -> None:
 
 
 def empty_gradient(p: Tensor) -> Tensor:
-    """Of the layout of p, as torch.empty_like has it; contiguous where the kernels could not write that."""
+    """Of the layout of p, as torch.empty_like has it; contiguous where the kernels could not write
+    that."""
     gradient = torch.empty_like(p)
     is_writable = p.shape[-1] <= 1 or gradient.stride(-1) == 1 or p.numel() == 0
     return gradient if is_writable else torch.empty_like(p, memory_format=torch.contiguous_format)

@@ -1,6 +1,8 @@
-"""The operators on tensors outside the CPU's memory (CUDA, ROCm, XPU, MPS, ...): cosines, loss and gradient on the device, the assignments on the CPU.
+"""The operators on tensors outside the CPU's memory (CUDA, ROCm, XPU, MPS, ...): cosines, loss and
+gradient on the device, the assignments on the CPU.
 
-A call waits for the device once, for the costs of all its images: [B, S, S] cosines go to the host, [B, S] indices come back. What a loss adds to this is in the module of that loss.
+A call waits for the device once, for the costs of all its images: [B, S, S] cosines go to the host,
+[B, S] indices come back. What a loss adds to this is in the module of that loss.
 """
 
 from __future__ import annotations
@@ -33,9 +35,14 @@ def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
 
 
 @implementation
-def linear_sum_assignment(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
+def linear_sum_assignment(
+    cost: Tensor, maximize: bool, raise_unsolvable: bool
+) -> tuple[Tensor, Tensor]:
     _torch_checks.check_cost(cost)
-    col4row, row4col = torch.ops.osc.linear_sum_assignment.default(cost.cpu(), maximize, raise_unsolvable)  # waits for the device
+    # waits for the device
+    col4row, row4col = torch.ops.osc.linear_sum_assignment.default(
+        cost.cpu(), maximize, raise_unsolvable
+    )
     return _to(cost.device, col4row), _to(cost.device, row4col)
 
 
@@ -65,7 +72,8 @@ def match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor
         matching = anything.squeeze(-1).long().neg()
     else:
         costs = _torch_formulas.cosines(f, eps).masked_fill(anything, float("nan"))
-        matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)  # the one wait for the device
+        # the one wait for the device
+        matching, _ = torch.ops.osc.linear_sum_assignment.default(costs.cpu(), True, False)
     if raise_nonfinite and bool((matching < 0).any()):
         for name, bad in zip(slots, spoilt):
             refuse_spoilt(name, bad)
@@ -74,7 +82,9 @@ def match(slots: dict[str, Tensor], eps: float, raise_nonfinite: bool) -> Tensor
 
 def refuse_spoilt(name: str, bad: Tensor, what: str = "image") -> None:
     if bool(bad.any()):  # waits for the device
-        raise ValueError(f"{name}: {what} {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity")
+        raise ValueError(
+            f"{name}: {what} {int(bad.nonzero()[0])} of {len(bad)} holds a NaN or an infinity"
+        )
 
 
 def _to(device: torch.device, indices: Tensor) -> Tensor:

@@ -1,11 +1,15 @@
-"""What the losses' formulas in PyTorch's own operations share: these are what derivatives of higher order are made of, and what tensors outside the CPU's memory run through.
+"""What the losses' formulas in PyTorch's own operations share: these are what derivatives of higher
+order are made of, and what tensors outside the CPU's memory run through.
 
-Every function is a composition of differentiable operations on any device. Matchings are constant throughout. 16-bit tensors are computed in float32. An image without a matching (-1) is
-one that holds a NaN or an infinity, and gets NaN throughout.
+Every function is a composition of differentiable operations on any device. Matchings are constant
+throughout. 16-bit tensors are computed in float32. An image without a matching (-1) is one that
+holds a NaN or an infinity, and gets NaN throughout.
 
-Of each loss there are three formulas, in a module of its own: `slope` is the loss's derivative along ``v``; `gradient`, with the gradients that come in for the losses; and `curvature`, the
-derivative of `gradient` along ``v``, which is also the derivative of <v, gradient>: the second derivative is symmetric. Each takes the tensors of the operator, what its forward pass kept,
-and its options.
+Of each loss there are three formulas, in a module of its own: `slope` is the loss's derivative
+along ``v``; `gradient`, with the gradients that come in for the losses; and `curvature`, the
+derivative of `gradient` along ``v``, which is also the derivative of <v, gradient>: the second
+derivative is symmetric. Each takes the tensors of the operator, what its forward pass kept, and its
+options.
 """
 
 from __future__ import annotations
@@ -27,7 +31,8 @@ _AUTOCAST = functools.reduce(
 
 
 def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with autocast off, which would give its matrix products 16 bits: a backward pass may run under it, too."""
+    """``function`` with autocast off, which would give its matrix products 16 bits: a backward pass
+    may run under it, too."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any) -> Any:
@@ -42,14 +47,16 @@ def wide(x: Tensor) -> Tensor:
 
 
 def unit_and_norm(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """``x / max(|x|, eps)`` and ``|x|``, of ``[..., C]`` and ``[..., 1]``. Scaled by the largest element first, so that no square overflows or vanishes."""
+    """``x / max(|x|, eps)`` and ``|x|``, of ``[..., C]`` and ``[..., 1]``. Scaled by the largest
+    element first, so that no square overflows or vanishes."""
     if x.shape[-1] == 0:
         return x, x.sum(-1, keepdim=True)
     largest = x.detach().abs().amax(-1, keepdim=True)
     scale = largest.masked_fill(largest == 0, 1)
     scaled = x / scale
     is_zero = largest == 0
-    length = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)  # of a zero slot, anything: its derivative is not defined
+    # of a zero slot, anything: its derivative is not defined
+    length = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)
     unit = scaled / torch.maximum(length, eps / scale)
     return unit, (length * scale).masked_fill(is_zero, 0)
 
@@ -63,12 +70,19 @@ class Direction(NamedTuple):
     eps: float
 
     def push(self, v: Tensor) -> Tensor:
-        """The derivative of the unit along ``v``; also, as it is symmetric, the gradient of the slot for the gradient ``v`` of its unit."""
-        return torch.where(self.is_short, v / self.eps, (v - (v * self.unit).sum(-1, keepdim=True) * self.unit) / self.norm)
+        """The derivative of the unit along ``v``; also, as it is symmetric, the gradient of the
+        slot for the gradient ``v`` of its unit."""
+        return torch.where(
+            self.is_short,
+            v / self.eps,
+            (v - (v * self.unit).sum(-1, keepdim=True) * self.unit) / self.norm,
+        )
 
     def bend(self, v: Tensor, g: Tensor) -> Tensor:
         """The derivative of ``push(g)`` along ``v``."""
-        a, b, c = ((x * y).sum(-1, keepdim=True) for x, y in ((v, g), (v, self.unit), (g, self.unit)))
+        a, b, c = (
+            (x * y).sum(-1, keepdim=True) for x, y in ((v, g), (v, self.unit), (g, self.unit))
+        )
         bent = ((3 * b * c - a) * self.unit - b * g - c * v) / (self.norm * self.norm)
         return torch.where(self.is_short, torch.zeros_like(bent), bent)
 
@@ -110,4 +124,5 @@ def incoming(grad_loss: Tensor, slots: Tensor, reduction: str) -> Tensor:
 
 def order(matching: Tensor) -> Tensor:
     """``[2B, S]``: the slot of the other view that each slot is matched to."""
-    return torch.cat([matching.clamp_min(0), matching.argsort(1)])  # the inverse of a permutation sorts it
+    # the inverse of a permutation sorts it
+    return torch.cat([matching.clamp_min(0), matching.argsort(1)])

@@ -1,6 +1,8 @@
-"""The contrastive loss among the slots of all ranks of a process group: what is sent between them, around the operators of gathered slots.
+"""The contrastive loss among the slots of all ranks of a process group: what is sent between them,
+around the operators of gathered slots.
 
-Forward, a rank gathers everyone's slots and computes the losses of its own. Backward, it gathers everyone's log_sums and incoming gradients, a number a slot at most, and computes the gradient of
+Forward, a rank gathers everyone's slots and computes the losses of its own. Backward, it gathers
+everyone's log_sums and incoming gradients, a number a slot at most, and computes the gradient of
 all ranks' losses for its own slots: so no gradient of slots is sent.
 """
 
@@ -24,32 +26,53 @@ _gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
 
 
 @torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
-def contrastive_loss(value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any) -> tuple[Tensor, Tensor]:
-    """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other ranks learn of it and do not wait for this one."""
+def contrastive_loss(
+    value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any
+) -> tuple[Tensor, Tensor]:
+    """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other
+    ranks learn of it and do not wait for this one."""
     failure: Exception | None = None
     device = value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
     try:
         slots, *options = checked()
         if torch.is_autocast_enabled(device.type):
             slots = _torch_formulas.wide(slots)
-        description = (1, *slots.shape, _torch_checks.FLOATS.index(slots.dtype), *map(_as_integer, options))
+        description = (
+            1,
+            *slots.shape,
+            _torch_checks.FLOATS.index(slots.dtype),
+            *map(_as_integer, options),
+        )
     except Exception as error:  # whatever it is, the others must not wait
         failure, description = error, (0,) * 9
-    everyones = _gathered(torch.tensor(description, device=device), group).tolist()  # waits for the other ranks, and for the device
+    # waits for the other ranks, and for the device
+    everyones = _gathered(torch.tensor(description, device=device), group).tolist()
     if failure is not None:
         raise failure
     for rank, other in enumerate(everyones):
         if other != list(description):
-            raise ValueError(f"rank {rank} of the group {_said(other)}, and rank {group.rank()} {_said(description)}; wanted the same shape, dtype and options on all ranks")
+            raise ValueError(
+                f"rank {rank} of the group {_said(other)}, and rank {group.rank()} {_said(description)}; wanted the same shape, dtype and options on all ranks"
+            )
     loss, accuracy = _Loss.apply(slots, group, *options)
     return loss, accuracy
 
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, slots: Tensor, group: Any, temperature: float, reduction: str, eps: float, raise_nonfinite: bool) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any,
+        slots: Tensor,
+        group: Any,
+        temperature: float,
+        reduction: str,
+        eps: float,
+        raise_nonfinite: bool,
+    ) -> tuple[Tensor, Tensor]:
         everyones = _gathered(slots, group)
-        loss, matching, log_sums, accuracy = _loss_op(everyones, group.rank(), temperature, reduction, eps, raise_nonfinite)
+        loss, matching, log_sums, accuracy = _loss_op(
+            everyones, group.rank(), temperature, reduction, eps, raise_nonfinite
+        )
         ctx.save_for_backward(slots, everyones, matching, log_sums)
         ctx.group, ctx.options = group, (temperature, reduction, eps)
         ctx.mark_non_differentiable(accuracy)
@@ -59,7 +82,9 @@ class _Loss(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> Any:
         slots, everyones, matching, log_sums = ctx.saved_tensors
         incoming, log_sums = _gathered(grad_loss, ctx.group), _gathered(log_sums, ctx.group)
-        gradient = _gradient_op(incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options)
+        gradient = _gradient_op(
+            incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options
+        )
         return _LastDerivative.apply(gradient, slots), None, None, None, None, None
 
 
@@ -70,14 +95,20 @@ class _LastDerivative(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        raise NotImplementedError("the contrastive loss of a group has no second derivative; that of one process (group=None) has")
+        raise NotImplementedError(
+            "the contrastive loss of a group has no second derivative; that of one process (group=None) has"
+        )
 
 
 def _gathered(x: Tensor, group: Any) -> Tensor:
     """``[ranks, ...]``. As bytes, which every backend sends."""
     everyones = x.new_empty((group.size(), *x.shape))
     if x.numel() > 0:
-        distributed.all_gather_into_tensor(everyones.view(-1).view(torch.uint8), x.detach().contiguous().view(-1).view(torch.uint8), group=group)
+        distributed.all_gather_into_tensor(
+            everyones.view(-1).view(torch.uint8),
+            x.detach().contiguous().view(-1).view(torch.uint8),
+            group=group,
+        )
     return everyones
 
 
@@ -92,5 +123,7 @@ def _said(description: Any) -> str:
     works, *shape, dtype, temperature, reduction, eps, _ = description
     if not works:
         return "refused its input"
-    temperature, eps = (struct.unpack("d", struct.pack("q", bits))[0] for bits in (temperature, eps))
+    temperature, eps = (
+        struct.unpack("d", struct.pack("q", bits))[0] for bits in (temperature, eps)
+    )
     return f"has slots {shape} of {_torch_checks.FLOATS[dtype]}, temperature {temperature}, reduction {('none', 'mean', 'sum')[reduction]!r}, eps {eps}"

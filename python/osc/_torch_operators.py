@@ -1,4 +1,5 @@
-"""What the dispatcher, autograd, functorch and the compiler need to know of an operator torch.ops.osc.* beside its kernels."""
+"""What the dispatcher, autograd, functorch and the compiler need to know of an operator
+torch.ops.osc.* beside its kernels."""
 
 from __future__ import annotations
 
@@ -24,12 +25,25 @@ def register_devices() -> None:
         _registrations.impl(implementation.__name__, implementation, "CompositeExplicitAutograd")
 
 
-def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: int, kept: int, others: int = 0, has_ahead: bool = False) -> Any:
-    """All that is to be known of the operator of a loss, which it returns, and of its gradient, ``<name>_backward``.
+def register_loss(
+    name: str,
+    module: types.ModuleType,
+    *,
+    tensors: int,
+    losses: int,
+    kept: int,
+    others: int = 0,
+    has_ahead: bool = False,
+) -> Any:
+    """All that is to be known of the operator of a loss, which it returns, and of its gradient,
+    ``<name>_backward``.
 
-    The operator takes its tensors, of which the last is differentiated, its options, and whether to raise; it gives its losses, what the backward pass needs of it, and other results. Its gradient
-    takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has their results without values, and the formulas. ``has_ahead``: whether there is an operator
-    ``<name>_with_gradient``, which gives the gradient of the one loss as well, for less than the two others take.
+    The operator takes its tensors, of which the last is differentiated, its options, and whether to
+    raise; it gives its losses, what the backward pass needs of it, and other results. Its gradient
+    takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has
+    their results without values, and the formulas. ``has_ahead``: whether there is an operator
+    ``<name>_with_gradient``, which gives the gradient of the one loss as well, for less than the
+    two others take.
     """
     loss_op = getattr(torch.ops.osc, name).default
     gradient_op = getattr(torch.ops.osc, name + "_backward").default
@@ -37,28 +51,52 @@ def register_loss(name: str, module: types.ModuleType, *, tensors: int, losses: 
     torch.library.register_fake(f"osc::{name}_backward", module.gradient_result)
     ahead_op = getattr(torch.ops.osc, name + "_with_gradient").default if has_ahead else None
     if has_ahead:
-        torch.library.register_fake(f"osc::{name}_with_gradient", lambda *arguments: (*module.results(*arguments), _torch_checks.empty_gradient(arguments[tensors - 1])))
+        torch.library.register_fake(
+            f"osc::{name}_with_gradient",
+            lambda *arguments: (
+                *module.results(*arguments),
+                _torch_checks.empty_gradient(arguments[tensors - 1]),
+            ),
+        )
     _register_derivatives(name, loss_op, gradient_op, ahead_op, module, tensors, losses, kept)
     register_batching("osc::" + name, loss_op, losses + kept + others)
     register_batching(f"osc::{name}_backward", gradient_op, 1)
-    for key in ("AutocastCPU", "AutocastCUDA", "AutocastXPU", "AutocastMPS", "AutocastHPU", "AutocastPrivateUse1"):
+    for key in (
+        "AutocastCPU",
+        "AutocastCUDA",
+        "AutocastXPU",
+        "AutocastMPS",
+        "AutocastHPU",
+        "AutocastPrivateUse1",
+    ):
         _register_autocast(name, loss_op, tensors, key)
     return loss_op
 
 
-# Derivatives. Not torch.library.register_autograd: with it torch.func fails, forward mode gives zeros, and a call takes twice as long.
-#
-# The dispatcher calls `differentiable_loss` and `differentiable_gradient` for the operators wherever something might be differentiated, one level of torch.func after another.
-# What they call has the next levels yet to come: so these must see that gradients are wanted, which PyTorch turns off inside a Function. Hence _SingleLevelFunction, of which
-# torch.func makes its own functions; torch.autograd.Function would start with the outermost level anew.
+# Derivatives. Not torch.library.register_autograd: with it torch.func fails, forward mode gives
+# zeros, and a call takes twice as long.  The dispatcher calls `differentiable_loss` and
+# `differentiable_gradient` for the operators wherever something might be differentiated, one level
+# of torch.func after another. What they call has the next levels yet to come: so these must see
+# that gradients are wanted, which PyTorch turns off inside a Function. Hence _SingleLevelFunction,
+# of which torch.func makes its own functions; torch.autograd.Function would start with the
+# outermost level anew.
 
 
 def _register_derivatives(
-    name: str, loss_op: Any, gradient_op: Any, ahead_op: Any, module: types.ModuleType, tensors: int, losses: int, kept: int
+    name: str,
+    loss_op: Any,
+    gradient_op: Any,
+    ahead_op: Any,
+    module: types.ModuleType,
+    tensors: int,
+    losses: int,
+    kept: int,
 ) -> None:
     last = tensors - 1
     tensors_and_kept = tensors + kept
-    slope, gradient_formula, curvature = map(_torch_formulas.in_full_precision, (module.slope, module.gradient, module.curvature))
+    slope, gradient_formula, curvature = map(
+        _torch_formulas.in_full_precision, (module.slope, module.gradient, module.curvature)
+    )
 
     class Loss(_SingleLevelFunction):
         _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
@@ -86,7 +124,9 @@ def _register_derivatives(
                 return ctx.no_gradients
             incoming = (torch.zeros_like(given[0]) if x is None else x for x in gradients[:losses])
             arguments = (*incoming, *ctx.saved_tensors, *ctx.options)
-            gradient = Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
+            gradient = (
+                Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
+            )
             return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[tensors:]
 
         @staticmethod
@@ -126,7 +166,9 @@ def _register_derivatives(
             incoming, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
             result = torch.zeros_like(saved[last])
             if any(x is not None for x in tangents[:losses]):
-                moved = tuple(torch.zeros_like(y) if x is None else x for x, y in zip(tangents, incoming))
+                moved = tuple(
+                    torch.zeros_like(y) if x is None else x for x, y in zip(tangents, incoming)
+                )
                 result = result + gradient_formula(moved, *saved, *ctx.options)
             tangent = tangents[losses + last]
             if tangent is not None:
@@ -134,7 +176,8 @@ def _register_derivatives(
             return result
 
     class LossAhead(Loss):
-        """With the gradient of the one loss, which backward has only to multiply by what comes in."""
+        """With the gradient of the one loss, which backward has only to multiply by what comes
+        in."""
 
         @staticmethod
         def forward(*arguments: Any) -> Any:
@@ -149,11 +192,17 @@ def _register_derivatives(
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor | None) -> Any:
             incoming = gradients[0]
-            if type(incoming) is not Tensor or torch._C._functorch.is_legacy_batchedtensor(incoming) or not _is_last_derivative():
+            if (
+                type(incoming) is not Tensor
+                or torch._C._functorch.is_legacy_batchedtensor(incoming)
+                or not _is_last_derivative()
+            ):
                 return Loss.backward(ctx, *gradients)
             gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
             if gradient is None:  # a further pass through a graph that was retained
-                gradient = Gradient.forward(torch.ones_like(incoming), *ctx.saved_tensors, *ctx.options)
+                gradient = Gradient.forward(
+                    torch.ones_like(incoming), *ctx.saved_tensors, *ctx.options
+                )
             if incoming.item() != 1:
                 gradient.mul_(incoming)
             return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[tensors:]
@@ -173,7 +222,12 @@ def _register_derivatives(
     def differentiable_loss(*arguments: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             return _at_one_level(LossAtOneLevel, arguments)
-        if ahead_op is not None and arguments[tensors] != "none" and _gets_backward_alone(*arguments[:tensors]):  # a reduction comes first
+        # a reduction comes first
+        if (
+            ahead_op is not None
+            and arguments[tensors] != "none"
+            and _gets_backward_alone(*arguments[:tensors])
+        ):
             return LossAhead.apply(*arguments)[:-1]
         return Loss.apply(*arguments)
 
@@ -191,20 +245,37 @@ def _results(op: Any) -> int:
 
 
 def _gets_backward_alone(*tensors: Tensor) -> bool:
-    """Whether backward is all that may be asked, of the last of these tensors, in the CPU's memory and of a range that a gradient of 1 for the loss is not lost in."""
+    """Whether backward is all that may be asked, of the last of these tensors, in the CPU's memory
+    and of a range that a gradient of 1 for the loss is not lost in."""
     last = tensors[-1]
-    is_plain = all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors) and last.is_cpu and last.dtype in (torch.float32, torch.float64)
-    return is_plain and last.requires_grad and torch.is_grad_enabled() and forward_ad._current_level < 0
+    is_plain = (
+        all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors)
+        and last.is_cpu
+        and last.dtype in (torch.float32, torch.float64)
+    )
+    return (
+        is_plain
+        and last.requires_grad
+        and torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+    )
 
 
 def _is_last_derivative() -> bool:
-    return not torch.is_grad_enabled() and forward_ad._current_level < 0 and not torch._C._are_functorch_transforms_active()
+    return (
+        not torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+        and not torch._C._are_functorch_transforms_active()
+    )
 
 
 def _at_one_level(function: Any, arguments: Any) -> Any:
     levels = torch._C._functorch.get_interpreter_stack() or ()
-    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:  # PyTorch takes the second such derivative of any Function for zero
-        raise NotImplementedError("forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does")
+    # PyTorch takes the second such derivative of any Function for zero
+    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
+        raise NotImplementedError(
+            "forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does"
+        )
     with enable_single_level_autograd_function():
         return function.apply(*arguments)
 
@@ -219,15 +290,21 @@ def register_batching(name: str, op: Any, count: int) -> None:
             return tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims))
 
         if info.batch_size == 0:  # the shapes of what an item would give
-            one = tuple(x if d is None else x.new_zeros([*x.shape[:d], *x.shape[d:][1:]]) for x, d in zip(args, in_dims))
+            one = tuple(
+                x if d is None else x.new_zeros([*x.shape[:d], *x.shape[d:][1:]])
+                for x, d in zip(args, in_dims)
+            )
             results = [op(*one)]
         else:
             results = [op(*item(i)) for i in range(info.batch_size)]
-        stacked = [torch.stack(x)[: info.batch_size] for x in ([results] if count == 1 else zip(*results))]
+        stacked = [
+            torch.stack(x)[: info.batch_size] for x in ([results] if count == 1 else zip(*results))
+        ]
         return (stacked[0], 0) if count == 1 else (tuple(stacked), (0,) * count)
 
 
-# Under autocast a loss is computed in float32, as PyTorch's own losses are. (torch.library.register_autocast of 2.10 knows no device but CPU and CUDA.)
+# Under autocast a loss is computed in float32, as PyTorch's own losses are.
+# (torch.library.register_autocast of 2.10 knows no device but CPU and CUDA.)
 
 
 def _register_autocast(name: str, loss_op: Any, tensors: int, key: str) -> None:

@@ -1,4 +1,5 @@
-"""The operator ``variance_covariance_loss`` of ``x [..., N, D]``: what it demands and gives, its formulas, and what it is outside the CPU's memory."""
+"""The operator ``variance_covariance_loss`` of ``x [..., N, D]``: what it demands and gives, its
+formulas, and what it is outside the CPU's memory."""
 
 from __future__ import annotations
 
@@ -23,11 +24,14 @@ def gradient_result(grad_variance: Tensor, grad_covariance: Tensor, x: Tensor) -
 def check_call(x: Tensor) -> None:
     _torch_checks.check_tensor("x", x)
     if x.dim() < 2:
-        raise ValueError(f"x has shape {list(x.shape)}; wanted [..., N, D], N samples of D features")
+        raise ValueError(
+            f"x has shape {list(x.shape)}; wanted [..., N, D], N samples of D features"
+        )
 
 
 def empty_gradient(x: Tensor) -> Tensor:
-    """Of the layout of x; contiguous where the kernels could not write that: features must be adjacent, and the groups evenly spaced."""
+    """Of the layout of x; contiguous where the kernels could not write that: features must be
+    adjacent, and the groups evenly spaced."""
     gradient = _torch_checks.empty_gradient(x)
     expected = None
     for size, stride in reversed(list(zip(gradient.shape[:-2], gradient.stride()[:-2]))):
@@ -47,7 +51,9 @@ def variance_covariance_loss(x: Tensor, raise_nonfinite: bool) -> tuple[Tensor, 
 
 
 @_torch_device.implementation
-def variance_covariance_loss_backward(grad_variance: Tensor, grad_covariance: Tensor, x: Tensor) -> Tensor:
+def variance_covariance_loss_backward(
+    grad_variance: Tensor, grad_covariance: Tensor, x: Tensor
+) -> Tensor:
     check_call(x)
     return _torch_checks.laid_out(gradient((grad_variance, grad_covariance), x), empty_gradient(x))
 
@@ -61,13 +67,16 @@ def losses(x: Tensor) -> tuple[Tensor, Tensor]:
     _, covariance, deviation = _parts(x)
     variance = (1 - deviation).relu().mean(-1).mean()
     squares = _off_diagonal(covariance).square().sum((-1, -2))
-    return variance.to(x.dtype), (squares / (x.shape[-1] * (x.shape[-1] - 1))).mean().to(x.dtype)  # 0 / 0 of one feature
+    # 0 / 0 of one feature
+    return variance.to(x.dtype), (squares / (x.shape[-1] * (x.shape[-1] - 1))).mean().to(x.dtype)
 
 
 def slope(v: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     centred, covariance, deviation = _parts(x)
     moved = _covariance_moved(v, centred)
-    variance = ((deviation < 1) * moved.diagonal(dim1=-2, dim2=-1) / (-2 * deviation)).mean(-1).mean()
+    variance = (
+        ((deviation < 1) * moved.diagonal(dim1=-2, dim2=-1) / (-2 * deviation)).mean(-1).mean()
+    )
     off_diagonal = (2 * _off_diagonal(covariance) * moved).sum((-1, -2)) / _pairs(x)
     return variance.to(x.dtype), off_diagonal.mean().to(x.dtype)
 
@@ -82,9 +91,16 @@ def curvature(v: Tensor, grad_losses: tuple[Tensor, Tensor], x: Tensor) -> Tenso
     centred, covariance, deviation = _parts(x)
     moved = _covariance_moved(v, centred)
     weights = _weights(grad_losses, x, -0.5 / deviation * (deviation < 1), covariance)
-    weights_moved = _weights(grad_losses, x, moved.diagonal(dim1=-2, dim2=-1) / (4 * deviation**3) * (deviation < 1), moved)
+    weights_moved = _weights(
+        grad_losses,
+        x,
+        moved.diagonal(dim1=-2, dim2=-1) / (4 * deviation**3) * (deviation < 1),
+        moved,
+    )
     v = _torch_formulas.wide(v)
-    return (((v - v.mean(-2, keepdim=True)) @ weights + centred @ weights_moved) * _rate(x)).to(x.dtype)
+    return (((v - v.mean(-2, keepdim=True)) @ weights + centred @ weights_moved) * _rate(x)).to(
+        x.dtype
+    )
 
 
 def _parts(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,18 +116,27 @@ def _covariance_moved(v: Tensor, centred: Tensor) -> Tensor:
     return moved + moved.transpose(-1, -2)
 
 
-def _weights(grad_losses: tuple[Tensor, Tensor], x: Tensor, diagonal: Tensor, off_diagonal: Tensor) -> Tensor:
+def _weights(
+    grad_losses: tuple[Tensor, Tensor], x: Tensor, diagonal: Tensor, off_diagonal: Tensor
+) -> Tensor:
     groups = x.shape[:-2].numel()
-    for_variance = (diagonal * (_torch_formulas.wide(grad_losses[0]) / (groups * x.shape[-1]))).diag_embed()
-    return for_variance + _off_diagonal(off_diagonal) * (2 * _torch_formulas.wide(grad_losses[1]) / (groups * _pairs(x)))
+    for_variance = (
+        diagonal * (_torch_formulas.wide(grad_losses[0]) / (groups * x.shape[-1]))
+    ).diag_embed()
+    return for_variance + _off_diagonal(off_diagonal) * (
+        2 * _torch_formulas.wide(grad_losses[1]) / (groups * _pairs(x))
+    )
 
 
 def _off_diagonal(matrix: Tensor) -> Tensor:
-    return matrix.masked_fill(torch.eye(matrix.shape[-1], dtype=torch.bool, device=matrix.device), 0)
+    return matrix.masked_fill(
+        torch.eye(matrix.shape[-1], dtype=torch.bool, device=matrix.device), 0
+    )
 
 
 def _rate(x: Tensor) -> float:
-    return 2 / (x.shape[-2] - 1) if x.shape[-2] > 1 else float("nan")  # of one sample there is no covariance
+    # of one sample there is no covariance
+    return 2 / (x.shape[-2] - 1) if x.shape[-2] > 1 else float("nan")
 
 
 def _pairs(x: Tensor) -> int:

@@ -1,4 +1,5 @@
-"""The losses of whole images on PyTorch tensors: features of two views of each image, and of a batch of features."""
+"""The losses of whole images on PyTorch tensors: features of two views of each image, and of a
+batch of features."""
 
 from __future__ import annotations
 
@@ -18,39 +19,54 @@ __all__ = ["contrastive_loss", "cosine_sim_loss", "variance_covariance_loss"]
 
 
 def cosine_sim_loss(
-    feats: torch.Tensor, projs: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    feats: torch.Tensor,
+    projs: torch.Tensor,
+    reduction: _options.Reduction = "mean",
+    *,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> torch.Tensor:
-    """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its `projs` and the other view's `feats`.
+    """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its
+    `projs` and the other view's `feats`.
 
     Parameters
     ----------
     feats : tensor, shape [2B, C]
-        Features before the projection head, on any device. Rows ``i`` and ``i + B`` are the two views of image ``i``. No gradient flows to them.
+        Features before the projection head, on any device. Rows ``i`` and ``i + B`` are the two
+        views of image ``i``. No gradient flows to them.
     projs : tensor, shape [2B, C]
-        Features after it, of the same shape, device and dtype: float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Features after it, of the same shape, device and dtype: float64, float32, float16 or
+        bfloat16 (16 bits computed in float32).
     reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of them in the order (view, image).
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
+        them in the order (view, image).
     eps : float
         Floor of a norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other images alone, or is an error.
+        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
+        images alone, or is an error.
 
     Returns
     -------
     tensor, scalar or of shape [2B]
-        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of `projs`; contiguous where its channels are not adjacent.
+        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of
+        `projs`; contiguous where its channels are not adjacent.
 
     Raises
     ------
     TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
+        `eps` is no number.
     ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
+        image that is not finite.
 
     Notes
     -----
-    `osc.loss_objects.matching_similarity_loss_per_img` with one slot, of which it is the operator: no copy, O(C) an image, and nothing to wait for on any device. Source: X. Chen and K. He,
-    "Exploring simple Siamese representation learning", CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    `osc.loss_objects.matching_similarity_loss_per_img` with one slot, of which it is the operator:
+    no copy, O(C) an image, and nothing to wait for on any device. Source: X. Chen and K. He,
+    "Exploring simple Siamese representation learning", CVPR 2021, in the form of F. Baldassarre and
+    H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -62,11 +78,15 @@ def cosine_sim_loss(
     _torch_checks.check_pair("feats", feats, "projs", projs)
     f, p = _one_slot("feats", feats), _one_slot("projs", projs)
     if feats.shape != projs.shape:
-        raise ValueError(f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape")
+        raise ValueError(
+            f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape"
+        )
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     try:
-        loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+        loss: torch.Tensor = _torch.similarity_op(
+            _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+        )[0]
     except ValueError as error:
         raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None
     return loss
@@ -81,45 +101,58 @@ def contrastive_loss(
     eps: float = 1e-10,
     on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of the batch; and how often that succeeds.
+    """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of
+    the batch; and how often that succeeds.
 
-    The loss of a row is the cross entropy of its other view among all 2B rows but itself, by their cosines over `temperature`.
+    The loss of a row is the cross entropy of its other view among all 2B rows but itself, by their
+    cosines over `temperature`.
 
     Parameters
     ----------
     projs : tensor, shape [2B, C]
-        Features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every
-        row, also as a candidate of others.
+        Features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in
+        float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to
+        every row, also as a candidate of others.
     temperature : float
         Positive and finite; a number, not a tensor: none is learned.
     reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of them in the order (view, image).
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
+        them in the order (view, image).
     group : torch.distributed.ProcessGroup, optional
-        The images of all its ranks are candidates; as in `osc.loss_objects.matching_contrastive_loss`, which says what that asks of the ranks.
+        The images of all its ranks are candidates; as in
+        `osc.loss_objects.matching_contrastive_loss`, which says what that asks of the ranks.
     eps : float
         Floor of a norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and is nobody's candidate, so that the other images have what they would have without it; or it is an error.
+        An image that holds a NaN or an infinity has NaN losses and gradients and is nobody's
+        candidate, so that the other images have what they would have without it; or it is an error.
 
     Returns
     -------
     loss : tensor, scalar or of shape [2B]
-        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of `projs`; contiguous where their channels are not adjacent.
+        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of
+        `projs`; contiguous where their channels are not adjacent.
     accuracy : tensor, float32 scalar
-        The share of (finite) rows that resemble their other view strictly more than every other candidate; NaN where there are none. It has no gradient; of a `group`, that of this rank's rows.
+        The share of (finite) rows that resemble their other view strictly more than every other
+        candidate; NaN where there are none. It has no gradient; of a `group`, that of this rank's
+        rows.
 
     Raises
     ------
     TypeError
-        Where `projs` is no dense tensor of these dtypes, `temperature` or `eps` no number, or `group` no process group.
+        Where `projs` is no dense tensor of these dtypes, `temperature` or `eps` no number, or
+        `group` no process group.
     ValueError
-        Where a shape or an option is not as above, on every rank where the ranks differ; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape or an option is not as above, on every rank where the ranks differ; or, with
+        ``"raise"``, naming the first image that is not finite.
 
     Notes
     -----
-    `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator: 2B² C multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and no
-    device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual representations", ICML 2020, in the form of
-    F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator: 2B² C
+    multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and no
+    device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple
+    framework for contrastive learning of visual representations", ICML 2020, in the form of F.
+    Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -130,42 +163,55 @@ def contrastive_loss(
     (0.2395, 1.0)
     """
     try:
-        return _torch.contrastive_loss(projs, _projs, False, temperature, reduction, group, eps, on_nonfinite)
+        return _torch.contrastive_loss(
+            projs, _projs, False, temperature, reduction, group, eps, on_nonfinite
+        )
     except ValueError as error:
         raise ValueError(_library.renamed(str(error), {"slots": "projs"})) from None
 
 
-def variance_covariance_loss(x: torch.Tensor, *, on_nonfinite: _options.OnNonFinite = "propagate") -> tuple[torch.Tensor, torch.Tensor]:
-    """How little the features of samples vary, and how much they vary together: two regularisers of embeddings, which keep them from being all the same, and from saying the same twice.
+def variance_covariance_loss(
+    x: torch.Tensor, *, on_nonfinite: _options.OnNonFinite = "propagate"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How little the features of samples vary, and how much they vary together: two regularisers of
+    embeddings, which keep them from being all the same, and from saying the same twice.
 
-    With K the unbiased covariance of the D features over the N samples of a group: the variance term is the mean over features of ``max(0, 1 - sqrt(K[d, d] + 1e-4))``, the covariance term
-    the mean over pairs of different features of ``K[d, e]²``; each averaged over groups.
+    With K the unbiased covariance of the D features over the N samples of a group: the variance
+    term is the mean over features of ``max(0, 1 - sqrt(K[d, d] + 1e-4))``, the covariance term the
+    mean over pairs of different features of ``K[d, e]²``; each averaged over groups.
 
     Parameters
     ----------
     x : tensor, shape [..., N, D]
-        Groups of N samples of D features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Groups of N samples of D features, on any device; float64, float32, float16 or bfloat16 (16
+        bits computed in float32).
     on_nonfinite : {"propagate", "raise"}
-        A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN, which leaves that of other groups alone; or it is an error.
+        A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN,
+        which leaves that of other groups alone; or it is an error.
 
     Returns
     -------
     variance, covariance : tensors, scalars
-        In the dtype of `x`; float32 under autocast. NaN of one sample, or where a size is 0; the covariance also of one feature. The gradient has the dtype and layout of `x`; contiguous where
-        its features are not adjacent or its groups not evenly spaced.
+        In the dtype of `x`; float32 under autocast. NaN of one sample, or where a size is 0; the
+        covariance also of one feature. The gradient has the dtype and layout of `x`; contiguous
+        where its features are not adjacent or its groups not evenly spaced.
 
     Raises
     ------
     TypeError
         Where `x` is no dense tensor of these dtypes.
     ValueError
-        Where there are fewer than two dimensions; or, with ``"raise"``, naming the first group that is not finite.
+        Where there are fewer than two dimensions; or, with ``"raise"``, naming the first group that
+        is not finite.
 
     Notes
     -----
-    N D² / 2 multiplications a group forward, three times as many backward, which computes K again: nothing but `x` is kept. On the CPU in parallel on PyTorch's threads with the interpreter's
-    lock released, the same bits with any number of them; on another device there, with D² numbers a group, and nothing is waited for. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg:
-    variance-invariance-covariance regularization for self-supervised learning", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    N D² / 2 multiplications a group forward, three times as many backward, which computes K again:
+    nothing but `x` is kept. On the CPU in parallel on PyTorch's threads with the interpreter's lock
+    released, the same bits with any number of them; on another device there, with D² numbers a
+    group, and nothing is waited for. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg:
+    variance-invariance-covariance regularization for self-supervised learning", ICLR 2022, in the
+    form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------

@@ -25,44 +25,59 @@ __all__ = [
 
 
 def matching_similarity_loss_per_img(
-    f: torch.Tensor, p: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    f: torch.Tensor,
+    p: torch.Tensor,
+    reduction: _options.Reduction = "mean",
+    *,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Similarity loss of each slot to its match in the other view of its image.
 
-    The slots of the two views are matched by `f` so that the sum of their cosines is greatest. The loss of a slot is ``(1 - cosine) / 2`` of its `p` and the
-    `f` of its match.
+    The slots of the two views are matched by `f` so that the sum of their cosines is greatest. The
+    loss of a slot is ``(1 - cosine) / 2`` of its `p` and the `f` of its match.
 
     Parameters
     ----------
     f : tensor, shape [2B, S, C]
-        Slots before the projection head, on any device. Rows ``i`` and ``i + B`` are the two views of image ``i``. No gradient flows to them.
+        Slots before the projection head, on any device. Rows ``i`` and ``i + B`` are the two views
+        of image ``i``. No gradient flows to them.
     p : tensor, shape [2B, S, C]
-        Slots after the projection head, of the same shape, device and dtype: float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Slots after the projection head, of the same shape, device and dtype: float64, float32,
+        float16 or bfloat16 (16 bits computed in float32).
     reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of them in the order (view, image, slot).
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
+        them in the order (view, image, slot).
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other images alone, or is an error.
+        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
+        images alone, or is an error.
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`; contiguous where p's channels are not adjacent.
+        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`;
+        contiguous where p's channels are not adjacent.
 
     Raises
     ------
     TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
+        `eps` is no number.
     ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
+        image that is not finite.
 
     Notes
     -----
-    On the CPU: O(S² C + S³) an image, in parallel over images on PyTorch's threads with the interpreter's lock released, the same bits with any number of them, no copy where
-    the channels are contiguous. On another device the assignments alone are made on the CPU, for which a call waits for the device once (docs/pytorch.md).
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997), whose code
-    returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
+    On the CPU: O(S² C + S³) an image, in parallel over images on PyTorch's threads with the
+    interpreter's lock released, the same bits with any number of them, no copy where the channels
+    are contiguous. On another device the assignments alone are made on the CPU, for which a call
+    waits for the device once (docs/pytorch.md). Source: F. Baldassarre and H. Azizpour, "Towards
+    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997),
+    whose code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
+    ``"none"``.
 
     Examples
     --------
@@ -75,7 +90,9 @@ def matching_similarity_loss_per_img(
     _torch_checks.check_pair("f", f, "p", p)
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(_torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite)[0]
+    loss: torch.Tensor = _torch.similarity_op(
+        _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+    )[0]
     return loss
 
 
@@ -88,48 +105,62 @@ def matching_contrastive_loss(
     eps: float = 1e-10,
     on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> torch.Tensor:
-    """Contrastive loss of each slot: to tell its match in the other view of its image from all other slots of the batch.
+    """Contrastive loss of each slot: to tell its match in the other view of its image from all
+    other slots of the batch.
 
-    The slots of the two views are matched so that the sum of their cosines is greatest. The loss of a slot is the cross entropy of its match among all 2BS slots but itself, by their
-    cosines over `temperature`: from 0 up, ``log(2BS - 1)`` where all slots are equal (`matching_contrastive_loss_best_worst`).
+    The slots of the two views are matched so that the sum of their cosines is greatest. The loss of
+    a slot is the cross entropy of its match among all 2BS slots but itself, by their cosines over
+    `temperature`: from 0 up, ``log(2BS - 1)`` where all slots are equal
+    (`matching_contrastive_loss_best_worst`).
 
     Parameters
     ----------
     slots : tensor, shape [2B, S, C]
-        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to
-        every slot, also as a candidate of others, and not through the matching.
+        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every slot,
+        also as a candidate of others, and not through the matching.
     temperature : float
         Positive and finite; a number, not a tensor: none is learned.
     reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of them in the order (view, image, slot).
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
+        them in the order (view, image, slot).
     group : torch.distributed.ProcessGroup, optional
-        The slots of all its ranks are candidates; the losses are those of this rank's slots. Every rank must call, with slots of one shape and dtype, and every rank must call backward: both
-        wait for the others. The mean over ranks of the mean loss is that of the joined batch, and so is the gradient averaged over ranks, as DistributedDataParallel does it. No second
+        The slots of all its ranks are candidates; the losses are those of this rank's slots. Every
+        rank must call, with slots of one shape and dtype, and every rank must call backward: both
+        wait for the others. The mean over ranks of the mean loss is that of the joined batch, and
+        so is the gradient averaged over ranks, as DistributedDataParallel does it. No second
         derivative, no forward mode, no vmap, and a graph break under torch.compile.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are nobody's candidates, so that the other images have what they would have without it; or it
-        is an error (of a `group`, on every rank).
+        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are
+        nobody's candidates, so that the other images have what they would have without it; or it is
+        an error (of a `group`, on every rank).
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
+        `slots`; contiguous where their channels are not adjacent.
 
     Raises
     ------
     TypeError
-        Where `slots` is no dense tensor of these dtypes, `temperature` or `eps` no number, or `group` no process group.
+        Where `slots` is no dense tensor of these dtypes, `temperature` or `eps` no number, or
+        `group` no process group.
     ValueError
-        Where a shape or an option is not as above, on every rank where the ranks differ; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape or an option is not as above, on every rank where the ranks differ; or, with
+        ``"raise"``, naming the first image that is not finite.
 
     Notes
     -----
-    With N = 2BS, some N² C / 2 multiplications forward and as many again backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device (osc/_torch_contrastive.py).
-    On the CPU on PyTorch's threads with the interpreter's lock released, the same bits with any number of them. On another device a call waits for it once, for the assignments. A `group` of R
-    ranks: R times the work, one all-gather of the slots and one of some bytes (shapes, which the host reads) forward, two of some bytes a slot backward.
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    With N = 2BS, some N² C / 2 multiplications forward and as many again backward per use of a
+    cosine, 3 N² C / 2; no N x N matrix is stored, on no device (osc/_torch_contrastive.py). On the
+    CPU on PyTorch's threads with the interpreter's lock released, the same bits with any number of
+    them. On another device a call waits for it once, for the assignments. A `group` of R ranks: R
+    times the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
+    forward, two of some bytes a slot backward. Source: F. Baldassarre and H. Azizpour, "Towards
+    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -138,81 +169,111 @@ def matching_contrastive_loss(
     >>> round(float(matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _torch.contrastive_loss(slots, _slots, False, temperature, reduction, group, eps, on_nonfinite)[0]
+    return _torch.contrastive_loss(
+        slots, _slots, False, temperature, reduction, group, eps, on_nonfinite
+    )[0]
 
 
 def matching_contrastive_loss_per_img(
-    slots: torch.Tensor, temperature: float = 1.0, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    slots: torch.Tensor,
+    temperature: float = 1.0,
+    reduction: _options.Reduction = "mean",
+    *,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> torch.Tensor:
-    """Contrastive loss of each slot: to tell its match in the other view of its image from all other slots of that image.
+    """Contrastive loss of each slot: to tell its match in the other view of its image from all
+    other slots of that image.
 
-    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image as candidates: ``log(2S - 1)`` where all slots are equal.
+    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image
+    as candidates: ``log(2S - 1)`` where all slots are equal.
 
     Parameters
     ----------
     slots : tensor, shape [2B, S, C]
-        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32). Rows ``i`` and ``i + B`` are the two views of image ``i``.
+        Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Rows ``i`` and ``i + B`` are the two views of image ``i``.
     temperature : float
         Positive and finite; a number, not a tensor.
     reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of them in the order (view, image, slot).
+        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
+        them in the order (view, image, slot).
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other images alone, or is an error.
+        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
+        images alone, or is an error.
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
+        `slots`; contiguous where their channels are not adjacent.
 
     Raises
     ------
     TypeError
         Where `slots` is no dense tensor of these dtypes, or `temperature` or `eps` no number.
     ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
+        that is not finite.
 
     Notes
     -----
-    O(S² C + S³) an image, in parallel over images. On another device a call waits for it once. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
+    O(S² C + S³) an image, in parallel over images. On another device a call waits for it once.
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
     object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
     >>> import torch
-    >>> slots = torch.eye(3).expand(4, 3, 3)            # equal to their matches and orthogonal to the others: the best case
+    >>> slots = torch.eye(3).expand(4, 3, 3)            # equal to their matches and orthogonal to
+    the others: the best case
     >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _torch.contrastive_loss(slots, _slots, True, temperature, reduction, None, eps, on_nonfinite)[0]
+    return _torch.contrastive_loss(
+        slots, _slots, True, temperature, reduction, None, eps, on_nonfinite
+    )[0]
 
 
 def matching_similarity_loss_small_to_large(
-    f_large: torch.Tensor, p_small: torch.Tensor, reduction: _options.Reduction = "mean", *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    f_large: torch.Tensor,
+    p_small: torch.Tensor,
+    reduction: _options.Reduction = "mean",
+    *,
+    eps: float = 1e-10,
+    on_nonfinite: _options.OnNonFinite = "propagate",
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Similarity loss of the slots of small crops to those of large crops of the same image, where the two resemble each other most.
+    """Similarity loss of the slots of small crops to those of large crops of the same image, where
+    the two resemble each other most.
 
-    For each image and each pair of a large and a small crop: a slot of the small crop counts where it and its best slot of the large crop, by their cosine, are each other's best. The loss of
-    the pair is the mean over the slots that count of ``(1 - cosine) / 2``.
+    For each image and each pair of a large and a small crop: a slot of the small crop counts where
+    it and its best slot of the large crop, by their cosine, are each other's best. The loss of the
+    pair is the mean over the slots that count of ``(1 - cosine) / 2``.
 
     Parameters
     ----------
     f_large : tensor, shape [B, Al, L, C]
-        Slots of Al large crops of each image before the projection head, L of each, on any device. No gradient flows to them.
+        Slots of Al large crops of each image before the projection head, L of each, on any device.
+        No gradient flows to them.
     p_small : tensor, shape [B, As, S, C]
-        Slots of As small crops after the projection head, S of each, of the same device and dtype: float64, float32, float16 or bfloat16 (16 bits computed in float32).
+        Slots of As small crops after the projection head, S of each, of the same device and dtype:
+        float64, float32, float16 or bfloat16 (16 bits computed in float32).
     reduction : {"mean", "sum", "none"}
-        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the losses of all pairs, NaN where no slot counts.
+        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the
+        losses of all pairs, NaN where no slot counts.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and the sum, and leaves the losses and gradients of other images alone; or it is an error.
+        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and
+        the sum, and leaves the losses and gradients of other images alone; or it is an error.
 
     Returns
     -------
     loss : tensor, scalar or of shape [B, Al, As]
-        In the dtype of `p_small`; float32 under autocast. Its gradient has the dtype and layout of `p_small`; contiguous where their channels are not adjacent. A pair without a slot that
+        In the dtype of `p_small`; float32 under autocast. Its gradient has the dtype and layout of
+        `p_small`; contiguous where their channels are not adjacent. A pair without a slot that
         counts sends none, whatever comes in.
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
@@ -220,20 +281,25 @@ def matching_similarity_loss_small_to_large(
     Raises
     ------
     TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or `eps` is no number.
+        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
+        `eps` is no number.
     ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first image that is not finite.
+        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
+        image that is not finite.
 
     Notes
     -----
-    Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
-    with any number of them; on another device all of it is done there, and nothing is waited for. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
+    Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in
+    parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
+    with any number of them; on another device all of it is done there, and nothing is waited for.
+    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
     object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
     >>> import torch
-    >>> large = torch.eye(4).expand(1, 2, 4, 4)         # an image with two large crops of four slots
+    >>> large = torch.eye(4).expand(1, 2, 4, 4)         # an image with two large crops of four
+    slots
     >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # and three small ones, of two of them
     >>> loss, counted_ratio = matching_similarity_loss_small_to_large(large, small)
     >>> float(loss), float(counted_ratio)
@@ -242,7 +308,13 @@ def matching_similarity_loss_small_to_large(
     _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
     _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss, _, counted_ratio = _torch.small_to_large_op(_torch_checks.constant(f_large), p_small, reduction, _library.positive("eps", eps), raise_nonfinite)
+    loss, _, counted_ratio = _torch.small_to_large_op(
+        _torch_checks.constant(f_large),
+        p_small,
+        reduction,
+        _library.positive("eps", eps),
+        raise_nonfinite,
+    )
     return loss, counted_ratio
 
 

@@ -1,4 +1,5 @@
-// Hands out pieces of one block of memory. With no block it only counts, so that the code that takes the pieces also says how much it takes.
+// Hands out pieces of one block of memory. With no block it only counts, so that the code that
+// takes the pieces also says how much it takes.
 #pragma once
 
 #include <cstddef>
@@ -26,7 +27,9 @@ class Arena {
   std::size_t used() const { return used_; }
   static constexpr std::size_t kTooMuch = SIZE_MAX / kAlignment * kAlignment;
 
-  static std::size_t plus(std::size_t a, std::size_t b) { return a > kTooMuch - b ? kTooMuch : a + b; }
+  static std::size_t plus(std::size_t a, std::size_t b) {
+    return a > kTooMuch - b ? kTooMuch : a + b;
+  }
   // Rounded up to kAlignment.
   static std::size_t aligned_product(std::size_t a, std::size_t b) {
     std::size_t bytes = 0;

@@ -22,12 +22,13 @@ std::atomic<const Kernels*> chosen = nullptr;
 bool has_avx2() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   constexpr unsigned kF16c = 1u << 29;  // __builtin_cpu_supports does not know it everywhere
-  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & kF16c) != 0 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & kF16c) != 0 &&
+         __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
          __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
 }
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq");
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq");
 }
 #endif
 
@@ -44,14 +45,17 @@ const Kernels& widest() {
 const Kernels* by_name(const char* name) {
 #if defined(OSC_X86_KERNELS)
   __builtin_cpu_init();
-  if (std::strcmp(name, avx512_kernels.instruction_set) == 0) return has_avx512() ? &avx512_kernels : nullptr;
-  if (std::strcmp(name, avx2_kernels.instruction_set) == 0) return has_avx2() ? &avx2_kernels : nullptr;
+  if (std::strcmp(name, avx512_kernels.instruction_set) == 0)
+    return has_avx512() ? &avx512_kernels : nullptr;
+  if (std::strcmp(name, avx2_kernels.instruction_set) == 0)
+    return has_avx2() ? &avx2_kernels : nullptr;
 #endif
   return std::strcmp(name, baseline_kernels.instruction_set) == 0 ? &baseline_kernels : nullptr;
 }
 
 Status unknown(const char* source, const char* name) {
-  return Status(StatusCode::invalid_argument, -1, "%s is \"%.40s\": this processor and this build have %s", source, name,
+  return Status(StatusCode::invalid_argument, -1,
+                "%s is \"%.40s\": this processor and this build have %s", source, name,
                 &widest() == &baseline_kernels ? baseline_kernels.instruction_set
 #if defined(OSC_X86_KERNELS)
                 : &widest() == &avx2_kernels ? "x86-64 and avx2"
@@ -85,7 +89,9 @@ const char* instruction_set() noexcept {
 }
 
 Status try_set_instruction_set(const char* name) noexcept {
-  if (!name) return Status(StatusCode::invalid_argument, -1, "the pointer to the name of the instruction set is null");
+  if (!name)
+    return Status(StatusCode::invalid_argument, -1,
+                  "the pointer to the name of the instruction set is null");
   const cpu::Kernels* const table = *name ? cpu::by_name(name) : &cpu::widest();
   if (!table) return cpu::unknown("the instruction set", name);
   cpu::chosen.store(table, std::memory_order_release);

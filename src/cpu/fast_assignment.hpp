@@ -1,13 +1,20 @@
-// Assignment problems in vector registers: a solver that answers only where the optimum is the only one, and proves it. Everything else (ties, near ties,
-// infinite or extreme costs) it leaves to PublishedAssignment, which breaks ties as published. Compiled once an instruction set; see cpu/kernels.hpp.
+// Assignment problems in vector registers: a solver that answers only where the optimum is the only
+// one, and proves it. Everything else (ties, near ties, infinite or extreme costs) it leaves to
+// PublishedAssignment, which breaks ties as published. Compiled once an instruction set; see
+// cpu/kernels.hpp.
 //
-//   begin     prices v of the columns start at their least costs (square) or at 0, and rows take columns at that price as far as they go. If all columns then have their least
-//             cost in one row alone, that is the only optimum.
-//   reduce    augmenting row reduction, of several problems by turns, since a turn waits for the one before it.
-//   finish    shortest augmenting paths for the rows that are left. After R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear
+//   begin     prices v of the columns start at their least costs (square) or at 0, and rows take
+//             columns at that price as far as they go. If all columns then have their least cost in
+//             one row alone, that is the only optimum.
+//   reduce    augmenting row reduction, of several problems by turns, since a turn waits for the
+//             one before it.
+//   finish    shortest augmenting paths for the rows that are left. After R. Jonker and A.
+//             Volgenant, "A shortest augmenting path algorithm for dense and sparse linear
 //             assignment problems", Computing 38, 1987. All in the type of the costs.
-//   certify   whatever the rounding did: with u of each row such that its own pair has slack c - u - v = 0, every other assignment differs from ours by cycles of
-//             exchanges and costs more by the sum of their slacks. So ours is the only optimum if no cycle has a sum <= 0. docs/design.md has the argument.
+//   certify   whatever the rounding did: with u of each row such that its own pair has slack c - u
+//             - v = 0, every other assignment differs from ours by cycles of exchanges and costs
+//             more by the sum of their slacks. So ours is the only optimum if no cycle has a sum <=
+//             0. docs/design.md has the argument.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +23,8 @@
 namespace osc::cpu {
 namespace {
 
-// A problem of `rows` <= `columns` and what is known of its answer. `stride` is a multiple of the lanes of a vector, at least `columns`.
+// A problem of `rows` <= `columns` and what is known of its answer. `stride` is a multiple of the
+// lanes of a vector, at least `columns`.
 template <typename T>
 struct FastProblem {
   T* costs;                     // [rows, stride]; columns beyond the last cost +inf
@@ -42,9 +50,10 @@ struct FastProblem {
 // What the solver needs while it looks at one problem.
 template <typename T>
 struct FastScratch {
-  T* open_price;             // [stride], -inf of a column whose distance is final
-  T* distance;               // [stride], +inf of a column whose distance is final
-  T* previous;               // [stride], the row before each column on the shortest path; small integers are exact in T
+  T* open_price;  // [stride], -inf of a column whose distance is final
+  T* distance;    // [stride], +inf of a column whose distance is final
+  T* previous;    // [stride], the row before each column on the shortest path; small integers are
+                  // exact in T
   T* final_distance;         // [rows], of the columns in `closed`
   std::int32_t* closed;      // [rows]
   std::int32_t* first_edge;  // [rows + 2], of each node of the graph of exchanges
@@ -92,20 +101,24 @@ class FastAssignment {
   static constexpr int kHeld = kVectors > 0 ? kVectors : 1;
 
  public:
-  FastAssignment(const FastScratch<T>& scratch, std::int64_t rows, std::int64_t columns, std::int64_t stride)
+  FastAssignment(const FastScratch<T>& scratch, std::int64_t rows, std::int64_t columns,
+                 std::int64_t stride)
       : scratch_(scratch), rows_(rows), columns_(columns), stride_(stride) {}
 
-  // Takes the costs of a problem: vector_of(r, k) is the k-th vector of row r, with anything in the lanes beyond the last column.
+  // Takes the costs of a problem: vector_of(r, k) is the k-th vector of row r, with anything in the
+  // lanes beyond the last column.
   template <typename VectorOf>
   Begun begin(FastProblem<T>& problem, const VectorOf& vector_of) const {
     const bool square = rows_ == columns_;
     Vector least[kHeld], poison = V::set(0), highest = V::set(0);
-    for (std::int64_t k = 0; k < vectors(); ++k) keep(problem.price, least, k, V::set(square ? kInfinity : T(0)));
+    for (std::int64_t k = 0; k < vectors(); ++k)
+      keep(problem.price, least, k, V::set(square ? kInfinity : T(0)));
     for (std::int64_t r = 0; r < rows_; ++r) {
       T* const costs = problem.costs + r * stride_;
       for (std::int64_t k = 0; k < vectors(); ++k) {
         const auto lanes = real_lanes(k);
-        const Vector given = vector_of(r, k), real = V::select(lanes, given, V::set(0)), cost = V::select(lanes, given, V::set(kInfinity));
+        const Vector given = vector_of(r, k), real = V::select(lanes, given, V::set(0)),
+                     cost = V::select(lanes, given, V::set(kInfinity));
         store(costs, k, cost);
         poison = V::mul_add(real, V::set(0), poison);
         highest = V::max(highest, V::abs(real));
@@ -114,7 +127,8 @@ class FastAssignment {
     }
     problem.largest = V::first(V::greatest(highest));
     if (!(V::sum(poison) == 0)) return Begun::not_finite;
-    for (std::int64_t k = 0; k < vectors(); ++k) store(problem.price, k, V::select(real_lanes(k), kept(problem.price, least, k), V::set(0)));
+    for (std::int64_t k = 0; k < vectors(); ++k)
+      store(problem.price, k, V::select(real_lanes(k), kept(problem.price, least, k), V::set(0)));
     for (std::int64_t c = 0; c < stride_; ++c) problem.row_of_column[c] = -1;
     if (square) return assign_least(problem) ? Begun::solved : Begun::waiting;
     for (std::int64_t r = 0; r < rows_; ++r) problem.rows_left[r] = static_cast<std::int32_t>(r);
@@ -125,7 +139,8 @@ class FastAssignment {
   // Of problems that have begun.
   void reduce(FastProblem<T>* problems, std::int64_t count) const {
     constexpr int kChains = kVectors > 0 ? kTogether : 1;
-    // Together a turn costs a third of what it costs alone, and a search for a shortest path is always alone.
+    // Together a turn costs a third of what it costs alone, and a search for a shortest path is
+    // always alone.
     const std::int64_t turns = (kChains > 1 && count >= kChains ? 4 : 2) * rows_;
     Chain chains[kChains];
     int running = 0;
@@ -154,7 +169,8 @@ class FastAssignment {
     }
   }
 
-  // Of a problem that has been reduced: true where its column_of_row and row_of_column are the only optimum. False: not known.
+  // Of a problem that has been reduced: true where its column_of_row and row_of_column are the only
+  // optimum. False: not known.
   bool finish(FastProblem<T>& problem) const {
     if (!is_suited(problem)) return false;
     for (std::int64_t i = 0; i < problem.left; ++i) augment(problem, problem.rows_left[i]);
@@ -185,7 +201,9 @@ class FastAssignment {
       return stride_ / kLanes;
     }
   }
-  const T* row(const FastProblem<T>& problem, std::int64_t r) const { return problem.costs + r * stride_; }
+  const T* row(const FastProblem<T>& problem, std::int64_t r) const {
+    return problem.costs + r * stride_;
+  }
   static Vector load(const T* x, std::int64_t k) { return V::load(x + k * kLanes); }
   static void store(T* x, std::int64_t k, Vector a) { V::store(x + k * kLanes, a); }
   // The columns of the k-th vector that are less than `columns_`.
@@ -210,7 +228,8 @@ class FastAssignment {
     }
   }
 
-  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go. True where every column has its least cost in one row alone, no two in the same row.
+  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go. True
+  // where every column has its least cost in one row alone, no two in the same row.
   bool assign_least(FastProblem<T>& problem) const {
     bool tie = false;
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
@@ -218,13 +237,15 @@ class FastAssignment {
     for (std::int32_t r = 0; r < rows_; ++r) {
       std::int64_t column = stride_;
       if constexpr (kVectors > 0) {
-        const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors), choice = bits & open;
+        const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors),
+                            choice = bits & open;
         tie |= (bits & (bits - 1)) != 0;
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
         for (std::int64_t k = 0; k < vectors() && column == stride_; ++k) {
-          for (std::uint64_t bits = columns_at_their_price(problem, r, k, 1); bits != 0 && column == stride_; bits &= bits - 1) {
+          for (std::uint64_t bits = columns_at_their_price(problem, r, k, 1);
+               bits != 0 && column == stride_; bits &= bits - 1) {
             const std::int64_t candidate = k * kLanes + __builtin_ctzll(bits);
             if (candidate < columns_ && problem.row_of_column[candidate] < 0) column = candidate;
           }
@@ -237,13 +258,18 @@ class FastAssignment {
     return kVectors > 0 && !tie && problem.left == 0;
   }
 
-  std::uint64_t all_columns() const { return columns_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << columns_) - 1; }
+  std::uint64_t all_columns() const {
+    return columns_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << columns_) - 1;
+  }
 
   // A bit for each column of `count` vectors from the `first` on.
-  std::uint64_t columns_at_their_price(const FastProblem<T>& problem, std::int64_t r, std::int64_t first, int count) const {
+  std::uint64_t columns_at_their_price(const FastProblem<T>& problem, std::int64_t r,
+                                       std::int64_t first, int count) const {
     std::uint64_t bits = 0;
     for (int k = 0; k < count; ++k) {
-      bits |= static_cast<std::uint64_t>(V::bits(V::equal(load(row(problem, r), first + k), load(problem.price, first + k)))) << (k * kLanes);
+      bits |= static_cast<std::uint64_t>(V::bits(
+                  V::equal(load(row(problem, r), first + k), load(problem.price, first + k))))
+              << (k * kLanes);
     }
     return bits;
   }
@@ -263,14 +289,16 @@ class FastAssignment {
     FastProblem<T>& problem = *chain.problem;
     problem.left = chain.ties;
     std::int32_t waiting = chain.row;
-    for (const std::int32_t* queue = chain.queue; waiting >= 0; waiting = *queue++) problem.rows_left[problem.left++] = waiting;
+    for (const std::int32_t* queue = chain.queue; waiting >= 0; waiting = *queue++)
+      problem.rows_left[problem.left++] = waiting;
     for (std::int32_t c = 0; c < columns_; ++c) {
       if (problem.row_of_column[c] >= 0) problem.column_of_row[problem.row_of_column[c]] = c;
     }
   }
 
-  // A turn of each chain: a row takes its best column and lowers the price to what makes the second best as good; the row that had the column goes next. A bit for each chain that
-  // has come to its end.
+  // A turn of each chain: a row takes its best column and lowers the price to what makes the second
+  // best as good; the row that had the column goes next. A bit for each chain that has come to its
+  // end.
   template <int kChains>
   unsigned take_turns(Chain* chains) const {
     Vector x[kChains][kHeld], first[kChains], second[kChains];
@@ -298,7 +326,8 @@ class FastAssignment {
       std::int64_t column = 0;
       if constexpr (kVectors > 0) {
         std::uint64_t bits = 0;
-        for (int k = 0; k < kVectors; ++k) bits |= static_cast<std::uint64_t>(V::bits(V::equal(x[i][k], first[i]))) << (k * kLanes);
+        for (int k = 0; k < kVectors; ++k)
+          bits |= static_cast<std::uint64_t>(V::bits(V::equal(x[i][k], first[i]))) << (k * kLanes);
         column = __builtin_ctzll(bits);
       } else {
         column = find(scratch_.distance, first[i]);
@@ -311,7 +340,9 @@ class FastAssignment {
         if constexpr (kVectors > 0) {
           for (int k = 0; k < kVectors; ++k) {
             const Vector price = load(problem.price, k);
-            store(problem.price, k, V::select(V::equal(x[i][k], first[i]), V::sub(price, gap), price));  // where several are best, gap is 0
+            store(problem.price, k,
+                  V::select(V::equal(x[i][k], first[i]), V::sub(price, gap),
+                            price));  // where several are best, gap is 0
           }
         } else {
           problem.price[column] -= V::first(gap);
@@ -348,7 +379,8 @@ class FastAssignment {
     std::int64_t closed = 0;
     std::int64_t column = 0;
     Vector nearest = V::set(0), offset = nearest;
-    Vector open_price[kVectors > 0 ? kVectors : 1], distance[kVectors > 0 ? kVectors : 1], previous[kVectors > 0 ? kVectors : 1];
+    Vector open_price[kVectors > 0 ? kVectors : 1], distance[kVectors > 0 ? kVectors : 1],
+        previous[kVectors > 0 ? kVectors : 1];
     for (std::int64_t k = 0; k < vectors(); ++k) {
       if constexpr (kVectors > 0) {
         open_price[k] = load(problem.price, k);
@@ -372,14 +404,18 @@ class FastAssignment {
         }
         nearest = V::least(least);
         std::uint64_t bits = 0;
-        for (int k = 0; k < kVectors; ++k) bits |= static_cast<std::uint64_t>(V::bits(V::equal(distance[k], nearest))) << (k * kLanes);
+        for (int k = 0; k < kVectors; ++k)
+          bits |= static_cast<std::uint64_t>(V::bits(V::equal(distance[k], nearest)))
+                  << (k * kLanes);
         column = __builtin_ctzll(bits);
       } else {
         for (std::int64_t k = 0; k < vectors(); ++k) {
-          const Vector reached = V::sub(V::sub(load(costs, k), load(scratch_.open_price, k)), offset);
+          const Vector reached =
+              V::sub(V::sub(load(costs, k), load(scratch_.open_price, k)), offset);
           const Vector before = load(scratch_.distance, k);
           const Vector now = V::min(reached, before);
-          store(scratch_.previous, k, V::select(V::less(reached, before), from, load(scratch_.previous, k)));
+          store(scratch_.previous, k,
+                V::select(V::less(reached, before), from, load(scratch_.previous, k)));
           store(scratch_.distance, k, now);
           least = V::min(least, now);
         }
@@ -388,7 +424,8 @@ class FastAssignment {
       }
       r = problem.row_of_column[column];
       if (r < 0) break;
-      offset = V::sub(V::sub(V::set(row(problem, r)[column]), V::set(problem.price[column])), nearest);
+      offset =
+          V::sub(V::sub(V::set(row(problem, r)[column]), V::set(problem.price[column])), nearest);
       scratch_.closed[closed] = static_cast<std::int32_t>(column);
       scratch_.final_distance[closed++] = V::first(nearest);
       if constexpr (kVectors > 0) {
@@ -403,7 +440,8 @@ class FastAssignment {
       }
     }
     for (int k = 0; k < kVectors; ++k) store(scratch_.previous, k, previous[k]);
-    for (std::int64_t i = 0; i < closed; ++i) problem.price[scratch_.closed[i]] += scratch_.final_distance[i] - V::first(nearest);
+    for (std::int64_t i = 0; i < closed; ++i)
+      problem.price[scratch_.closed[i]] += scratch_.final_distance[i] - V::first(nearest);
     for (std::int32_t r = -1; r != new_row;) {
       r = static_cast<std::int32_t>(scratch_.previous[column]);
       const std::int64_t next = problem.column_of_row[r];
@@ -412,22 +450,28 @@ class FastAssignment {
     }
   }
 
-  // Whether no exchange is as good. `magnitude` bounds costs and prices, `rounding` what the computed slack of a pair can be off.
+  // Whether no exchange is as good. `magnitude` bounds costs and prices, `rounding` what the
+  // computed slack of a pair can be off.
   bool certify(const FastProblem<T>& problem) const {
     Vector highest = V::set(0);
-    for (std::int64_t k = 0; k < vectors(); ++k) highest = V::max(highest, V::abs(load(problem.price, k)));
+    for (std::int64_t k = 0; k < vectors(); ++k)
+      highest = V::max(highest, V::abs(load(problem.price, k)));
     const T magnitude = V::first(V::greatest(highest)) + problem.largest;
     const T rounding = 4 * kEpsilon * magnitude;
-    return (columns_ < 64 + (rows_ == columns_) && certify_small(problem, rounding)) || certify_any(problem, magnitude, rounding);
+    return (columns_ < 64 + (rows_ == columns_) && certify_small(problem, rounding)) ||
+           certify_any(problem, magnitude, rounding);
   }
 
-  // Every pair that is not far from tight as a bit: without a cycle among them, every cycle has a pair that is. Node c is column c and the row that has it; all free columns
-  // together are one node more, which nobody misses: a row may leave its column for a free one, and its column, at price v <= 0, may then stay free.
+  // Every pair that is not far from tight as a bit: without a cycle among them, every cycle has a
+  // pair that is. Node c is column c and the row that has it; all free columns together are one
+  // node more, which nobody misses: a row may leave its column for a free one, and its column, at
+  // price v <= 0, may then stay free.
   bool certify_small(const FastProblem<T>& problem, T rounding) const {
     const T far = 4 * static_cast<T>(rows_ + 2) * rounding;
     alignas(64) std::uint64_t next[64];
     std::uint64_t free = 0;
-    for (std::int64_t c = 0; c < columns_; ++c) free |= static_cast<std::uint64_t>(problem.row_of_column[c] < 0) << c;
+    for (std::int64_t c = 0; c < columns_; ++c)
+      free |= static_cast<std::uint64_t>(problem.row_of_column[c] < 0) << c;
     Vector lowest = V::set(0);
     for (std::int64_t r = 0; r < rows_; ++r) {
       const T* const costs = row(problem, r);
@@ -437,16 +481,21 @@ class FastAssignment {
       for (std::int64_t k = 0; k < vectors(); ++k) {
         const Vector slack = V::sub(V::sub(load(costs, k), load(problem.price, k)), row_price);
         lowest = V::min(lowest, slack);
-        bits |= static_cast<std::uint64_t>(V::bits(V::less_equal(slack, V::set(far)))) << (k * kLanes);
+        bits |= static_cast<std::uint64_t>(V::bits(V::less_equal(slack, V::set(far))))
+                << (k * kLanes);
       }
       if ((bits & free) != 0) bits = (bits & ~free) | std::uint64_t{1} << 63;
       next[own] = bits & ~(std::uint64_t{1} << own);
     }
-    if (!(far - rounding > (rounding - V::first(V::least(lowest))) * static_cast<T>(rows_ + 1))) return false;
+    if (!(far - rounding > (rounding - V::first(V::least(lowest))) * static_cast<T>(rows_ + 1)))
+      return false;
     std::uint64_t left = all_columns();
     if (free != 0) {
       next[63] = 0;
-      for (std::int64_t c = 0; c < columns_; ++c) next[63] |= static_cast<std::uint64_t>(problem.row_of_column[c] >= 0 && -problem.price[c] <= far) << c;
+      for (std::int64_t c = 0; c < columns_; ++c)
+        next[63] |=
+            static_cast<std::uint64_t>(problem.row_of_column[c] >= 0 && -problem.price[c] <= far)
+            << c;
       left = (left & ~free) | std::uint64_t{1} << 63;
     }
     // Again and again take away the nodes that lead to none that is left.
@@ -459,7 +508,8 @@ class FastAssignment {
     return true;
   }
 
-  // The same with the near pairs as lists, and their slacks in double. Node r is row r and its column; node `rows_` is the free columns.
+  // The same with the near pairs as lists, and their slacks in double. Node r is row r and its
+  // column; node `rows_` is the free columns.
   bool certify_any(const FastProblem<T>& problem, T magnitude, T rounding) const {
     const T far = 2 * static_cast<T>(rows_ + 4) * kEpsilon * magnitude + 4 * rounding;
     const std::int64_t max_edges = FastScratch<T>::max_edges(rows_);
@@ -468,16 +518,22 @@ class FastAssignment {
     for (std::int64_t r = 0; r < rows_; ++r) {
       const T* const costs = row(problem, r);
       const std::int64_t own = problem.column_of_row[r];
-      const double row_price = static_cast<double>(costs[own]) - static_cast<double>(problem.price[own]);
+      const double row_price =
+          static_cast<double>(costs[own]) - static_cast<double>(problem.price[own]);
       const Vector limit = V::set(static_cast<T>(row_price) + far);
       scratch_.first_edge[r] = static_cast<std::int32_t>(edges);
       for (std::int64_t k = 0; k < vectors(); ++k) {
-        for (std::uint32_t bits = V::bits(V::less_equal(V::sub(load(costs, k), load(problem.price, k)), limit)); bits != 0; bits &= bits - 1) {
+        for (std::uint32_t bits =
+                 V::bits(V::less_equal(V::sub(load(costs, k), load(problem.price, k)), limit));
+             bits != 0; bits &= bits - 1) {
           const std::int64_t c = k * kLanes + __builtin_ctz(bits);
           if (c == own) continue;
-          const double slack = static_cast<double>(costs[c]) - static_cast<double>(problem.price[c]) - row_price;
+          const double slack =
+              static_cast<double>(costs[c]) - static_cast<double>(problem.price[c]) - row_price;
           lowest = slack < lowest ? slack : lowest;
-          if (!add_edge(edges, max_edges, problem.row_of_column[c] < 0 ? rows_ : problem.row_of_column[c], slack)) return false;
+          if (!add_edge(edges, max_edges,
+                        problem.row_of_column[c] < 0 ? rows_ : problem.row_of_column[c], slack))
+            return false;
         }
       }
     }
@@ -485,11 +541,14 @@ class FastAssignment {
     if (rows_ < columns_) {
       for (std::int64_t r = 0; r < rows_; ++r) {
         const double slack = -static_cast<double>(problem.price[problem.column_of_row[r]]);
-        if (slack <= static_cast<double>(far) && !add_edge(edges, max_edges, r, slack)) return false;
+        if (slack <= static_cast<double>(far) && !add_edge(edges, max_edges, r, slack))
+          return false;
       }
     }
     scratch_.first_edge[rows_ + 1] = static_cast<std::int32_t>(edges);
-    if (!(static_cast<double>(far) - 2 * static_cast<double>(rounding) > -lowest * static_cast<double>(rows_ + 1))) return false;
+    if (!(static_cast<double>(far) - 2 * static_cast<double>(rounding) >
+          -lowest * static_cast<double>(rows_ + 1)))
+      return false;
     return acyclic() || all_cycles_cost(static_cast<double>(magnitude));
   }
 
@@ -500,7 +559,8 @@ class FastAssignment {
     return true;
   }
 
-  // Depth first. visit: the stack of nodes, and for each node -1 (new), the next edge to follow, or kDone.
+  // Depth first. visit: the stack of nodes, and for each node -1 (new), the next edge to follow, or
+  // kDone.
   bool acyclic() const {
     constexpr std::int32_t kNew = -1, kDone = -2;
     const std::int64_t nodes = rows_ + 1;
@@ -530,7 +590,8 @@ class FastAssignment {
     return true;
   }
 
-  // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest paths still settle.
+  // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest
+  // paths still settle.
   bool all_cycles_cost(double magnitude) const {
     constexpr std::int64_t kPasses = 64;
     constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();

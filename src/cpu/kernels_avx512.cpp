@@ -4,6 +4,7 @@
 
 namespace osc::cpu {
 
-const Kernels avx512_kernels{"avx512", kernels_for<double>(), kernels_for<float>(), kernels_for<float16>(), kernels_for<bfloat16>()};
+const Kernels avx512_kernels{"avx512", kernels_for<double>(), kernels_for<float>(),
+                             kernels_for<float16>(), kernels_for<bfloat16>()};
 
 }  // namespace osc::cpu

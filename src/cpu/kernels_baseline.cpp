@@ -15,6 +15,7 @@ constexpr const char* kName = "generic";
 
 }  // namespace
 
-const Kernels baseline_kernels{kName, kernels_for<double>(), kernels_for<float>(), kernels_for<float16>(), kernels_for<bfloat16>()};
+const Kernels baseline_kernels{kName, kernels_for<double>(), kernels_for<float>(),
+                               kernels_for<float16>(), kernels_for<bfloat16>()};
 
 }  // namespace osc::cpu

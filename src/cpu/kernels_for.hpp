@@ -13,8 +13,10 @@ namespace {
 
 template <typename T>
 constexpr KernelsOf<T> kernels_for() {
-  return {assignment_memory<T>, assign<T>, similarity_memory<T>, similarity<T>, read_contrasted<T>, write_contrasted<T>, sum_contrasted<T>, slope_contrasted<T>,
-          small_to_large_memory<T>, small_to_large<T>, centre_features<T>, covary_features<T>, write_variance_gradient<T>};
+  return {assignment_memory<T>,      assign<T>,           similarity_memory<T>, similarity<T>,
+          read_contrasted<T>,        write_contrasted<T>, sum_contrasted<T>,    slope_contrasted<T>,
+          small_to_large_memory<T>,  small_to_large<T>,   centre_features<T>,   covary_features<T>,
+          write_variance_gradient<T>};
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
-// Shortest augmenting paths (Crouse 2016, see osc/assignment.hpp). Rows join one by one. Each is the start of a shortest-path search, Dijkstra's over reduced
-// costs, that ends at the first free column; the rows on the way move over by one column. Ties are decided by the order in which columns are looked at, by
-// the comparisons and by the order of the floating-point operations in `reached`: changing any of these changes which optimum is found.
+// Shortest augmenting paths (Crouse 2016, see osc/assignment.hpp). Rows join one by one. Each is
+// the start of a shortest-path search, Dijkstra's over reduced costs, that ends at the first free
+// column; the rows on the way move over by one column. Ties are decided by the order in which
+// columns are looked at, by the comparisons and by the order of the floating-point operations in
+// `reached`: changing any of these changes which optimum is found.
 #include "cpu/published_assignment.hpp"
 
 #include <algorithm>
@@ -13,7 +15,8 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Beyond this, sums and differences of costs could overflow, since 960 bits and 64 of a number of rows are those of the largest double. Where they do, costs shrink.
+// Beyond this, sums and differences of costs could overflow, since 960 bits and 64 of a number of
+// rows are those of the largest double. Where they do, costs shrink.
 constexpr double kLargeCost = 0x1p960;
 constexpr double kShrink = 0x1p-60;
 
@@ -48,7 +51,8 @@ bool PublishedAssignment::assign(std::int64_t new_row) noexcept {
   std::fill_n(distance, columns, kInfinity);
   std::int64_t open = columns;
   std::int64_t closed = 0;
-  for (std::int64_t position = 0; position < open; ++position) open_columns[position] = columns - 1 - position;
+  for (std::int64_t position = 0; position < open; ++position)
+    open_columns[position] = columns - 1 - position;
 
   double path_length = 0;
   std::int64_t row = new_row;
@@ -61,13 +65,16 @@ bool PublishedAssignment::assign(std::int64_t new_row) noexcept {
     for (std::int64_t position = 0; position < open; ++position) {
       const std::int64_t candidate = open_columns[position];
       const double reached = path_length + row_costs[candidate] - dual - column_dual[candidate];
-      if (may_overflow) overflowed |= row_costs[candidate] < kInfinity && !(std::abs(reached) < kInfinity);
+      if (may_overflow)
+        overflowed |= row_costs[candidate] < kInfinity && !(std::abs(reached) < kInfinity);
       if (reached < distance[candidate]) {
         distance[candidate] = reached;
         previous_row[candidate] = row;
       }
-      // A free column ends the search, so at equal distance it goes first, and among free ones the one that is looked at last.
-      if (distance[candidate] < nearest || (distance[candidate] == nearest && row_of_column[candidate] < 0)) {
+      // A free column ends the search, so at equal distance it goes first, and among free ones the
+      // one that is looked at last.
+      if (distance[candidate] < nearest ||
+          (distance[candidate] == nearest && row_of_column[candidate] < 0)) {
         nearest = distance[candidate];
         nearest_position = position;
       }
@@ -82,7 +89,8 @@ bool PublishedAssignment::assign(std::int64_t new_row) noexcept {
   }
 
   if (overflowed) return false;
-  // New duals: every reduced cost stays at least 0, and the pairs on the path get exactly 0. A closed column's row is the one that it led to.
+  // New duals: every reduced cost stays at least 0, and the pairs on the path get exactly 0. A
+  // closed column's row is the one that it led to.
   row_dual[new_row] += path_length;
   for (std::int64_t i = 0; i < closed; ++i) {
     const std::int64_t passed = closed_columns[i];

@@ -1,4 +1,5 @@
-// One assignment problem by the published algorithm and its tie rules, in plain loops and in double: the way for every problem that the fast one leaves.
+// One assignment problem by the published algorithm and its tie rules, in plain loops and in
+// double: the way for every problem that the fast one leaves.
 #pragma once
 
 #include <cstdint>
@@ -6,10 +7,11 @@
 namespace osc::cpu {
 
 struct PublishedAssignment {
-  std::int64_t rows;     // <= columns
+  std::int64_t rows;  // <= columns
   std::int64_t columns;
 
-  // The costs, row-major: to be filled before solve(), which may scale them. No NaN, no -inf; +inf forbids a pair.
+  // The costs, row-major: to be filled before solve(), which may scale them. No NaN, no -inf; +inf
+  // forbids a pair.
   double* costs;
 
   std::int64_t* column_of_row;  // [rows], never -1
@@ -18,9 +20,9 @@ struct PublishedAssignment {
   double* row_dual;
   double* column_dual;
   // For the search of one shortest path:
-  double* distance;              // to each column
-  std::int64_t* previous_row;    // on the way to each column
-  std::int64_t* open_columns;    // whose distance is not final yet; the order decides ties
+  double* distance;            // to each column
+  std::int64_t* previous_row;  // on the way to each column
+  std::int64_t* open_columns;  // whose distance is not final yet; the order decides ties
   std::int64_t* closed_columns;
 
   template <typename Arena>
@@ -43,7 +45,8 @@ struct PublishedAssignment {
   bool may_overflow = false;  // a sum of costs
   bool overflowed = false;
 
-  // Finds the assignment of every row at least cost. False where there is none; the assignment is meaningless then.
+  // Finds the assignment of every row at least cost. False where there is none; the assignment is
+  // meaningless then.
   bool solve() noexcept;
 
  private:

@@ -25,20 +25,23 @@ bool load_units(const SimilarityTask<T>& task, std::int64_t image, double* units
       const Norm x_norm = norm(x, task.channels);
       if (!x_norm.finite()) return false;
       const double length = x_norm.floored(task.eps);
-      for (std::int64_t c = 0; c < task.channels; ++c) *units++ = to_double(x[c]) * x_norm.scale / length;
+      for (std::int64_t c = 0; c < task.channels; ++c)
+        *units++ = to_double(x[c]) * x_norm.scale / length;
     }
   }
   return true;
 }
 
-// Cosines are rounded to the type that the other way computes in: what is matched there is of that type, too.
+// Cosines are rounded to the type that the other way computes in: what is matched there is of that
+// type, too.
 template <typename T>
 void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   const std::int64_t slots = task.slots, channels = task.channels;
   double* cost = memory.assignment.costs;
   for (std::int64_t s = 0; s < slots; ++s) {
     for (std::int64_t t = 0; t < slots; ++t) {
-      const double cosine = dot(memory.units + s * channels, 1.0, memory.units + (slots + t) * channels, channels);
+      const double cosine =
+          dot(memory.units + s * channels, 1.0, memory.units + (slots + t) * channels, channels);
       *cost++ = sizeof(T) == 8 ? -cosine : -static_cast<double>(static_cast<float>(cosine));
     }
   }
@@ -47,9 +50,11 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   std::copy_n(memory.assignment.row_of_column, slots, memory.matching + slots);
 }
 
-// One slot of p against the unit of its target: its cosine, and its gradient where `gradient` is not null.
+// One slot of p against the unit of its target: its cosine, and its gradient where `gradient` is
+// not null.
 template <typename T>
-double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels, double eps, double incoming, T* gradient) {
+double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels, double eps,
+                           double incoming, T* gradient) {
   const Norm p_norm = norm(p, channels);
   const double length = p_norm.floored(eps);
   const double cosine = dot(p, p_norm.scale, unit, channels) / length;
@@ -61,7 +66,8 @@ double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels
         gradient[c] = from_double<T>(half * (unit[c] - along) / length * p_norm.scale);
       }
     } else {
-      for (std::int64_t c = 0; c < channels; ++c) gradient[c] = from_double<T>(half * unit[c] / eps);
+      for (std::int64_t c = 0; c < channels; ++c)
+        gradient[c] = from_double<T>(half * unit[c] / eps);
     }
   }
   return cosine;
@@ -70,11 +76,14 @@ double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels
 }  // namespace
 
 template <typename T>
-void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory, const std::int32_t* matching,
+void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
+                          SimilarityInDouble& memory, const std::int32_t* matching,
                           const std::int32_t* inverse_matching) noexcept {
   const std::int64_t slots = task.slots;
-  const std::int64_t* const given = task.given_matching ? task.given_matching + image * slots : nullptr;
-  const bool finite = !(given && given[0] < 0) && load_units(task, image, memory.units) && (!task.has_p || image_is_finite(task.p, slots, task.channels, image));
+  const std::int64_t* const given =
+      task.given_matching ? task.given_matching + image * slots : nullptr;
+  const bool finite = !(given && given[0] < 0) && load_units(task, image, memory.units) &&
+                      (!task.has_p || image_is_finite(task.p, slots, task.channels, image));
   if (!finite && task.statuses) task.statuses[image] = ImageStatus::nonfinite;
   if (finite && matching) {
     std::copy_n(matching, slots, memory.matching);
@@ -88,7 +97,8 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, Sim
     match(task, memory);
   }
   if (task.matching) {
-    for (std::int64_t slot = 0; slot < slots; ++slot) task.matching[image * slots + slot] = finite ? memory.matching[slot] : -1;
+    for (std::int64_t slot = 0; slot < slots; ++slot)
+      task.matching[image * slots + slot] = finite ? memory.matching[slot] : -1;
   }
   if (!task.has_p) return;
 
@@ -99,9 +109,14 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, Sim
       T* const gradient = task.has_gradient ? slot_of(task.gradient, view, image, slot) : nullptr;
       double loss = kNaN;
       if (finite) {
-        const double* const target = memory.units + ((1 - view) * slots + memory.matching[view * slots + slot]) * task.channels;
-        const double incoming = task.weight * (task.incoming ? to_double(task.incoming[task.incoming_per_slot ? index : 0]) : 1.0);
-        loss = 0.5 - 0.5 * cosine_and_gradient(slot_of(task.p, view, image, slot), target, task.channels, task.eps, incoming, gradient);
+        const double* const target =
+            memory.units +
+            ((1 - view) * slots + memory.matching[view * slots + slot]) * task.channels;
+        const double incoming =
+            task.weight *
+            (task.incoming ? to_double(task.incoming[task.incoming_per_slot ? index : 0]) : 1.0);
+        loss = 0.5 - 0.5 * cosine_and_gradient(slot_of(task.p, view, image, slot), target,
+                                               task.channels, task.eps, incoming, gradient);
       } else if (gradient) {
         std::fill_n(gradient, task.channels, from_double<T>(kNaN));
       }
@@ -113,7 +128,8 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, Sim
 }
 
 template <typename T>
-bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels, std::int64_t image) noexcept {
+bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels,
+                     std::int64_t image) noexcept {
   for (std::int64_t view = 0; view < 2; ++view) {
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       if (!slot_is_finite(slot_of(rows, view, image, slot), channels)) return false;
@@ -129,9 +145,11 @@ bool slot_is_finite(const T* x, std::int64_t channels) noexcept {
   return poison == 0;
 }
 
-#define OSC_INSTANTIATE(T)                                                                                             \
-  template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, const std::int32_t*, const std::int32_t*) noexcept; \
-  template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t, std::int64_t) noexcept;                                         \
+#define OSC_INSTANTIATE(T)                                                                        \
+  template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, \
+                                     const std::int32_t*, const std::int32_t*) noexcept;          \
+  template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t,             \
+                                std::int64_t) noexcept;                                           \
   template bool slot_is_finite(const T*, std::int64_t) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE

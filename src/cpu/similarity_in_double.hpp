@@ -1,5 +1,6 @@
-// The similarity loss of one image in plain loops and in double, with norms that neither overflow nor vanish: for slots of extreme magnitude, and for images that hold a NaN or
-// an infinity, whose results are NaN.
+// The similarity loss of one image in plain loops and in double, with norms that neither overflow
+// nor vanish: for slots of extreme magnitude, and for images that hold a NaN or an infinity, whose
+// results are NaN.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +25,17 @@ struct SimilarityInDouble {
   }
 };
 
-// Everything that the task asks for, of one image. `matching` [S] and the way back, where they are known already; else null.
+// Everything that the task asks for, of one image. `matching` [S] and the way back, where they are
+// known already; else null.
 template <typename T>
-void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image, SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
+void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
+                          SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
                           const std::int32_t* inverse_matching = nullptr) noexcept;
 
 // Whether an image holds no NaN and no infinity.
 template <typename T>
-bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels, std::int64_t image) noexcept;
+bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels,
+                     std::int64_t image) noexcept;
 template <typename T>
 bool slot_is_finite(const T* x, std::int64_t channels) noexcept;
 

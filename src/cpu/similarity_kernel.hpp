@@ -1,10 +1,15 @@
-// The similarity loss, image after image, with everything that an image needs in the caches. Compiled once an instruction set; see cpu/kernels.hpp.
+// The similarity loss, image after image, with everything that an image needs in the caches.
+// Compiled once an instruction set; see cpu/kernels.hpp.
 //
-//   f   once: squares of its slots; where a slot does not fill whole vectors or is of 16 bits, a copy in the type that is computed in
-//   S x S cosines, and their assignment: at once where it is obvious, else together with that of some more images
-//   p   once from memory: squares and products with the matched slots, then, from the nearest cache, the gradient  a * target + b * p
+//   f   once: squares of its slots; where a slot does not fill whole vectors or is of 16 bits, a
+//       copy in the type that is computed in
+//   S x S cosines, and their assignment: at once where it is obvious, else together with that of
+//   some more images p   once from memory: squares and products with the matched slots, then, from
+//   the nearest
+//       cache, the gradient  a * target + b * p
 //
-// Squares that could have overflowed or vanished, and values that are not finite, send the image to similarity_in_double().
+// Squares that could have overflowed or vanished, and values that are not finite, send the image to
+// similarity_in_double().
 #pragma once
 
 #include <cstdint>
@@ -25,19 +30,26 @@ class Similarity {
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes;
   static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
-  // Sums of squares in this range have lost nothing to underflow that their last bit would show, and products of two norms stay far from overflow.
-  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
+  // Sums of squares in this range have lost nothing to underflow that their last bit would show,
+  // and products of two norms stay far from overflow.
+  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800),
+                     kLargestSquares = 1 / kLeastSquares;
   static constexpr A kInfinity = std::numeric_limits<A>::infinity();
-  static constexpr double kLargestFactor = sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
-  static constexpr double kLeastSlope = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500;    // of a gradient, below which one of its terms could vanish
-  static constexpr double kLargestEps = sizeof(A) == 4 ? 0x1p40 : 0x1p400;      // above which a product of two inverse norms could
+  static constexpr double kLargestFactor =
+      sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
+  static constexpr double kLeastSlope =
+      sizeof(A) == 4 ? 0x1p-70
+                     : 0x1p-500;  // of a gradient, below which one of its terms could vanish
+  static constexpr double kLargestEps =
+      sizeof(A) == 4 ? 0x1p40 : 0x1p400;  // above which a product of two inverse norms could
   static constexpr std::int64_t kMostKept = Assigner<A>::kMostKept;
-  static constexpr std::int64_t kKeptBytes = std::int64_t{640} << 10;  // of slots, which are to stay in the second cache
+  static constexpr std::int64_t kKeptBytes =
+      std::int64_t{640} << 10;  // of slots, which are to stay in the second cache
   // An image while its assignment is not known yet.
   struct Image {
     std::int64_t index;
-    const A** rows;        // [2S], the slots of f in the order (view, slot), `padded_` channels each
-    A* copies;             // [2S, padded_]
+    const A** rows;  // [2S], the slots of f in the order (view, slot), `padded_` channels each
+    A* copies;       // [2S, padded_]
     double* inverse_norm;  // [2S], 1 / max(norm, eps); 0 of a zero slot
   };
 
@@ -62,10 +74,12 @@ class Similarity {
   }
 
   void run(std::int64_t begin, std::int64_t end) {
-    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a hundred times as slow.
+    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
+    // hundred times as slow.
     for (std::int64_t c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
     for (std::int64_t i = 0; i < kept_; ++i) {
-      for (std::int64_t k = 0; k < slots_ * assigner_.stride(); ++k) assigner_.problem(i).costs[k] = 0;
+      for (std::int64_t k = 0; k < slots_ * assigner_.stride(); ++k)
+        assigner_.problem(i).costs[k] = 0;
     }
     std::int64_t waiting = 0;
     for (std::int64_t index = begin; index < end; ++index) {
@@ -77,7 +91,8 @@ class Similarity {
       } else if (task_.given_matching) {
         finish_as_given(image);
       } else if (match(image, waiting)) {
-        finish(image, assigner_.problem(waiting).column_of_row, assigner_.problem(waiting).row_of_column);
+        finish(image, assigner_.problem(waiting).column_of_row,
+               assigner_.problem(waiting).row_of_column);
       } else if (++waiting == kept_) {
         finish_waiting(waiting);
         waiting = 0;
@@ -91,30 +106,37 @@ class Similarity {
   // As many as the second cache keeps.
   std::int64_t images_kept() const {
     if (!Assigner<A>::is_small(slots_)) return 1;
-    const std::int64_t images = kKeptBytes / (2 * slots_ * padded_ * static_cast<std::int64_t>(sizeof(A)) + 1);
+    const std::int64_t images =
+        kKeptBytes / (2 * slots_ * padded_ * static_cast<std::int64_t>(sizeof(A)) + 1);
     return images < 1 ? 1 : images < kMostKept ? images : kMostKept;
   }
 
   template <typename Element>
-  static Element* slot_of(const SlotRows<Element>& rows, std::int64_t view, std::int64_t image, std::int64_t slot) {
-    return rows.data + view * rows.view_stride + image * rows.image_stride + slot * rows.slot_stride;
+  static Element* slot_of(const SlotRows<Element>& rows, std::int64_t view, std::int64_t image,
+                          std::int64_t slot) {
+    return rows.data + view * rows.view_stride + image * rows.image_stride +
+           slot * rows.slot_stride;
   }
 
-  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they come while others are computed.
+  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they
+  // come while others are computed.
   void fetch(const SlotRows<const T>& rows, std::int64_t image, std::int64_t row) const {
     const T* const x = slot_of(rows, row / slots_, image, row % slots_);
     constexpr std::int64_t kLine = 64 / sizeof(T);
     for (std::int64_t c = 0; c < task_.channels; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
+  static Vector load(const T* x, std::int64_t count) {
+    return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0));
+  }
 
   // f of an image. False where it needs more care.
   bool read(Image& image) const {
     if (task_.eps > kLargestEps) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
       for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot)) return false;
+        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot))
+          return false;
       }
     }
     return true;
@@ -151,7 +173,8 @@ class Similarity {
 
   bool is_zero(const T* x) const {
     Vector highest = V::set(0);
-    for (std::int64_t c = 0; c < task_.channels; c += kLanes) highest = V::max(highest, V::abs(load(x + c, task_.channels - c)));
+    for (std::int64_t c = 0; c < task_.channels; c += kLanes)
+      highest = V::max(highest, V::abs(load(x + c, task_.channels - c)));
     return V::first(V::greatest(highest)) == 0;
   }
 
@@ -159,15 +182,20 @@ class Similarity {
   bool match(const Image& image, std::int64_t i) {
     FastProblem<A>& problem = assigner_.problem(i);
     multiply(image, problem.costs);
-    for (std::int64_t slot = 0; slot < slots_; ++slot) inverse_[slot] = static_cast<A>(image.inverse_norm[slots_ + slot]);
+    for (std::int64_t slot = 0; slot < slots_; ++slot)
+      inverse_[slot] = static_cast<A>(image.inverse_norm[slots_ + slot]);
     const Begun begun = assigner_.begin(i, [&](std::int64_t s, std::int64_t k) {
       const Vector factor = V::set(static_cast<A>(-image.inverse_norm[s]));
-      return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes), V::mul(factor, V::load(inverse_ + k * kLanes)));
+      return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
+                    V::mul(factor, V::load(inverse_ + k * kLanes)));
     });
-    return begun == Begun::solved || (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
+    return begun == Begun::solved ||
+           (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
   }
 
-  Strided<A> packed(std::int64_t i) { return {assigner_.problem(i).costs, slots_, slots_, assigner_.stride(), 1}; }
+  Strided<A> packed(std::int64_t i) {
+    return {assigner_.problem(i).costs, slots_, slots_, assigner_.stride(), 1};
+  }
 
   void finish_waiting(std::int64_t count) {
     assigner_.reduce(count);
@@ -180,30 +208,43 @@ class Similarity {
   // All products of slots of the two views, in tiles. Meanwhile p may come from memory.
   void multiply(const Image& image, A* products) const {
     const std::int64_t stride = assigner_.stride();
-    const std::int64_t tiles = ((slots_ + kTileRows - 1) / kTileRows) * ((slots_ + kTileColumns - 1) / kTileColumns);
-    const std::int64_t fetched = task_.fetch ? (2 * slots_ + tiles - 1) / tiles : 0;  // slots a tile
+    const std::int64_t tiles =
+        ((slots_ + kTileRows - 1) / kTileRows) * ((slots_ + kTileColumns - 1) / kTileColumns);
+    const std::int64_t fetched =
+        task_.fetch ? (2 * slots_ + tiles - 1) / tiles : 0;  // slots a tile
     std::int64_t row = 0;
     for (std::int64_t s = 0; s < slots_; s += kTileRows) {
       const A* left[kTileRows];
-      for (std::int64_t i = 0; i < kTileRows; ++i) left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
+      for (std::int64_t i = 0; i < kTileRows; ++i)
+        left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
       for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
         const A* right[kTileColumns];
-        for (std::int64_t j = 0; j < kTileColumns; ++j) right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
-        for (const std::int64_t end = row + fetched < 2 * slots_ ? row + fetched : 2 * slots_; row < end && fetched > 0; ++row) fetch(task_.p, image.index, row);
+        for (std::int64_t j = 0; j < kTileColumns; ++j)
+          right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
+        for (const std::int64_t end = row + fetched < 2 * slots_ ? row + fetched : 2 * slots_;
+             row < end && fetched > 0; ++row)
+          fetch(task_.p, image.index, row);
         alignas(64) A tile[kLanes];
         multiply_tile(left, right, padded_, tile);
         for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
-          for (std::int64_t j = 0; j < kTileColumns; ++j) products[(s + i) * stride + t + j] = tile[i * kTileColumns + j];
+          for (std::int64_t j = 0; j < kTileColumns; ++j)
+            products[(s + i) * stride + t + j] = tile[i * kTileColumns + j];
         }
       }
     }
   }
 
-  static constexpr std::int64_t kTileColumns = kLanes >= 8 ? 4 : kLanes >= 4 ? 2 : 1, kTileRows = kLanes / kTileColumns;
+  static constexpr std::int64_t kTileColumns = kLanes >= 8   ? 4
+                                               : kLanes >= 4 ? 2
+                                                             : 1,
+                                kTileRows = kLanes / kTileColumns;
 
-  // As many products as a vector has lanes, so that their sums fill one vector. Every product adds its channels in the same order, wherever it lies in a tile: equal slots have
-  // equal products. A function of its own, so that nothing else competes for the registers.
-  [[gnu::noinline]] static void multiply_tile(const A* const (&left)[kTileRows], const A* const (&right)[kTileColumns], std::int64_t channels, A* tile) {
+  // As many products as a vector has lanes, so that their sums fill one vector. Every product adds
+  // its channels in the same order, wherever it lies in a tile: equal slots have equal products. A
+  // function of its own, so that nothing else competes for the registers.
+  [[gnu::noinline]] static void multiply_tile(const A* const (&left)[kTileRows],
+                                              const A* const (&right)[kTileColumns],
+                                              std::int64_t channels, A* tile) {
     Vector products[kLanes];
     for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
     for (std::int64_t c = 0; c < channels; c += kLanes) {
@@ -211,7 +252,8 @@ class Similarity {
       for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
       for (std::int64_t i = 0; i < kTileRows; ++i) {
         const Vector a = V::load(left[i] + c);
-        for (std::int64_t j = 0; j < kTileColumns; ++j) products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
+        for (std::int64_t j = 0; j < kTileColumns; ++j)
+          products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
       }
     }
     V::store(tile, V::sums(products));
@@ -230,13 +272,17 @@ class Similarity {
     finish(image, matching_, inverse_matching_);
   }
 
-  [[gnu::noinline]] void finish(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) {
-    write_indices(matching, slots_, true, task_.matching ? task_.matching + image.index * slots_ : nullptr);
-    if (task_.has_p && !compare(image, matching, inverse_matching)) similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
+  [[gnu::noinline]] void finish(const Image& image, const std::int32_t* matching,
+                                const std::int32_t* inverse_matching) {
+    write_indices(matching, slots_, true,
+                  task_.matching ? task_.matching + image.index * slots_ : nullptr);
+    if (task_.has_p && !compare(image, matching, inverse_matching))
+      similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
   }
 
   // p against the matched slots: losses and gradients.
-  bool compare(const Image& image, const std::int32_t* matching, const std::int32_t* inverse_matching) const {
+  bool compare(const Image& image, const std::int32_t* matching,
+               const std::int32_t* inverse_matching) const {
     const bool fetches_f = task_.fetch && image.index + 1 < task_.images;
     double image_sum = 0;
     for (std::int64_t view = 0; view < 2; ++view) {
@@ -245,7 +291,8 @@ class Similarity {
         const std::int64_t index = (view * task_.images + image.index) * slots_ + slot;
         if (fetches_f) fetch(task_.f, image.index + 1, view * slots_ + slot);
         double loss = 0;
-        if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss)) return false;
+        if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss))
+          return false;
         if (task_.losses) V::store_first(task_.losses + index, 1, V::set(static_cast<A>(loss)));
         image_sum += loss;
       }
@@ -254,7 +301,9 @@ class Similarity {
     return true;
   }
 
-  [[gnu::always_inline]] bool compare_slot(const Image& image, std::int64_t view, std::int64_t slot, std::int64_t target_row, std::int64_t index, double& loss) const {
+  [[gnu::always_inline]] bool compare_slot(const Image& image, std::int64_t view, std::int64_t slot,
+                                           std::int64_t target_row, std::int64_t index,
+                                           double& loss) const {
     const T* const x = slot_of(task_.p, view, image.index, slot);
     const A* const target = image.rows[target_row];
     const std::int64_t channels = task_.channels;
@@ -278,18 +327,24 @@ class Similarity {
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > task_.eps);
     const double inverse = 1 / (floored ? task_.eps : length);
-    const double cosine = zero ? 0 : static_cast<double>(V::sum(V::add(products[0], products[1]))) * inverse * image.inverse_norm[target_row];
+    const double cosine = zero ? 0
+                               : static_cast<double>(V::sum(V::add(products[0], products[1]))) *
+                                     inverse * image.inverse_norm[target_row];
     loss = 0.5 - 0.5 * cosine;
     if (!task_.has_gradient) return true;
     double incoming = task_.weight;
-    if (task_.incoming) incoming *= static_cast<double>(V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
+    if (task_.incoming)
+      incoming *= static_cast<double>(
+          V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * incoming * inverse;
     if (half != 0 && __builtin_fabs(half) < kLeastSlope) return false;
-    return write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target, half * image.inverse_norm[target_row],
+    return write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target,
+                          half * image.inverse_norm[target_row],
                           floored ? 0 : -half * cosine * inverse);
   }
 
-  // The channels of a slot of p from c on; those of 16 bits also go to widened_, since once is enough.
+  // The channels of a slot of p from c on; those of 16 bits also go to widened_, since once is
+  // enough.
   Vector widen(const T* x, std::int64_t c, std::int64_t count) const {
     const Vector value = load(x + c, count);
     if constexpr (!kReadInPlace) V::store(widened_ + c, value);
@@ -302,17 +357,25 @@ class Similarity {
   }
 
   // of_target * target + of_p * p
-  [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target, double of_target, double of_p) const {
-    if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor)) return false;
+  [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target,
+                                             double of_target, double of_p) const {
+    if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor))
+      return false;
     const std::int64_t channels = task_.channels;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
-    if (task_.stream && channels == padded_ && reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
-      for (std::int64_t c = 0; c < channels; c += kLanes) V::stream(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
+    if (task_.stream && channels == padded_ &&
+        reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
+      for (std::int64_t c = 0; c < channels; c += kLanes)
+        V::stream(gradient + c,
+                  V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
       return true;
     }
     std::int64_t c = 0;
-    for (; c + kLanes <= channels; c += kLanes) V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
-    if (c < channels) V::store_first(gradient + c, channels - c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
+    for (; c + kLanes <= channels; c += kLanes)
+      V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
+    if (c < channels)
+      V::store_first(gradient + c, channels - c,
+                     V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
     return true;
   }
 

@@ -1,4 +1,5 @@
-// A slot's unit, and its gradient from that of the unit. Compiled once an instruction set; see cpu/kernels.hpp.
+// A slot's unit, and its gradient from that of the unit. Compiled once an instruction set; see
+// cpu/kernels.hpp.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,14 @@ class Units {
   using V = Simd<A>;
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes;
-  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargestSquares = 1 / kLeastSquares;
-  static constexpr double kLeastFactor = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500, kLargestFactor = 1 / kLeastFactor;
+  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800),
+                     kLargestSquares = 1 / kLeastSquares;
+  static constexpr double kLeastFactor = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500,
+                          kLargestFactor = 1 / kLeastFactor;
 
  public:
-  // Writes x / max(|x|, eps) in whole vectors. Returns 1 / max(|x|, eps), negative where |x| is not above eps, or where x holds a NaN or an infinity.
+  // Writes x / max(|x|, eps) in whole vectors. Returns 1 / max(|x|, eps), negative where |x| is not
+  // above eps, or where x holds a NaN or an infinity.
   static double read(const T* x, std::int64_t channels, double eps, A* unit) {
     Vector squares[2] = {V::set(0), V::set(0)};
     std::int64_t c = 0;
@@ -34,21 +38,26 @@ class Units {
       squares[0] = V::mul_add(value, value, squares[0]);
     }
     const A square = V::sum(V::add(squares[0], squares[1]));
-    if (!(square > kLeastSquares && square < kLargestSquares)) return unit_in_double(x, channels, eps, unit);
+    if (!(square > kLeastSquares && square < kLargestSquares))
+      return unit_in_double(x, channels, eps, unit);
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > eps);
     const double inverse = 1 / (floored ? eps : length);
     const Vector factor = V::set(static_cast<A>(inverse));
-    for (c = 0; c < channels; c += kLanes) V::store(unit + c, V::mul(load(x + c, channels - c), factor));
+    for (c = 0; c < channels; c += kLanes)
+      V::store(unit + c, V::mul(load(x + c, channels - c), factor));
     return floored ? -inverse : inverse;
   }
 
-  // `slope` is the gradient of the unit, of which `inverse_norm` is what read() returned: by the derivative of x / |x|, `factor` times the gradient of the slot. Both in whole vectors
-  // whose rest is zero.
-  static void write(const A* unit, const A* slope, std::int64_t channels, double inverse_norm, double factor, T* target) {
+  // `slope` is the gradient of the unit, of which `inverse_norm` is what read() returned: by the
+  // derivative of x / |x|, `factor` times the gradient of the slot. Both in whole vectors whose
+  // rest is zero.
+  static void write(const A* unit, const A* slope, std::int64_t channels, double inverse_norm,
+                    double factor, T* target) {
     const bool floored = inverse_norm < 0;
     const double whole_factor = __builtin_fabs(inverse_norm) * factor;
-    if (__builtin_fabs(whole_factor) > kLeastFactor && __builtin_fabs(whole_factor) < kLargestFactor) {
+    if (__builtin_fabs(whole_factor) > kLeastFactor &&
+        __builtin_fabs(whole_factor) < kLargestFactor) {
       write_row(unit, slope, channels, static_cast<A>(whole_factor), floored, target);
     } else {
       gradient_in_double(unit, slope, channels, whole_factor, floored, target);
@@ -56,12 +65,15 @@ class Units {
   }
 
  private:
-  static void write_row(const A* unit, const A* slope, std::int64_t channels, A factor, bool floored, T* target) {
+  static void write_row(const A* unit, const A* slope, std::int64_t channels, A factor,
+                        bool floored, T* target) {
     Vector sums = V::set(0);
-    for (std::int64_t c = 0; c < channels; c += kLanes) sums = V::mul_add(V::load(unit + c), V::load(slope + c), sums);
+    for (std::int64_t c = 0; c < channels; c += kLanes)
+      sums = V::mul_add(V::load(unit + c), V::load(slope + c), sums);
     const Vector along = V::set(floored ? A(0) : -V::sum(sums)), factors = V::set(factor);
     for (std::int64_t c = 0; c < channels; c += kLanes) {
-      const Vector value = V::mul(V::mul_add(along, V::load(unit + c), V::load(slope + c)), factors);
+      const Vector value =
+          V::mul(V::mul_add(along, V::load(unit + c), V::load(slope + c)), factors);
       if (c + kLanes <= channels) {
         V::store(target + c, value);
       } else {
@@ -70,7 +82,9 @@ class Units {
     }
   }
 
-  static Vector load(const T* x, std::int64_t count) { return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0)); }
+  static Vector load(const T* x, std::int64_t count) {
+    return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0));
+  }
 };
 
 }  // namespace

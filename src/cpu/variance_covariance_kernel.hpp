@@ -1,8 +1,12 @@
-// The variance and covariance of features, tile by tile. Compiled once an instruction set; see cpu/kernels.hpp.
+// The variance and covariance of features, tile by tile. Compiled once an instruction set; see
+// cpu/kernels.hpp.
 //
-//   centre    samples less their mean: less its first estimate, then less the mean of what remains, so that a large mean costs no digits
-//   covary    products of two tiles of features over blocks of samples, which are added up in double
-//   gradient  factor * centred * slopes, where the slopes are the derivatives by the covariances, a symmetric matrix
+//   centre    samples less their mean: less its first estimate, then less the mean of what remains,
+//             so that a large mean costs no digits
+//   covary    products of two tiles of features over blocks of samples, which are added up in
+//             double
+//   gradient  factor * centred * slopes, where the slopes are the derivatives by the covariances, a
+//   symmetric matrix
 #pragma once
 
 #include <cstdint>
@@ -19,12 +23,17 @@ class VarianceCovariance {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile, kBlock = Task::kBlock, kVectors = kTile / kLanes;
+  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile, kBlock = Task::kBlock,
+                                kVectors = kTile / kLanes;
 
  public:
   // `memory` has kVarianceMemory bytes.
-  VarianceCovariance(const Task& task, void* memory) : task_(task), totals_(static_cast<double*>(memory)), products_(reinterpret_cast<A*>(totals_ + kTile * kTile)) {
-    static_assert(Task::kWholeRows % MatrixProduct<A>::kRows == 0 && kTile % MatrixProduct<A>::kRows == 0);
+  VarianceCovariance(const Task& task, void* memory)
+      : task_(task),
+        totals_(static_cast<double*>(memory)),
+        products_(reinterpret_cast<A*>(totals_ + kTile * kTile)) {
+    static_assert(Task::kWholeRows % MatrixProduct<A>::kRows == 0 &&
+                  kTile % MatrixProduct<A>::kRows == 0);
     static_assert(kTile * kTile * sizeof(double) + kBlock * kTile * sizeof(A) <= kVarianceMemory);
   }
 
@@ -35,7 +44,9 @@ class VarianceCovariance {
     const auto read = [&](std::int64_t n, std::int64_t v) {
       const std::int64_t left = features - v * kLanes;
       const T* const place = x + n * task_.sample_stride + v * kLanes;
-      return left >= kLanes ? V::load(place) : left > 0 ? V::load_first(place, left, A(0)) : V::set(0);
+      return left >= kLanes ? V::load(place)
+             : left > 0     ? V::load_first(place, left, A(0))
+                            : V::set(0);
     };
     A* const means = products_;
     find_means(means, read);
@@ -58,12 +69,15 @@ class VarianceCovariance {
     for (; y >= task_.tiles() - x; ++x) y -= task_.tiles() - x;
     y += x;
     for (std::int64_t i = 0; i < kTile * kTile; ++i) totals_[i] = 0;
-    const std::int64_t rows = features_of(x), columns = features_of(y), vectors = (columns + kLanes - 1) / kLanes;
+    const std::int64_t rows = features_of(x), columns = features_of(y),
+                       vectors = (columns + kLanes - 1) / kLanes;
     for (std::int64_t n = 0; n < task_.samples; n += kBlock) {
       const std::int64_t depth = least(kBlock, task_.samples - n);
-      MatrixProduct<A>::template multiply<false>(centred_at(x, n), 1, kTile, rows, centred_at(y, n), kTile, vectors, depth, products_, kTile);
+      MatrixProduct<A>::template multiply<false>(centred_at(x, n), 1, kTile, rows, centred_at(y, n),
+                                                 kTile, vectors, depth, products_, kTile);
       for (std::int64_t i = 0; i < rows; ++i) {
-        for (std::int64_t j = 0; j < vectors * kLanes; ++j) totals_[i * kTile + j] += static_cast<double>(products_[i * kTile + j]);
+        for (std::int64_t j = 0; j < vectors * kLanes; ++j)
+          totals_[i * kTile + j] += static_cast<double>(products_[i * kTile + j]);
       }
     }
     double squares = 0;
@@ -83,7 +97,8 @@ class VarianceCovariance {
         slope_at(y, d)[j] = static_cast<A>(slope);
         slope_at(x, e)[i] = static_cast<A>(slope);
       }
-      for (std::int64_t j = columns; j < kTile && task_.slopes; ++j) slope_at(y, x * kTile + i)[j] = 0;
+      for (std::int64_t j = columns; j < kTile && task_.slopes; ++j)
+        slope_at(y, x * kTile + i)[j] = 0;
     }
     task_.squares[pair] = squares;
   }
@@ -95,7 +110,9 @@ class VarianceCovariance {
       const std::int64_t columns = features_of(y), vectors = (columns + kLanes - 1) / kLanes;
       for (std::int64_t i = 0; i < kBlock * kTile; ++i) products_[i] = 0;
       for (std::int64_t x = 0; x < task_.tiles(); ++x) {
-        MatrixProduct<A>::template multiply<true>(centred_at(x, first), kTile, 1, rows, slope_at(y, x * kTile), kTile, vectors, features_of(x), products_, kTile);
+        MatrixProduct<A>::template multiply<true>(centred_at(x, first), kTile, 1, rows,
+                                                  slope_at(y, x * kTile), kTile, vectors,
+                                                  features_of(x), products_, kTile);
       }
       for (std::int64_t i = 0; i < rows; ++i) {
         T* const target = task_.gradient + (first + i) * task_.gradient_stride + y * kTile;
@@ -113,9 +130,15 @@ class VarianceCovariance {
 
  private:
   static std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-  std::int64_t features_of(std::int64_t tile) const { return least(kTile, task_.features - tile * kTile); }
-  const A* centred_at(std::int64_t tile, std::int64_t n) const { return task_.centred + (tile * task_.rows() + n) * kTile; }
-  A* slope_at(std::int64_t tile, std::int64_t feature) const { return task_.slopes + (tile * task_.features + feature) * kTile; }
+  std::int64_t features_of(std::int64_t tile) const {
+    return least(kTile, task_.features - tile * kTile);
+  }
+  const A* centred_at(std::int64_t tile, std::int64_t n) const {
+    return task_.centred + (tile * task_.rows() + n) * kTile;
+  }
+  A* slope_at(std::int64_t tile, std::int64_t feature) const {
+    return task_.slopes + (tile * task_.features + feature) * kTile;
+  }
 
   // The mean of read(n, v) over samples n, for each vector v of a tile. Reads each once, in order.
   template <typename Read>
@@ -130,7 +153,8 @@ class VarianceCovariance {
       for (std::int64_t v = 0; v < kVectors; ++v) V::store(means + v * kLanes, sums[v]);
       for (std::int64_t i = 0; i < kTile; ++i) totals_[i] += static_cast<double>(means[i]);
     }
-    for (std::int64_t i = 0; i < kTile; ++i) means[i] = static_cast<A>(totals_[i] / static_cast<double>(task_.samples));
+    for (std::int64_t i = 0; i < kTile; ++i)
+      means[i] = static_cast<A>(totals_[i] / static_cast<double>(task_.samples));
   }
 
   const Task& task_;
@@ -139,18 +163,24 @@ class VarianceCovariance {
 };
 
 template <typename T>
-void centre_features(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
-  for (std::int64_t tile = begin; tile < end; ++tile) VarianceCovariance<T>(task, memory).centre(tile);
+void centre_features(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end,
+                     void* memory) {
+  for (std::int64_t tile = begin; tile < end; ++tile)
+    VarianceCovariance<T>(task, memory).centre(tile);
 }
 
 template <typename T>
-void covary_features(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
-  for (std::int64_t pair = begin; pair < end; ++pair) VarianceCovariance<T>(task, memory).covary(pair);
+void covary_features(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end,
+                     void* memory) {
+  for (std::int64_t pair = begin; pair < end; ++pair)
+    VarianceCovariance<T>(task, memory).covary(pair);
 }
 
 template <typename T>
-void write_variance_gradient(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
-  for (std::int64_t block = begin; block < end; ++block) VarianceCovariance<T>(task, memory).write_gradient(block);
+void write_variance_gradient(const VarianceCovarianceTask<T>& task, std::int64_t begin,
+                             std::int64_t end, void* memory) {
+  for (std::int64_t block = begin; block < end; ++block)
+    VarianceCovariance<T>(task, memory).write_gradient(block);
 }
 
 }  // namespace

@@ -27,25 +27,30 @@ inline bfloat16 from_double<bfloat16>(double x) noexcept {
   return to_bfloat16(static_cast<float>(x));
 }
 
-// sum of a[i] * scale * b[i]. Eight partial sums, so that a compiler may use its vector registers without changing the order.
+// sum of a[i] * scale * b[i]. Eight partial sums, so that a compiler may use its vector registers
+// without changing the order.
 template <typename A, typename B>
 double dot(const A* a, double scale, const B* b, std::int64_t size) noexcept {
   double sums[8] = {};
   std::int64_t i = 0;
   for (; i + 8 <= size; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) sums[lane] += to_double(a[i + lane]) * scale * to_double(b[i + lane]);
+    for (int lane = 0; lane < 8; ++lane)
+      sums[lane] += to_double(a[i + lane]) * scale * to_double(b[i + lane]);
   }
   for (int lane = 0; i < size; ++i, ++lane) sums[lane] += to_double(a[i]) * scale * to_double(b[i]);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
-// |x| as length / scale, with scale a power of two: 1 but for vectors whose squares would overflow or vanish. Then both numbers are finite where x is, even
-// where |x| itself is too large for a double.
+// |x| as length / scale, with scale a power of two: 1 but for vectors whose squares would overflow
+// or vanish. Then both numbers are finite where x is, even where |x| itself is too large for a
+// double.
 struct Norm {
   double scale = 1;
   double length = 0;
 
-  bool finite() const noexcept { return length < std::numeric_limits<double>::infinity(); }  // false for NaN, too
+  bool finite() const noexcept {
+    return length < std::numeric_limits<double>::infinity();
+  }  // false for NaN, too
   // max(|x|, eps), in the unit of `length`.
   double floored(double eps) const noexcept { return exceeds(eps) ? length : eps * scale; }
   bool exceeds(double eps) const noexcept { return length > eps * scale; }
@@ -56,24 +61,31 @@ Norm norm(const T* x, std::int64_t size) noexcept {
   double sums[8] = {};
   std::int64_t i = 0;
   for (; i + 8 <= size; i += 8) {
-    for (int lane = 0; lane < 8; ++lane) sums[lane] += to_double(x[i + lane]) * to_double(x[i + lane]);
+    for (int lane = 0; lane < 8; ++lane)
+      sums[lane] += to_double(x[i + lane]) * to_double(x[i + lane]);
   }
   for (int lane = 0; i < size; ++i, ++lane) sums[lane] += to_double(x[i]) * to_double(x[i]);
-  const double squares = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-  // In this range what single squares lost to underflow is far below the last bit of the sum. Sums of squares of floats are in it, or 0.
+  const double squares =
+      ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  // In this range what single squares lost to underflow is far below the last bit of the sum. Sums
+  // of squares of floats are in it, or 0.
   if (squares > 1e-250 && squares < 1e250) return {1, std::sqrt(squares)};
 
   double largest = 0;
   for (i = 0; i < size; ++i) {
     const double magnitude = std::abs(to_double(x[i]));
-    if (!(magnitude <= std::numeric_limits<double>::max())) return {1, std::numeric_limits<double>::quiet_NaN()};
+    if (!(magnitude <= std::numeric_limits<double>::max()))
+      return {1, std::numeric_limits<double>::quiet_NaN()};
     if (magnitude > largest) largest = magnitude;
   }
   if (largest == 0) return {1, 0};
   int exponent = 0;
   std::frexp(largest, &exponent);
-  // The power of two must be a normal number, so that it is exact also where denormals count as zero.
-  const double scale = std::ldexp(1.0, exponent > 1022 ? -1022 : exponent < -1022 ? 1022 : -exponent);
+  // The power of two must be a normal number, so that it is exact also where denormals count as
+  // zero.
+  const double scale = std::ldexp(1.0, exponent > 1022    ? -1022
+                                       : exponent < -1022 ? 1022
+                                                          : -exponent);
   double scaled_squares = 0;
   for (i = 0; i < size; ++i) {
     const double scaled = to_double(x[i]) * scale;

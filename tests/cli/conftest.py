@@ -9,11 +9,24 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OSC = ROOT / "build" / "bin" / "osc"
 
 # A run that is over in seconds: enough to have every file, too short to have learned anything.
-TINY = ["--train-images", "64", "--final-images", "12", "--gallery-images", "12", "--batch", "4", "--threads", "2"]
+TINY = [
+    "--train-images",
+    "64",
+    "--final-images",
+    "12",
+    "--gallery-images",
+    "12",
+    "--batch",
+    "4",
+    "--threads",
+    "2",
+]
 
 
 def run_osc(*arguments, **keywords):
-    return subprocess.run([OSC, *map(str, arguments)], capture_output=True, text=True, timeout=600, **keywords)
+    return subprocess.run(
+        [OSC, *map(str, arguments)], capture_output=True, text=True, timeout=600, **keywords
+    )
 
 
 @pytest.fixture

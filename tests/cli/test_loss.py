@@ -19,7 +19,9 @@ def reference(f, p):
     losses = np.zeros((2 * b, slots))
     matching = np.zeros((b, slots), dtype=np.int64)
     for i in range(b):
-        cosines = np.array([[unit(f[i, s]) @ unit(f[i + b, t]) for t in range(slots)] for s in range(slots)])
+        cosines = np.array(
+            [[unit(f[i, s]) @ unit(f[i + b, t]) for t in range(slots)] for s in range(slots)]
+        )
         matching[i] = linear_sum_assignment(cosines, maximize=True)[1]
         for s, t in enumerate(matching[i]):
             losses[i, s] = (1 - unit(p[i, s]) @ unit(f[i + b, t])) / 2
@@ -44,8 +46,14 @@ def test_values(succeed, arrays):
     assert set(answer) == {"loss", "images", "slots", "channels"}
     assert (answer["images"], answer["slots"], answer["channels"]) == (5, 4, 6)
     assert answer["loss"] == pytest.approx(losses.mean(), rel=tolerance)
-    assert json.loads(succeed("loss", f_file, p_file, "--reduction", "sum", "--json"))["loss"] == pytest.approx(losses.sum(), rel=tolerance)
-    np.testing.assert_allclose(json.loads(succeed("loss", f_file, p_file, "--reduction", "none", "--json"))["loss"], losses.ravel(), atol=tolerance)
+    assert json.loads(succeed("loss", f_file, p_file, "--reduction", "sum", "--json"))[
+        "loss"
+    ] == pytest.approx(losses.sum(), rel=tolerance)
+    np.testing.assert_allclose(
+        json.loads(succeed("loss", f_file, p_file, "--reduction", "none", "--json"))["loss"],
+        losses.ravel(),
+        atol=tolerance,
+    )
     assert float(succeed("loss", f_file, p_file)) == pytest.approx(losses.mean(), rel=tolerance)
 
 
@@ -74,7 +82,9 @@ def test_empty_and_non_finite(succeed, osc, tmp_path):
     f = np.random.default_rng(0).standard_normal((4, 3, 2))
     f[2, 1, 0] = np.nan  # the second view of image 0
     np.save(tmp_path / "nan.npy", f)
-    losses = json.loads(succeed("loss", tmp_path / "nan.npy", tmp_path / "nan.npy", "--reduction", "none", "--json"))["loss"]
+    losses = json.loads(
+        succeed("loss", tmp_path / "nan.npy", tmp_path / "nan.npy", "--reduction", "none", "--json")
+    )["loss"]
     assert [loss is None for loss in losses] == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
     refused = osc("loss", tmp_path / "nan.npy", tmp_path / "nan.npy", "--on-nonfinite", "raise")
     assert refused.returncode == 1 and "image 0" in refused.stderr

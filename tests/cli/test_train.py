@@ -1,4 +1,5 @@
-"""osc train, eval and report: what a run leaves, how it goes on after being stopped, what it refuses."""
+"""osc train, eval and report: what a run leaves, how it goes on after being stopped, what it
+refuses."""
 
 import json
 import os
@@ -7,13 +8,12 @@ import shutil
 import signal
 import subprocess
 import time
-import tomllib
 
 import numpy as np
 import pytest
-from PIL import Image
-
+import tomllib
 from conftest import OSC, TINY
+from PIL import Image
 
 
 def metrics(run):
@@ -22,33 +22,62 @@ def metrics(run):
 
 def losses(run):
     """Everything in metrics.jsonl that does not depend on how fast the machine is."""
-    return [{key: value for key, value in line.items() if key not in ("seconds", "images_per_second")} for line in metrics(run)]
+    return [
+        {key: value for key, value in line.items() if key not in ("seconds", "images_per_second")}
+        for line in metrics(run)
+    ]
 
 
 def test_run_folder(tiny_run):
-    assert sorted(path.name for path in tiny_run.iterdir()) == ["checkpoint", "config.toml", "metrics.jsonl", "report.html", "result.json"]
+    assert sorted(path.name for path in tiny_run.iterdir()) == [
+        "checkpoint",
+        "config.toml",
+        "metrics.jsonl",
+        "report.html",
+        "result.json",
+    ]
     config = tomllib.loads((tiny_run / "config.toml").read_text())
-    assert config["seed"] == 0 and config["stage1"]["steps"] == 12 and config["stage2"]["steps"] == 2
+    assert (
+        config["seed"] == 0 and config["stage1"]["steps"] == 12 and config["stage2"]["steps"] == 2
+    )
     lines = metrics(tiny_run)
     assert [line["step"] for line in lines] == list(range(1, 15))
     assert [line["stage"] for line in lines] == [1] * 12 + [2] * 2
     assert all(line["images_per_second"] > 0 and np.isfinite(line["loss"]) for line in lines)
-    assert lines[0]["explain"] == pytest.approx(lines[0]["loss"]) and lines[13]["contrastive"] == pytest.approx(lines[13]["loss"])
+    assert lines[0]["explain"] == pytest.approx(lines[0]["loss"]) and lines[13][
+        "contrastive"
+    ] == pytest.approx(lines[13]["loss"])
     assert 0 <= lines[4]["miou"] <= 1
     result = json.loads((tiny_run / "result.json").read_text())
-    assert {"fg_ari", "ari", "miou", "recognition", "baselines", "steps", "seconds", "seed"} <= set(result)
-    assert result["steps"] == 14 and result["seed"] == 0 and 0 <= result["recognition"]["same_kind"] <= 1
+    assert {"fg_ari", "ari", "miou", "recognition", "baselines", "steps", "seconds", "seed"} <= set(
+        result
+    )
+    assert (
+        result["steps"] == 14
+        and result["seed"] == 0
+        and 0 <= result["recognition"]["same_kind"] <= 1
+    )
     assert {"untrained", "kmeans_colour", "kmeans_seeded"} <= set(result["baselines"]["masks"])
-    assert {"slot_feature", "random_matching", "template"} <= set(result["baselines"]["recognition"])
+    assert {"slot_feature", "random_matching", "template"} <= set(
+        result["baselines"]["recognition"]
+    )
     page = (tiny_run / "report.html").read_text()
-    assert "data:image/png;base64," in page and "stage2" in page and not re.search(r"(src|href)=.?https?:", page)
+    assert (
+        "data:image/png;base64," in page
+        and "stage2" in page
+        and not re.search(r"(src|href)=.?https?:", page)
+    )
 
 
 def test_eval_and_report_again(succeed, tiny_run, scenes, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     before = json.loads((run / "result.json").read_text())
     (run / "result.json").unlink()
-    assert json.loads(succeed("eval", run, "--json", "--threads", 2)) == before == json.loads((run / "result.json").read_text())
+    assert (
+        json.loads(succeed("eval", run, "--json", "--threads", 2))
+        == before
+        == json.loads((run / "result.json").read_text())
+    )
     (run / "report.html").unlink()
     succeed("report", run)
     assert (run / "report.html").stat().st_size > 10000
@@ -59,21 +88,35 @@ def test_eval_and_report_again(succeed, tiny_run, scenes, tmp_path):
 
 def test_settings(succeed, tmp_path):
     file = tmp_path / "settings.toml"
-    file.write_text('steps = 14\nseed = 3\n[stage1]\nsimilarity = 0.5\n[stage2]\nsteps = 0\n')
-    succeed("train", "--config", file, "--out", tmp_path / "run", "--seed", 4, "--score-every", 0, *TINY)
+    file.write_text("steps = 14\nseed = 3\n[stage1]\nsimilarity = 0.5\n[stage2]\nsteps = 0\n")
+    succeed(
+        "train", "--config", file, "--out", tmp_path / "run", "--seed", 4, "--score-every", 0, *TINY
+    )
     config = tomllib.loads((tmp_path / "run/config.toml").read_text())
-    assert config["seed"] == 4 and config["stage1"]["similarity"] == 0.5 and config["stage1"]["explain"] == 1 and config["stage2"]["steps"] == 0
+    assert (
+        config["seed"] == 4
+        and config["stage1"]["similarity"] == 0.5
+        and config["stage1"]["explain"] == 1
+        and config["stage2"]["steps"] == 0
+    )
     assert {"explain", "similarity"} <= set(metrics(tmp_path / "run")[0])
     # The configuration of a run is itself a settings file, and gives the same run.
     succeed("train", "--config", tmp_path / "run/config.toml", "--out", tmp_path / "again")
     assert losses(tmp_path / "again") == losses(tmp_path / "run")
-    assert (tmp_path / "again/checkpoint").read_bytes() == (tmp_path / "run/checkpoint").read_bytes()
+    assert (tmp_path / "again/checkpoint").read_bytes() == (
+        tmp_path / "run/checkpoint"
+    ).read_bytes()
 
 
 def test_the_papers_objective(succeed, tmp_path):
     succeed("train", "--objective", "paper", "--out", tmp_path / "run", "--steps", 6, *TINY)
-    assert {"global", "similarity"} <= set(metrics(tmp_path / "run")[0]) and "explain" not in metrics(tmp_path / "run")[0]
-    assert json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"] is not None
+    assert {"global", "similarity"} <= set(
+        metrics(tmp_path / "run")[0]
+    ) and "explain" not in metrics(tmp_path / "run")[0]
+    assert (
+        json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"]
+        is not None
+    )
 
 
 @pytest.mark.parametrize("stop_at", [5, 13])  # in stage 1, in stage 2
@@ -81,7 +124,9 @@ def test_kill_and_resume_is_as_never_stopped(succeed, tmp_path, stop_at):
     flags = ["--steps", 16, "--checkpoint-every", 2, "--score-every", 4, *TINY]
     succeed("train", "--out", tmp_path / "whole", *flags)
     # A kill at any moment leaves a checkpoint and, perhaps, metrics of later steps and half a line.
-    process = subprocess.Popen([OSC, *map(str, ["train", "--out", tmp_path / "killed", *flags])], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [OSC, *map(str, ["train", "--out", tmp_path / "killed", *flags])], stdout=subprocess.DEVNULL
+    )
     log = tmp_path / "killed/metrics.jsonl"
     while process.poll() is None and not (log.exists() and log.read_text().count("\n") >= stop_at):
         time.sleep(0.002)
@@ -93,15 +138,23 @@ def test_kill_and_resume_is_as_never_stopped(succeed, tmp_path, stop_at):
         (tmp_path / "killed" / file).unlink(missing_ok=True)
     succeed("train", "--resume", tmp_path / "killed")
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    assert (tmp_path / "killed/checkpoint").read_bytes() == (tmp_path / "whole/checkpoint").read_bytes()
+    assert (tmp_path / "killed/checkpoint").read_bytes() == (
+        tmp_path / "whole/checkpoint"
+    ).read_bytes()
     assert (tmp_path / "killed/report.html").exists()
 
 
 def test_interrupt(fail, tmp_path):
     process = subprocess.Popen(
-        [OSC, *map(str, ["train", "--out", tmp_path / "run", "--steps", 5000, *TINY])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [OSC, *map(str, ["train", "--out", tmp_path / "run", "--steps", 5000, *TINY])],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    while not ((tmp_path / "run/metrics.jsonl").exists() and (tmp_path / "run/metrics.jsonl").read_text().count("\n") >= 3):
+    while not (
+        (tmp_path / "run/metrics.jsonl").exists()
+        and (tmp_path / "run/metrics.jsonl").read_text().count("\n") >= 3
+    ):
         time.sleep(0.01)
     fail(["train", "--resume", tmp_path / "run"], "another process")
     fail(["train", "--out", tmp_path / "run", "--overwrite"], "another process")
@@ -140,7 +193,12 @@ def test_checkpoints_that_are_not_ours(fail, tiny_run, tmp_path):
         "foreign": b"PK\x03\x04" + bytes(1000),
     }.items():
         (run / "checkpoint").write_bytes(bytes_)
-        for command in (["train", "--resume", run], ["eval", run], ["report", run], ["segment", run, run / "none.png", "--out", tmp_path / "out"]):
+        for command in (
+            ["train", "--resume", run],
+            ["eval", run],
+            ["report", run],
+            ["segment", run, run / "none.png", "--out", tmp_path / "out"],
+        ):
             fail(command, "checkpoint")
         assert (run / "checkpoint").read_bytes() == bytes_, name
     (run / "checkpoint").unlink()
@@ -218,16 +276,26 @@ def test_folder_of_photographs(succeed, fail, tmp_path):
         (folder / f"bad{k}.jpg").write_bytes(b"\xff\xd8\xff\xe0 cut")
     fail(["train", "--data", folder, "--out", tmp_path / "run2", "--steps", 6, *TINY], "bad")
     (tmp_path / "empty").mkdir()
-    fail(["train", "--data", tmp_path / "empty", "--out", tmp_path / "run2", "--steps", 6, *TINY], "empty")
+    fail(
+        ["train", "--data", tmp_path / "empty", "--out", tmp_path / "run2", "--steps", 6, *TINY],
+        "empty",
+    )
     assert not (tmp_path / "run2").exists()
 
 
 def test_folder_of_scenes_has_scores(succeed, fail, scenes, tmp_path):
     succeed("train", "--data", scenes, "--out", tmp_path / "run", "--steps", 6, *TINY)
-    assert json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"] is not None
+    assert (
+        json.loads((tmp_path / "run/result.json").read_text())["recognition"]["same_kind"]
+        is not None
+    )
     wrong = shutil.copytree(scenes, tmp_path / "wrong")
     Image.new("L", (35, 36)).save(wrong / "masks/000007.png")
-    fail(["train", "--data", wrong, "--out", tmp_path / "run2", "--steps", 6, *TINY], "000007.png", "35")
+    fail(
+        ["train", "--data", wrong, "--out", tmp_path / "run2", "--steps", 6, *TINY],
+        "000007.png",
+        "35",
+    )
     assert not (tmp_path / "run2").exists()
 
 
@@ -238,12 +306,26 @@ def test_full_disk(tmp_path):
         ["bash", "-c", f"ulimit -f {limit // 1024}; trap '' XFSZ; exec \"$@\"", "limited", OSC, "train", "--out", tmp_path / "run", "--steps", "4", *TINY],
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    assert done.returncode == 1 and "checkpoint" in done.stderr and len(done.stderr.splitlines()) == 1
+    assert (
+        done.returncode == 1 and "checkpoint" in done.stderr and len(done.stderr.splitlines()) == 1
+    )
     assert sorted(os.listdir(tmp_path / "run")) == ["config.toml", "metrics.jsonl"]
 
 
 def test_closed_streams_do_not_end_up_in_files(tmp_path):
-    command = ["bash", "-c", 'exec "$@" <&- >&-', "closed", OSC, "train", "--out", tmp_path / "run", "--steps", "6", *TINY]
+    command = [
+        "bash",
+        "-c",
+        'exec "$@" <&- >&-',
+        "closed",
+        OSC,
+        "train",
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        "6",
+        *TINY,
+    ]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert len(metrics(tmp_path / "run")) == 6
@@ -251,7 +333,9 @@ def test_closed_streams_do_not_end_up_in_files(tmp_path):
 
 def test_output_that_cannot_be_written_is_an_error():
     with open("/dev/full", "w") as full:
-        done = subprocess.run([OSC, "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(
+            [OSC, "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
 
 
@@ -259,15 +343,29 @@ def test_masks_without_objects_have_no_scores(succeed, scenes, tmp_path):
     empty = shutil.copytree(scenes, tmp_path / "empty")
     for mask in (empty / "masks").iterdir():
         Image.new("L", (36, 36)).save(mask)
-    succeed("train", "--data", empty, "--out", tmp_path / "run", "--steps", 6, "--score-every", 2, *TINY)
+    succeed(
+        "train", "--data", empty, "--out", tmp_path / "run", "--steps", 6, "--score-every", 2, *TINY
+    )
     assert json.loads((tmp_path / "run/result.json").read_text())["fg_ari"] is None
 
 
 def test_a_minute_of_training_beats_none(succeed, tmp_path):
-    succeed("train", "--out", tmp_path / "run", "--steps", 560, "--final-images", 200, "--gallery-images", 300)
+    succeed(
+        "train",
+        "--out",
+        tmp_path / "run",
+        "--steps",
+        560,
+        "--final-images",
+        200,
+        "--gallery-images",
+        300,
+    )
     result = json.loads((tmp_path / "run/result.json").read_text())
     untrained = result["baselines"]["masks"]["untrained"]["clean"]
     assert result["fg_ari"] > untrained["fg_ari"] + 0.2, (result["fg_ari"], untrained)
     assert result["miou"] > untrained["miou"] + 0.2, (result["miou"], untrained)
     untrained_recognition = result["baselines"]["recognition"]["untrained"]
-    assert result["recognition"]["this_object_weak"] > untrained_recognition["this_object_weak"] + 0.2
+    assert (
+        result["recognition"]["this_object_weak"] > untrained_recognition["this_object_weak"] + 0.2
+    )

@@ -27,11 +27,14 @@ std::string written(const Checkpoint& checkpoint) {
 
 std::string sample(Random& random) {
   Checkpoint checkpoint;
-  for (int count = pick(random, 0, 3); count > 0; --count) checkpoint.metadata["key" + std::to_string(count)] = "value";
+  for (int count = pick(random, 0, 3); count > 0; --count)
+    checkpoint.metadata["key" + std::to_string(count)] = "value";
   for (int count = pick(random, 0, 3); count > 0; --count) {
     std::vector<std::int64_t> shape(static_cast<std::size_t>(pick(random, 0, 3)));
     for (std::int64_t& size : shape) size = pick(random, 0, 3);
-    checkpoint.tensors["tensor" + std::to_string(count)] = pick(random, 0, 1) ? torch::full(shape, count, torch::kInt64) : torch::full(shape, 0.5, torch::kFloat32);
+    checkpoint.tensors["tensor" + std::to_string(count)] =
+        pick(random, 0, 1) ? torch::full(shape, count, torch::kInt64)
+                           : torch::full(shape, 0.5, torch::kFloat32);
   }
   return written(checkpoint);
 }
@@ -39,17 +42,21 @@ std::string sample(Random& random) {
 void fuzz(std::string_view bytes) {
   std::ofstream(folder() / "checkpoint", std::ios::binary).write(bytes.data(), std::ssize(bytes));
   const Checkpoint refused{{{"refused", ""}}, {}};
-  const Checkpoint checkpoint = read_or([&] { return read_checkpoint(folder() / "checkpoint"); }, refused);
+  const Checkpoint checkpoint =
+      read_or([&] { return read_checkpoint(folder() / "checkpoint"); }, refused);
   if (checkpoint.metadata == refused.metadata) return;
   const std::string again = written(checkpoint);
-  OSC_EXPECT(written(read_checkpoint(folder() / "written")) == again, "a checkpoint that is written and read again is another one");
+  OSC_EXPECT(written(read_checkpoint(folder() / "written")) == again,
+             "a checkpoint that is written and read again is another one");
 }
 
 }  // namespace
 }  // namespace osc::program
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
-  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, osc::program::mend_checkpoint);
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample,
+                              osc::program::mend_checkpoint);
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

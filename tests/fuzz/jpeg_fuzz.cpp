@@ -13,7 +13,8 @@
 namespace osc::program {
 namespace {
 
-// Grey, colour and CMYK; baseline, progressive and arithmetic; with and without restarts and an Adobe marker.
+// Grey, colour and CMYK; baseline, progressive and arithmetic; with and without restarts and an
+// Adobe marker.
 std::string sample(Random& random) {
   constexpr J_COLOR_SPACE kSpaces[] = {JCS_GRAYSCALE, JCS_RGB, JCS_CMYK};
   const auto space = static_cast<std::size_t>(pick(random, 0, 2));
@@ -52,14 +53,18 @@ void fuzz(std::string_view bytes) {
   if (!is_jpeg(bytes)) return;
   const Image image = read_or([&] { return decode_jpeg(bytes); }, Image{});
   if (image.width == 0) return;
-  OSC_EXPECT(image.pixels.size() == static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3, "%zu bytes of pixels", image.pixels.size());
+  OSC_EXPECT(image.pixels.size() ==
+                 static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3,
+             "%zu bytes of pixels", image.pixels.size());
 }
 
 }  // namespace
 }  // namespace osc::program
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
-  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, [](std::string&) {});
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample,
+                              [](std::string&) {});
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,4 +1,5 @@
-// .npy files. What is read has as many values as its shape, and survives being written and read again.
+// .npy files. What is read has as many values as its shape, and survives being written and read
+// again.
 #include <cstring>
 #include <variant>
 #include <vector>
@@ -19,14 +20,17 @@ std::string sample_of(Random& random) {
   for (Value& value : values) value = static_cast<Value>(pick(random, -1000, 1000)) / 8;
   std::string bytes = encode_npy(shape, values);
   const auto replace = [&](std::string_view from, std::string_view to) {
-    if (const std::size_t at = bytes.find(from); at != std::string::npos && pick(random, 0, 1) == 1) bytes.replace(at, from.size(), to);
+    if (const std::size_t at = bytes.find(from); at != std::string::npos && pick(random, 0, 1) == 1)
+      bytes.replace(at, from.size(), to);
   };
   replace("'<f", "'>f");
   replace("False", "True ");
   return bytes;
 }
 
-std::string sample(Random& random) { return pick(random, 0, 1) == 0 ? sample_of<float>(random) : sample_of<double>(random); }
+std::string sample(Random& random) {
+  return pick(random, 0, 1) == 0 ? sample_of<float>(random) : sample_of<double>(random);
+}
 
 // The length of the header, where one ends with a line feed.
 void mend(std::string& bytes) {
@@ -48,7 +52,9 @@ void fuzz(std::string_view bytes) {
         OSC_EXPECT(values.size() == count, "%zu values", values.size());
         const NpyArray again = decode_npy(encode_npy(array.shape, values));
         const auto& same = std::get<std::decay_t<decltype(values)>>(again.values);
-        OSC_EXPECT(again.shape == array.shape && same.size() == count && (count == 0 || std::memcmp(same.data(), values.data(), count * sizeof values[0]) == 0),
+        OSC_EXPECT(again.shape == array.shape && same.size() == count &&
+                       (count == 0 ||
+                        std::memcmp(same.data(), values.data(), count * sizeof values[0]) == 0),
                    "an array that is written and read again is another one");
       },
       array.values);
@@ -57,7 +63,8 @@ void fuzz(std::string_view bytes) {
 }  // namespace
 }  // namespace osc::program
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
   return osc::program::mutate(data, size, max_size, seed, osc::program::sample, osc::program::mend);
 }
 

@@ -12,7 +12,11 @@ namespace {
 std::string sample(Random& random) {
   std::string text;
   for (int line = pick(random, 1, 3); line > 0; --line) {
-    text += objects_json_line("image" + std::to_string(line), tetromino_scene(static_cast<std::uint64_t>(pick(random, 0, 9)), static_cast<std::uint64_t>(line)).objects) + "\n";
+    text += objects_json_line("image" + std::to_string(line),
+                              tetromino_scene(static_cast<std::uint64_t>(pick(random, 0, 9)),
+                                              static_cast<std::uint64_t>(line))
+                                  .objects) +
+            "\n";
   }
   return text;
 }
@@ -33,7 +37,9 @@ void fuzz(std::string_view bytes) {
   };
   const Objects objects = read(bytes);
   for (const auto& [image, list] : objects) {
-    for (const SceneObject& object : list) OSC_EXPECT(!shape_name(object.shape).empty() && !colour_name(object.colour).empty(), "an object without a name");
+    for (const SceneObject& object : list)
+      OSC_EXPECT(!shape_name(object.shape).empty() && !colour_name(object.colour).empty(),
+                 "an object without a name");
   }
   const std::string text = text_of_objects(objects);
   OSC_EXPECT(text_of_objects(read(text)) == text, "%s", text.c_str());
@@ -42,8 +48,10 @@ void fuzz(std::string_view bytes) {
 }  // namespace
 }  // namespace osc::program
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
-  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, [](std::string&) {});
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample,
+                              [](std::string&) {});
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,4 +1,5 @@
-// Numbers for the kernels, drawn from a fuzzer's bytes: whole arrays of a kind that a few bytes name, and single elements of any bits.
+// Numbers for the kernels, drawn from a fuzzer's bytes: whole arrays of a kind that a few bytes
+// name, and single elements of any bits.
 #pragma once
 
 #include <fuzzer/FuzzedDataProvider.h>
@@ -19,17 +20,22 @@ namespace osc {
 class Palette {
  public:
   explicit Palette(FuzzedDataProvider& in)
-      : kind_(in.ConsumeIntegralInRange(0, 7)), levels_(in.ConsumeIntegralInRange(1, 9)), exponent_(in.ConsumeIntegralInRange(-1074, 1023)), random_(in.ConsumeIntegral<std::uint16_t>()) {}
+      : kind_(in.ConsumeIntegralInRange(0, 7)),
+        levels_(in.ConsumeIntegralInRange(1, 9)),
+        exponent_(in.ConsumeIntegralInRange(-1074, 1023)),
+        random_(in.ConsumeIntegral<std::uint16_t>()) {}
 
   double next() {
-    const auto pick = [&](int least, int most) { return std::uniform_int_distribution<>(least, most)(random_); };
+    const auto pick = [&](int least, int most) {
+      return std::uniform_int_distribution<>(least, most)(random_);
+    };
     switch (kind_) {
-      case 0:
-        return normal_(random_);
+      case 0: return normal_(random_);
       case 1:  // ties
         return pick(0, levels_ - 1);
       case 2:  // near ties in every type
-        return 1 + pick(0, levels_) * std::array{0x1p-52, 0x1p-23, 0x1p-10, 0x1p-7}[static_cast<std::size_t>(pick(0, 3))];
+        return 1 + pick(0, levels_) * std::array{0x1p-52, 0x1p-23, 0x1p-10,
+                                                 0x1p-7}[static_cast<std::size_t>(pick(0, 3))];
       case 3:  // of one magnitude, whichever
         return std::ldexp(normal_(random_), exponent_);
       case 4:  // of all magnitudes
@@ -37,7 +43,8 @@ class Palette {
       case 5:  // of all magnitudes that a float has
         return std::ldexp(normal_(random_), pick(-149, 126));
       case 6:  // denormals of a double, or of a float
-        return pick(0, levels_) * (pick(0, 1) ? std::numeric_limits<double>::denorm_min() : std::numeric_limits<float>::denorm_min());
+        return pick(0, levels_) * (pick(0, 1) ? std::numeric_limits<double>::denorm_min()
+                                              : std::numeric_limits<float>::denorm_min());
       default:  // some without a number
         return pick(0, 3) == 0 ? std::numeric_limits<double>::infinity() : pick(0, levels_);
     }
@@ -53,10 +60,25 @@ class Palette {
 template <typename T>
 T special(FuzzedDataProvider& in) {
   using Limits = std::numeric_limits<double>;
-  const double suspects[] = {0.0, -0.0, 1.0, -1.0, Limits::infinity(), -Limits::infinity(), Limits::quiet_NaN(), Limits::max(), -Limits::max(), Limits::min(), Limits::denorm_min(),
-                             std::numeric_limits<float>::max(), -std::numeric_limits<float>::max(), std::numeric_limits<float>::min(), 65504.0, 0x1p-24};
+  const double suspects[] = {0.0,
+                             -0.0,
+                             1.0,
+                             -1.0,
+                             Limits::infinity(),
+                             -Limits::infinity(),
+                             Limits::quiet_NaN(),
+                             Limits::max(),
+                             -Limits::max(),
+                             Limits::min(),
+                             Limits::denorm_min(),
+                             std::numeric_limits<float>::max(),
+                             -std::numeric_limits<float>::max(),
+                             std::numeric_limits<float>::min(),
+                             65504.0,
+                             0x1p-24};
   if (in.ConsumeBool()) return element<T>(in.PickValueInArray(suspects));
-  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
+  using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t,
+                                  std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
   return std::bit_cast<T>(in.ConsumeIntegral<Bits>());
 }
 
@@ -64,14 +86,10 @@ T special(FuzzedDataProvider& in) {
 template <typename Action>
 void with_element_type(FuzzedDataProvider& in, const Action& action) {
   switch (in.ConsumeIntegralInRange(0, 3)) {
-    case 0:
-      return action(double());
-    case 1:
-      return action(float());
-    case 2:
-      return action(float16());
-    default:
-      return action(bfloat16());
+    case 0: return action(double());
+    case 1: return action(float());
+    case 2: return action(float16());
+    default: return action(bfloat16());
   }
 }
 

@@ -1,4 +1,5 @@
-// report.html of a result.json and a metrics.jsonl that hold anything: the first line is the result, the others are metrics.
+// report.html of a result.json and a metrics.jsonl that hold anything: the first line is the
+// result, the others are metrics.
 #include <nlohmann/json.hpp>
 
 #include "expect.hpp"
@@ -13,14 +14,36 @@ using Json = nlohmann::json;
 std::string sample(Random& random) {
   const auto score = [&] { return pick(random, 0, 1000) / 1000.0; };
   Json masks;
-  for (const char* const view : {"clean", "weak", "strong"}) masks[view] = {{"fg_ari", score()}, {"ari", score()}, {"miou", score()}};
+  for (const char* const view : {"clean", "weak", "strong"})
+    masks[view] = {{"fg_ari", score()}, {"ari", score()}, {"miou", score()}};
   Json recognition;
-  for (const char* const key : {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak", "this_object_strong", "slot_identity_weak", "slot_identity_strong"}) recognition[key] = score();
-  const Json result = {{"source", "<script>"}, {"images", 500},  {"steps", 2800},  {"seconds", 190.5},  {"seed", pick(random, 0, 9)}, {"objective", "recipe"},
-                       {"fg_ari", score()},       {"ari", score()}, {"miou", score()}, {"masks", masks},    {"recognition", recognition},  {"baselines", {{"masks", {{"k-means", masks}}}, {"recognition", {{"by hand", recognition}}}}}};
+  for (const char* const key :
+       {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak", "this_object_strong",
+        "slot_identity_weak", "slot_identity_strong"})
+    recognition[key] = score();
+  const Json result = {
+      {"source", "<script>"},
+      {"images", 500},
+      {"steps", 2800},
+      {"seconds", 190.5},
+      {"seed", pick(random, 0, 9)},
+      {"objective", "recipe"},
+      {"fg_ari", score()},
+      {"ari", score()},
+      {"miou", score()},
+      {"masks", masks},
+      {"recognition", recognition},
+      {"baselines",
+       {{"masks", {{"k-means", masks}}}, {"recognition", {{"by hand", recognition}}}}}};
   std::string text = result.dump() + "\n";
   for (int step = 1; step <= 6; ++step) {
-    text += Json{{"stage", 1 + step / 4}, {"step", step}, {"loss", score()}, {"explain", score()}, {"<script>", score()}, {"images_per_second", 100 * score()}, {"seconds", step}, {"fg_ari", score()}, {"ari", score()}, {"miou", score()}}.dump() + "\n";
+    text +=
+        Json{{"stage", 1 + step / 4}, {"step", step},        {"loss", score()},
+             {"explain", score()},    {"<script>", score()}, {"images_per_second", 100 * score()},
+             {"seconds", step},       {"fg_ari", score()},   {"ari", score()},
+             {"miou", score()}}
+            .dump() +
+        "\n";
   }
   return text;
 }
@@ -44,14 +67,17 @@ void fuzz(std::string_view bytes) {
   }
   const std::string page = render_report(contents);
   OSC_EXPECT(page.ends_with("</html>\n"), "the page lacks its end");
-  OSC_EXPECT(page.find("<script") == std::string::npos, "what was given got into the page as it was");
+  OSC_EXPECT(page.find("<script") == std::string::npos,
+             "what was given got into the page as it was");
 }
 
 }  // namespace
 }  // namespace osc::program
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed) {
-  return osc::program::mutate(data, size, max_size, seed, osc::program::sample, [](std::string&) {});
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                               std::size_t max_size, unsigned seed) {
+  return osc::program::mutate(data, size, max_size, seed, osc::program::sample,
+                              [](std::string&) {});
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

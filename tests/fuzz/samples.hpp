@@ -1,4 +1,5 @@
-// A mutator for files of some structure: it starts from whole valid files, and mends after most changes what would have a reader stop at the first bytes.
+// A mutator for files of some structure: it starts from whole valid files, and mends after most
+// changes what would have a reader stop at the first bytes.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +18,19 @@ namespace osc::program {
 
 using Random = std::mt19937;
 
-inline int pick(Random& random, int least, int most) { return std::uniform_int_distribution<>(least, most)(random); }
+inline int pick(Random& random, int least, int most) {
+  return std::uniform_int_distribution<>(least, most)(random);
+}
 
-inline std::string_view text_of(const std::uint8_t* data, std::size_t size) { return {reinterpret_cast<const char*>(data), size}; }
+inline std::string_view text_of(const std::uint8_t* data, std::size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
 
-// For LLVMFuzzerCustomMutator. sample(random): a valid file. mend(bytes): sets checksums and lengths right, whatever the bytes are.
+// For LLVMFuzzerCustomMutator. sample(random): a valid file. mend(bytes): sets checksums and
+// lengths right, whatever the bytes are.
 template <typename Sample, typename Mend>
-std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed, const Sample& sample, const Mend& mend) {
+std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
+                   const Sample& sample, const Mend& mend) {
   Random random(seed);
   std::string bytes;
   if (size <= 1 || pick(random, 0, 19) == 0) {
@@ -39,7 +46,8 @@ std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, u
   return bytes.size();
 }
 
-// What read() returns, or fallback where it refuses with a reason, a UserError. Any other exception is a finding.
+// What read() returns, or fallback where it refuses with a reason, a UserError. Any other exception
+// is a finding.
 template <typename Read>
 auto read_or(const Read& read, decltype(read()) fallback) {
   try {

@@ -5,7 +5,8 @@ from scipy.optimize import linear_sum_assignment
 
 
 def loss_and_gradient(f, p, reduction, eps=1e-10):
-    """The similarity loss of matched slots, and its gradient with respect to ``p`` (that of the sum, for "none")."""
+    """The similarity loss of matched slots, and its gradient with respect to ``p`` (that of the
+    sum, for "none")."""
     f, p = np.asarray(f, np.float64), np.asarray(p, np.float64)
     images = len(f) // 2
 
@@ -20,7 +21,9 @@ def loss_and_gradient(f, p, reduction, eps=1e-10):
     cosine = (unit(p) * unit(target)).sum(-1, keepdims=True)
     norm = np.linalg.norm(p, axis=-1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        gradient = np.where(norm > eps, -(unit(target) - cosine * p / norm) / (2 * norm), -unit(target) / (2 * eps))
+        gradient = np.where(
+            norm > eps, -(unit(target) - cosine * p / norm) / (2 * norm), -unit(target) / (2 * eps)
+        )
     losses = ((1 - cosine) / 2).ravel()
     if reduction == "mean":
         return losses.mean(), gradient / losses.size
@@ -35,15 +38,23 @@ def _unit(x, eps):
 
 
 def contrastive_loss(slots, reduction, temperature=1.0, eps=1e-10, within_images=False):
-    """The loss, and the share of slots that resemble their match more than any other candidate. An image that is not finite is nobody's candidate."""
+    """The loss, and the share of slots that resemble their match more than any other candidate. An
+    image that is not finite is nobody's candidate."""
     slots = np.asarray(slots, np.float64)
     images, count = len(slots) // 2, slots.shape[1]
     finite = [np.isfinite(slots[[i, i + images]]).all() for i in range(images)]
-    unit = {(r, s): _unit(slots[r, s], eps) for r in range(2 * images) for s in range(count) if finite[r % images]}
+    unit = {
+        (r, s): _unit(slots[r, s], eps)
+        for r in range(2 * images)
+        for s in range(count)
+        if finite[r % images]
+    }
     match = {}
     for i in range(images):
         if finite[i]:
-            cosines = np.array([[unit[i, s] @ unit[i + images, t] for t in range(count)] for s in range(count)]).reshape(count, count)
+            cosines = np.array(
+                [[unit[i, s] @ unit[i + images, t] for t in range(count)] for s in range(count)]
+            ).reshape(count, count)
             for s, t in zip(*linear_sum_assignment(cosines, maximize=True)):
                 match[i, s], match[i + images, t] = (i + images, t), (i, s)
     losses, right = [], []
@@ -52,14 +63,27 @@ def contrastive_loss(slots, reduction, temperature=1.0, eps=1e-10, within_images
             if (r, s) not in unit:
                 losses.append(np.nan)
                 continue
-            candidates = [c for c in unit if c != (r, s) and (not within_images or c[0] % images == r % images)]
+            candidates = [
+                c
+                for c in unit
+                if c != (r, s) and (not within_images or c[0] % images == r % images)
+            ]
             cosine = {c: unit[r, s] @ unit[c] for c in candidates}
             of_match = cosine[match[r, s]]
-            losses.append(np.log(np.sum([np.exp((cosine[c] - of_match) / temperature) for c in candidates])))
+            losses.append(
+                np.log(np.sum([np.exp((cosine[c] - of_match) / temperature) for c in candidates]))
+            )
             right.append(all(of_match > cosine[c] for c in candidates if c != match[r, s]))
     with np.errstate(invalid="ignore"):
         losses = np.array(losses)
-        return losses if reduction == "none" else losses.sum() if reduction == "sum" else losses.sum() / np.float64(losses.size), np.float64(sum(right)) / len(right) if right else np.nan
+        return (
+            losses
+            if reduction == "none"
+            else losses.sum()
+            if reduction == "sum"
+            else losses.sum() / np.float64(losses.size),
+            np.float64(sum(right)) / len(right) if right else np.nan,
+        )
 
 
 def small_to_large_loss(f_large, p_small, reduction, eps=1e-10):
@@ -68,11 +92,17 @@ def small_to_large_loss(f_large, p_small, reduction, eps=1e-10):
     images, large_crops, _, _ = f_large.shape
     _, small_crops, small_slots, _ = p_small.shape
     losses, counted = np.full((images, large_crops, small_crops), np.nan), 0
-    spoilt = [i for i in range(images) if not (np.isfinite(f_large[i]).all() and np.isfinite(p_small[i]).all())]
+    spoilt = [
+        i
+        for i in range(images)
+        if not (np.isfinite(f_large[i]).all() and np.isfinite(p_small[i]).all())
+    ]
     for i, a, b in np.ndindex(losses.shape):
         if i in spoilt or f_large.shape[2] == 0 or small_slots == 0:
             continue
-        cosines = np.array([[_unit(s, eps) @ _unit(t, eps) for t in f_large[i, a]] for s in p_small[i, b]])
+        cosines = np.array(
+            [[_unit(s, eps) @ _unit(t, eps) for t in f_large[i, a]] for s in p_small[i, b]]
+        )
         best = [(s, np.argmax(cosines[s])) for s in range(small_slots)]
         counting = [cosines[s, t] for s, t in best if np.argmax(cosines[:, t]) == s]
         counted += len(counting)
@@ -91,8 +121,14 @@ def variance_covariance_loss(x):
     variances, covariances = [], []
     for group in x.reshape(-1, samples, features):
         covariance = np.cov(group.T).reshape(features, features)
-        variances.append(np.mean([max(0, 1 - np.sqrt(covariance[d, d] + 1e-4)) for d in range(features)]))
-        covariances.append(np.mean([covariance[d, e] ** 2 for d in range(features) for e in range(features) if d != e]))
+        variances.append(
+            np.mean([max(0, 1 - np.sqrt(covariance[d, d] + 1e-4)) for d in range(features)])
+        )
+        covariances.append(
+            np.mean(
+                [covariance[d, e] ** 2 for d in range(features) for e in range(features) if d != e]
+            )
+        )
     return np.mean(variances), np.mean(covariances)
 
 

@@ -3,9 +3,10 @@
 import itertools
 
 import numpy as np
-import osc
 import pytest
 from scipy.optimize import linear_sum_assignment as scipy_assignment
+
+import osc
 
 
 @pytest.fixture(params=["x86-64", "avx2", "avx512", "neon", "generic"])
@@ -71,11 +72,28 @@ def cosines(rng, shape):
 
 @pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize(
-    "make", [gaussian, two_values, few_values, eighths, tenths, constant, product_of_ranks, forbidden, cosines]
+    "make",
+    [
+        gaussian,
+        two_values,
+        few_values,
+        eighths,
+        tenths,
+        constant,
+        product_of_ranks,
+        forbidden,
+        cosines,
+    ],
 )
 def test_indices_equal_scipys(make, maximize, each_instruction_set):
     rng = np.random.default_rng(len(make.__name__) + maximize)
-    shapes = list(itertools.product(range(1, 9), repeat=2)) * 5 + [(30, 30), (17, 40), (40, 17), (64, 64), (100, 100)]
+    shapes = list(itertools.product(range(1, 9), repeat=2)) * 5 + [
+        (30, 30),
+        (17, 40),
+        (40, 17),
+        (64, 64),
+        (100, 100),
+    ]
     for number, shape in enumerate(shapes):
         cost = make(rng, shape)
         cost = -cost if maximize and make is forbidden else cost
@@ -99,7 +117,10 @@ def test_narrow_costs_give_what_scipy_gives(dtype, each_instruction_set):
             cost[rng.integers(0, rows)] = cost[0]  # a tie
         cost = np.asfortranarray(cost) if number % 5 == 0 else cost
         maximize = bool(number % 2)
-        got, want = osc.linear_sum_assignment(cost, maximize)[0], expected(cost.astype(np.float64), maximize)[0]
+        got, want = (
+            osc.linear_sum_assignment(cost, maximize)[0],
+            expected(cost.astype(np.float64), maximize)[0],
+        )
         np.testing.assert_array_equal(got, want, err_msg=f"case {number}")
 
 
@@ -114,10 +135,16 @@ def test_batches_layouts_and_dtypes():
     rng = np.random.default_rng(4)
     cost = rng.integers(0, 5, (3, 2, 4, 6)).astype(np.float64)
     col4row, row4col = osc.linear_sum_assignment(cost)
-    assert col4row.shape == (3, 2, 4) and row4col.shape == (3, 2, 6) and col4row.dtype == row4col.dtype == np.int64
+    assert (
+        col4row.shape == (3, 2, 4)
+        and row4col.shape == (3, 2, 6)
+        and col4row.dtype == row4col.dtype == np.int64
+    )
     for i, j in np.ndindex(3, 2):
         np.testing.assert_array_equal(col4row[i, j], expected(cost[i, j], False)[0])
-    unaligned = np.frombuffer(b"x" + cost.tobytes(), np.uint8)[1:].view(np.float64).reshape(cost.shape)
+    unaligned = (
+        np.frombuffer(b"x" + cost.tobytes(), np.uint8)[1:].view(np.float64).reshape(cost.shape)
+    )
     in_a_record = np.zeros(cost.shape, [("tag", "u1"), ("cost", "f8")])
     in_a_record["cost"] = cost
     same = [
@@ -134,10 +161,19 @@ def test_batches_layouts_and_dtypes():
         in_a_record["cost"],
     ]
     for number, layout in enumerate(same):
-        np.testing.assert_array_equal(osc.linear_sum_assignment(layout)[0], col4row, err_msg=str(number))
-    np.testing.assert_array_equal(osc.linear_sum_assignment(np.broadcast_to(cost[0, 0], (5, 4, 6)))[0], np.tile(col4row[0, 0], (5, 1)))
-    np.testing.assert_array_equal(osc.linear_sum_assignment(cost.swapaxes(2, 3))[1].shape, (3, 2, 4))
-    np.testing.assert_array_equal(osc.linear_sum_assignment([[True, False], [False, True]])[0], [1, 0])
+        np.testing.assert_array_equal(
+            osc.linear_sum_assignment(layout)[0], col4row, err_msg=str(number)
+        )
+    np.testing.assert_array_equal(
+        osc.linear_sum_assignment(np.broadcast_to(cost[0, 0], (5, 4, 6)))[0],
+        np.tile(col4row[0, 0], (5, 1)),
+    )
+    np.testing.assert_array_equal(
+        osc.linear_sum_assignment(cost.swapaxes(2, 3))[1].shape, (3, 2, 4)
+    )
+    np.testing.assert_array_equal(
+        osc.linear_sum_assignment([[True, False], [False, True]])[0], [1, 0]
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 3), (3, 0), (2, 0, 3), (0, 2, 3), (0, 5, 0)])
@@ -153,10 +189,16 @@ def test_a_problem_without_an_answer_is_named_and_leaves_the_others_alone(bad):
     cost[1, 0, 1, 1] = bad
     with pytest.raises(ValueError, match=r"problem 2 has no answer: a cost is (NaN|-inf)"):
         osc.linear_sum_assignment(cost)
-    np.testing.assert_array_equal(osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0], [[[1, 0], [1, 0]], [[-1, -1], [1, 0]]])
+    np.testing.assert_array_equal(
+        osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0],
+        [[[1, 0], [1, 0]], [[-1, -1], [1, 0]]],
+    )
 
 
-@pytest.mark.parametrize("cost", [[["a", "b"]], np.zeros((2, 2), complex), np.zeros((2, 2), "datetime64[s]"), [[object()]]])
+@pytest.mark.parametrize(
+    "cost",
+    [[["a", "b"]], np.zeros((2, 2), complex), np.zeros((2, 2), "datetime64[s]"), [[object()]]],
+)
 def test_what_is_no_real_number_is_a_type_error(cost):
     with pytest.raises(TypeError):
         osc.linear_sum_assignment(cost)
@@ -165,7 +207,12 @@ def test_what_is_no_real_number_is_a_type_error(cost):
 def test_integers_that_float64_would_round_are_an_error():
     exact = np.array([[2**53, 1], [0, -(2**53)]])
     np.testing.assert_array_equal(osc.linear_sum_assignment(exact)[0], [0, 1])
-    for cost in (np.array([[2**53 + 1, 0], [0, 0]]), np.array([[0, -(2**53) - 1], [0, 0]]), np.array([[2**64 - 1]], np.uint64), [[2**60, 0], [0, 0]]):
+    for cost in (
+        np.array([[2**53 + 1, 0], [0, 0]]),
+        np.array([[0, -(2**53) - 1], [0, 0]]),
+        np.array([[2**64 - 1]], np.uint64),
+        [[2**60, 0], [0, 0]],
+    ):
         with pytest.raises(ValueError, match=r"integers beyond ±2\^53"):
             osc.linear_sum_assignment(cost)
 
@@ -187,7 +234,9 @@ def test_match_slots_equals_scipy_on_the_cosines():
         for image in range(4):
             similarity = unit[image] @ unit[image + 4].T
             best = similarity[scipy_assignment(similarity, True)].sum()
-            assert similarity[np.arange(slots), matching[image]].sum() == pytest.approx(best, abs=1e-12)
+            assert similarity[np.arange(slots), matching[image]].sum() == pytest.approx(
+                best, abs=1e-12
+            )
             assert sorted(matching[image]) == list(range(slots))
 
 

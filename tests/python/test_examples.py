@@ -27,7 +27,14 @@ def test_one_line_makes_the_difference_in_pytorch():
     examples = [EXAMPLES[0].parent / f"pytorch_step_{name}.py" for name in ("before", "after")]
     before, after = (example.read_text().splitlines() for example in examples)
     assert len(before) == len(after) and sum(a != b for a, b in zip(before, after)) == 1
-    outputs = [subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=300, check=True).stdout for example in examples]
-    losses = [[float(number) for number in re.findall(r"loss ([0-9.]+)", output)] for output in outputs]
+    outputs = [
+        subprocess.run(
+            [sys.executable, example], capture_output=True, text=True, timeout=300, check=True
+        ).stdout
+        for example in examples
+    ]
+    losses = [
+        [float(number) for number in re.findall(r"loss ([0-9.]+)", output)] for output in outputs
+    ]
     assert len(losses[0]) == 5 and losses[0] == pytest.approx(losses[1], abs=1e-4)
     assert losses[0][-1] < losses[0][0]

@@ -1,11 +1,13 @@
-"""osc.jax.matching_similarity_loss_per_img against the specification in oracle.py, under jit, vmap and grad; both by the library and by the way of other platforms."""
+"""osc.jax.matching_similarity_loss_per_img against the specification in oracle.py, under jit, vmap
+and grad; both by the library and by the way of other platforms."""
 
 import concurrent.futures
 
 import numpy as np
-import osc
 import pytest
 from oracle import loss_and_gradient
+
+import osc
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
@@ -36,10 +38,15 @@ def gaussian(*shape, dtype="float64", seed=0):
     return jnp.asarray(f, dtype), jnp.asarray(p, dtype)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-14), ("float32", 1e-6), ("float16", 1e-3), ("bfloat16", 1e-2)])
+@pytest.mark.parametrize(
+    "dtype, tolerance",
+    [("float64", 1e-14), ("float32", 1e-6), ("float16", 1e-3), ("bfloat16", 1e-2)],
+)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_equals_the_specification(dtype, tolerance, reduction, each_way):
-    for images, slots, channels in [(3, 4, 8)] if each_way == "callback" else [(1, 1, 1), (3, 4, 8), (5, 11, 64), (2, 30, 7)]:
+    for images, slots, channels in (
+        [(3, 4, 8)] if each_way == "callback" else [(1, 1, 1), (3, 4, 8), (5, 11, 64), (2, 30, 7)]
+    ):
         f, p = gaussian(2 * images, slots, channels, dtype=dtype, seed=slots)
         want, want_gradient = loss_and_gradient(f, p, reduction)
 
@@ -50,11 +57,15 @@ def test_equals_the_specification(dtype, tolerance, reduction, each_way):
 
         got, gradient = loss_and_pull_back(f, p)
         assert got.dtype == p.dtype and got.shape == np.shape(want)
-        np.testing.assert_allclose(np.float64(got), want, atol=tolerance * (want if reduction == "sum" else 1), rtol=0)
+        np.testing.assert_allclose(
+            np.float64(got), want, atol=tolerance * (want if reduction == "sum" else 1), rtol=0
+        )
         if each_way == "library":
             np.testing.assert_array_equal(got, loss(f, p, reduction))
         assert gradient.dtype == p.dtype and gradient.shape == p.shape
-        np.testing.assert_allclose(np.float64(gradient), want_gradient, rtol=30 * tolerance, atol=3 * tolerance)
+        np.testing.assert_allclose(
+            np.float64(gradient), want_gradient, rtol=30 * tolerance, atol=3 * tolerance
+        )
 
 
 def test_the_incoming_gradient_is_each_slots_own(each_way):
@@ -62,21 +73,29 @@ def test_the_incoming_gradient_is_each_slots_own(each_way):
     incoming = np.random.default_rng(1).standard_normal(24)
     _, unscaled = loss_and_gradient(f, p, "none")
     gradient = jax.vjp(lambda p: loss(f, p, "none"), p)[1](jnp.asarray(incoming))[0]
-    np.testing.assert_allclose(gradient, unscaled * incoming.reshape(6, 4, 1), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        gradient, unscaled * incoming.reshape(6, 4, 1), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_f_has_no_gradient_even_where_it_is_p(each_way):
     f, p = gaussian(6, 4, 5)
     assert not jax.grad(loss)(f, p).any()
-    np.testing.assert_array_equal(jax.grad(lambda x: loss(x, x))(p), jax.grad(loss, argnums=1)(p, p))
+    np.testing.assert_array_equal(
+        jax.grad(lambda x: loss(x, x))(p), jax.grad(loss, argnums=1)(p, p)
+    )
 
 
 def test_same_bits_as_from_numpy():
     f, p = gaussian(802, 7, 33, dtype="float32")
     for reduction in ("none", "mean", "sum"):
-        want, want_gradient = osc.numpy.matching_similarity_loss_per_img(f, p, reduction, with_grad=True)
+        want, want_gradient = osc.numpy.matching_similarity_loss_per_img(
+            f, p, reduction, with_grad=True
+        )
         np.testing.assert_array_equal(loss(f, p, reduction), want)
-        np.testing.assert_array_equal(jax.grad(lambda p: loss(f, p, reduction).sum())(p), want_gradient)
+        np.testing.assert_array_equal(
+            jax.grad(lambda p: loss(f, p, reduction).sum())(p), want_gradient
+        )
 
 
 @pytest.mark.parametrize("batch", [0, 1, 3, 50])
@@ -84,7 +103,12 @@ def test_same_bits_as_from_numpy():
 def test_vmap_equals_a_loop(batch, reduction, each_way):
     f, p = gaussian(batch, 4, 3, 5)
     weights = jnp.cos(jnp.arange(batch * 12.0)).reshape(batch, 12)
-    value_and_grad = jax.value_and_grad(lambda f, p, weights: (weights[: 12 if reduction == "none" else 1] * loss(f, p, reduction)).sum(), argnums=1)
+    value_and_grad = jax.value_and_grad(
+        lambda f, p, weights: (
+            weights[: 12 if reduction == "none" else 1] * loss(f, p, reduction)
+        ).sum(),
+        argnums=1,
+    )
     losses, gradients = jax.jit(jax.vmap(value_and_grad))(f, p, weights)
     assert losses.shape == (batch,) and gradients.shape == p.shape
     for n in range(batch):
@@ -95,11 +119,21 @@ def test_vmap_equals_a_loop(batch, reduction, each_way):
 
 def test_vmap_of_vmap_along_other_axes_and_of_one_argument(each_way):
     f, p = gaussian(2, 4, 6, 3, 5)
-    got = jax.vmap(jax.vmap(loss, in_axes=1), in_axes=0)(f.transpose(0, 2, 1, 3, 4), p.transpose(0, 2, 1, 3, 4))
+    got = jax.vmap(jax.vmap(loss, in_axes=1), in_axes=0)(
+        f.transpose(0, 2, 1, 3, 4), p.transpose(0, 2, 1, 3, 4)
+    )
     want = [[loss(f[a, b], p[a, b]) for b in range(4)] for a in range(2)]
     np.testing.assert_allclose(got, want, rtol=1e-14)
-    np.testing.assert_allclose(jax.vmap(loss, in_axes=(None, 0))(f[0, 0], p[0]), [loss(f[0, 0], p[0, b]) for b in range(4)], rtol=1e-14)
-    np.testing.assert_allclose(jax.vmap(loss, in_axes=(0, None))(f[0], p[0, 0]), [loss(f[0, b], p[0, 0]) for b in range(4)], rtol=1e-14)
+    np.testing.assert_allclose(
+        jax.vmap(loss, in_axes=(None, 0))(f[0, 0], p[0]),
+        [loss(f[0, 0], p[0, b]) for b in range(4)],
+        rtol=1e-14,
+    )
+    np.testing.assert_allclose(
+        jax.vmap(loss, in_axes=(0, None))(f[0], p[0, 0]),
+        [loss(f[0, b], p[0, 0]) for b in range(4)],
+        rtol=1e-14,
+    )
     gradient = jax.grad(lambda p: jax.vmap(loss)(f[0], p).sum())(p[0])
     np.testing.assert_allclose(gradient[2], jax.grad(loss, argnums=1)(f[0, 2], p[0, 2]), rtol=1e-12)
 
@@ -115,7 +149,8 @@ def test_a_batch_is_one_call_and_the_matching_is_done_once():
 def test_other_platforms_wait_for_the_host_once():
     f, p = gaussian(9, 4, 3, 5)
     program = str(jax.make_jaxpr(jax.vmap(jax.value_and_grad(loss, argnums=1)))(f, p))
-    assert program.count(" ffi_call[") == 2 and program.count(" pure_callback[") == 1  # those of the CPU, and that of the others
+    # those of the CPU, and that of the others
+    assert program.count(" ffi_call[") == 2 and program.count(" pure_callback[") == 1
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean"])
@@ -134,7 +169,11 @@ def test_forward_mode_is_refused():
 def test_non_finite_images_are_nan_and_leave_the_others_alone(each_way):
     f, p = gaussian(6, 4, 5)
     clean = loss(f, p, "none").reshape(2, 3, 4)
-    for spoilt_f, spoilt_p in [(f.at[4, 1, 2].set(jnp.nan), p), (f, p.at[1, 0, 0].set(jnp.inf)), (f.at[1, 3, 4].set(-jnp.inf), p)]:
+    for spoilt_f, spoilt_p in [
+        (f.at[4, 1, 2].set(jnp.nan), p),
+        (f, p.at[1, 0, 0].set(jnp.inf)),
+        (f.at[1, 3, 4].set(-jnp.inf), p),
+    ]:
         got, pull_back = jax.vjp(lambda p: loss(spoilt_f, p, "none"), spoilt_p)
         gradient = pull_back(jnp.ones(24))[0].reshape(2, 3, 4, 5)
         assert np.isnan(got.reshape(2, 3, 4)[:, 1]).all() and np.isnan(gradient[:, 1]).all()
@@ -149,18 +188,26 @@ def test_zero_and_extreme_slots(each_way):
     p = p.at[0].multiply(1e-4)  # below the floor, but not zero
     want, want_gradient = loss_and_gradient(f, p, "mean", eps=1e-3)
     np.testing.assert_allclose(loss(f, p, eps=1e-3), want, rtol=1e-14)
-    np.testing.assert_allclose(jax.grad(loss, argnums=1)(f, p, eps=1e-3), want_gradient, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(
+        jax.grad(loss, argnums=1)(f, p, eps=1e-3), want_gradient, rtol=1e-12, atol=1e-15
+    )
     for scale in (1e300, 1e-300):
-        np.testing.assert_allclose(loss(f * scale, p * scale, eps=1e-307), loss(f, p, eps=1e-307), rtol=1e-12)
+        np.testing.assert_allclose(
+            loss(f * scale, p * scale, eps=1e-307), loss(f, p, eps=1e-307), rtol=1e-12
+        )
 
 
 def test_subnormal_numbers_are_no_zeros_on_xlas_threads():
     f, p = gaussian(802, 7, 33)
     f, p = np.asarray(f) * 1e-310, np.asarray(p) * 1e-310
-    np.testing.assert_array_equal(loss(f, p, eps=1e-315), osc.numpy.matching_similarity_loss_per_img(f, p, eps=1e-315))
+    np.testing.assert_array_equal(
+        loss(f, p, eps=1e-315), osc.numpy.matching_similarity_loss_per_img(f, p, eps=1e-315)
+    )
 
 
-@pytest.mark.parametrize("shape, total, mean", [((0, 3, 4), 0, np.nan), ((4, 0, 3), 0, np.nan), ((4, 3, 0), 6, 0.5)])
+@pytest.mark.parametrize(
+    "shape, total, mean", [((0, 3, 4), 0, np.nan), ((4, 0, 3), 0, np.nan), ((4, 3, 0), 6, 0.5)]
+)
 def test_empty(shape, total, mean, each_way):
     x = jnp.zeros(shape)
     assert loss(x, x, "sum") == total

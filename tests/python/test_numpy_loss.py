@@ -1,12 +1,15 @@
 """osc.numpy.matching_similarity_loss_per_img against the specification in oracle.py."""
 
 import numpy as np
-import osc
 import pytest
 from oracle import loss_and_gradient
 
+import osc
 
-@pytest.mark.parametrize("dtype, tolerance", [(np.float64, 1e-14), (np.float32, 1e-6), (np.float16, 1e-3)])
+
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(np.float64, 1e-14), (np.float32, 1e-6), (np.float16, 1e-3)]
+)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_equals_the_specification(dtype, tolerance, reduction):
     rng = np.random.default_rng(1)
@@ -18,9 +21,14 @@ def test_equals_the_specification(dtype, tolerance, reduction):
         assert loss.dtype == gradient.dtype == dtype and np.shape(loss) == np.shape(want)
         scale = 2 * images * slots if reduction == "sum" else 1
         np.testing.assert_allclose(loss, want, atol=tolerance * scale, rtol=0)
-        np.testing.assert_array_equal(loss, osc.numpy.matching_similarity_loss_per_img(f, p, reduction))
-        finite = np.abs(want_gradient) < np.finfo(dtype).max  # the zero slot's gradient is about 1 / (2 eps)
-        np.testing.assert_allclose(gradient[finite], want_gradient[finite], rtol=30 * tolerance, atol=30 * tolerance)
+        np.testing.assert_array_equal(
+            loss, osc.numpy.matching_similarity_loss_per_img(f, p, reduction)
+        )
+        # the zero slot's gradient is about 1 / (2 eps)
+        finite = np.abs(want_gradient) < np.finfo(dtype).max
+        np.testing.assert_allclose(
+            gradient[finite], want_gradient[finite], rtol=30 * tolerance, atol=30 * tolerance
+        )
 
 
 def test_the_migration_page_gives_the_research_codes_numbers():
@@ -47,17 +55,25 @@ def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_p():
     for layout in layouts:
         layout.flags.writeable = False
     for number, layout in enumerate(layouts):
-        got_loss, got_gradient = osc.numpy.matching_similarity_loss_per_img(f.astype(layout.dtype), layout, with_grad=True)
+        got_loss, got_gradient = osc.numpy.matching_similarity_loss_per_img(
+            f.astype(layout.dtype), layout, with_grad=True
+        )
         assert got_loss == loss, number
         np.testing.assert_array_equal(got_gradient, gradient, err_msg=str(number))
-    assert osc.numpy.matching_similarity_loss_per_img(f, layouts[0], with_grad=True)[1].strides == layouts[0].strides
+    assert (
+        osc.numpy.matching_similarity_loss_per_img(f, layouts[0], with_grad=True)[1].strides
+        == layouts[0].strides
+    )
 
 
 def test_a_broadcast_input_has_the_gradient_of_its_copy():
     rng = np.random.default_rng(5)
     f, one = rng.standard_normal((6, 4, 5)), rng.standard_normal((6, 1, 5))
     for p in (np.broadcast_to(one, f.shape), np.broadcast_to(one[:1], f.shape)):
-        got, want = (osc.numpy.matching_similarity_loss_per_img(f, x, "none", with_grad=True) for x in (p, p.copy()))
+        got, want = (
+            osc.numpy.matching_similarity_loss_per_img(f, x, "none", with_grad=True)
+            for x in (p, p.copy())
+        )
         np.testing.assert_array_equal(got[0], want[0])
         np.testing.assert_array_equal(got[1], want[1])
 
@@ -70,21 +86,30 @@ def test_bfloat16():
         loss, gradient = osc.numpy.matching_similarity_loss_per_img(f, p, reduction, with_grad=True)
         want, want_gradient = loss_and_gradient(f, p, reduction)
         assert loss.dtype == gradient.dtype == bfloat16
-        np.testing.assert_allclose(np.float64(loss), want, rtol=2**-8, atol=2**-8)  # half a unit in the last of 8 bits, and a little more
+        # half a unit in the last of 8 bits, and a little more
+        np.testing.assert_allclose(np.float64(loss), want, rtol=2**-8, atol=2**-8)
         np.testing.assert_allclose(np.float64(gradient), want_gradient, rtol=2**-7, atol=1e-3)
     np.testing.assert_array_equal(osc.match_slots(f), osc.match_slots(f.astype(np.float32)))
     cost = rng.standard_normal((3, 6, 6)).astype(bfloat16)
-    np.testing.assert_array_equal(osc.linear_sum_assignment(cost)[0], osc.linear_sum_assignment(cost.astype(np.float64))[0])
+    np.testing.assert_array_equal(
+        osc.linear_sum_assignment(cost)[0], osc.linear_sum_assignment(cost.astype(np.float64))[0]
+    )
 
 
 def torch_tensors(dtype):
     torch = pytest.importorskip("torch")
-    return [torch.from_numpy(x).to(getattr(torch, dtype)) for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5))]
+    return [
+        torch.from_numpy(x).to(getattr(torch, dtype))
+        for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5))
+    ]
 
 
 def jax_arrays(dtype):
     jnp = pytest.importorskip("jax").numpy
-    return [jnp.asarray(x).astype(dtype) for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5)).astype(np.float32)]
+    return [
+        jnp.asarray(x).astype(dtype)
+        for x in np.random.default_rng(7).standard_normal((2, 6, 4, 5)).astype(np.float32)
+    ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
@@ -96,16 +121,24 @@ def test_what_speaks_dlpack_is_read_in_place(make, dtype):
     for tensor, copied in ((f, False), (f[:, 1:], False), (f[..., :3], False), (f[..., ::2], True)):
         array = osc._arrays.slots("f", tensor)[0]
         assert array.dtype.name == dtype
-        values = tensor.float().numpy() if make is torch_tensors else np.asarray(tensor).astype(np.float32)
+        values = (
+            tensor.float().numpy()
+            if make is torch_tensors
+            else np.asarray(tensor).astype(np.float32)
+        )
         np.testing.assert_array_equal(array.astype(np.float32), values)
         if make is torch_tensors:  # a slice of a JAX array is a copy
             assert (array.__array_interface__["data"][0] != tensor.data_ptr()) == copied
     loss, gradient = osc.numpy.matching_similarity_loss_per_img(f, p, with_grad=True)
-    want = osc.numpy.matching_similarity_loss_per_img(*(osc._arrays.slots("x", x)[0].copy() for x in (f, p)), with_grad=True)
+    want = osc.numpy.matching_similarity_loss_per_img(
+        *(osc._arrays.slots("x", x)[0].copy() for x in (f, p)), with_grad=True
+    )
     assert loss == want[0]
     np.testing.assert_array_equal(gradient, want[1])
     col4row = osc.linear_sum_assignment(f)[0]
-    np.testing.assert_array_equal(col4row, osc.linear_sum_assignment(osc._arrays.slots("f", f)[0].astype(np.float64))[0])
+    np.testing.assert_array_equal(
+        col4row, osc.linear_sum_assignment(osc._arrays.slots("f", f)[0].astype(np.float64))[0]
+    )
 
 
 def test_a_tensor_outlives_the_reading_of_its_memory():
@@ -114,7 +147,8 @@ def test_a_tensor_outlives_the_reading_of_its_memory():
     values = f.float().numpy()
     array = osc._arrays.slots("f", f)[0]
     del f
-    rubbish = [torch_tensors("bfloat16")[0].fill_(7) for _ in range(100)]  # takes the memory, were it free
+    # takes the memory, were it free
+    rubbish = [torch_tensors("bfloat16")[0].fill_(7) for _ in range(100)]
     np.testing.assert_array_equal(array.astype(np.float32), values)
     del rubbish
 
@@ -129,8 +163,15 @@ def test_memory_of_a_device_is_refused():
         def __dlpack__(self):
             raise AssertionError("read what is not on the host")
 
-    for call in (osc.linear_sum_assignment, osc.match_slots, lambda x: osc.numpy.matching_similarity_loss_per_img(x, x)):
-        with pytest.raises(TypeError, match=r"in memory of another device \(DLPack's device type 2\); wanted memory of the host"):
+    for call in (
+        osc.linear_sum_assignment,
+        osc.match_slots,
+        lambda x: osc.numpy.matching_similarity_loss_per_img(x, x),
+    ):
+        with pytest.raises(
+            TypeError,
+            match=r"in memory of another device \(DLPack's device type 2\); wanted memory of the host",
+        ):
             call(OnAnAccelerator())
 
 
@@ -154,7 +195,9 @@ def test_non_finite_and_empty():
     assert np.isnan(osc.numpy.matching_similarity_loss_per_img(empty, empty))
     assert osc.numpy.matching_similarity_loss_per_img(empty, empty, "sum") == 0
     assert osc.numpy.matching_similarity_loss_per_img(empty, empty, "none").shape == (0,)
-    assert osc.numpy.matching_similarity_loss_per_img(np.zeros((4, 3, 0)), np.zeros((4, 3, 0))) == 0.5
+    assert (
+        osc.numpy.matching_similarity_loss_per_img(np.zeros((4, 3, 0)), np.zeros((4, 3, 0))) == 0.5
+    )
 
 
 def test_bad_input_is_an_error_that_says_what_was_given():
@@ -192,7 +235,9 @@ def test_a_negated_view_of_pytorch_is_what_it_stands_for():
     f = torch.randn(4, 3, 8, dtype=torch.complex64).conj().imag
     p = torch.randn(4, 3, 8)
     assert f.is_neg()
-    assert osc.numpy.matching_similarity_loss_per_img(f, p) == osc.numpy.matching_similarity_loss_per_img(f.resolve_neg(), p)
+    assert osc.numpy.matching_similarity_loss_per_img(
+        f, p
+    ) == osc.numpy.matching_similarity_loss_per_img(f.resolve_neg(), p)
 
 
 @pytest.mark.parametrize("bad", [["sum"], None, 1, b"mean"])

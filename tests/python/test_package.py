@@ -9,8 +9,9 @@ import subprocess
 import sys
 import time
 
-import osc
 import pytest
+
+import osc
 
 
 def run_python(code):
@@ -18,7 +19,9 @@ def run_python(code):
 
 
 def test_import_loads_neither_numpy_nor_torch_nor_the_library():
-    result = run_python("import sys, osc; print([m for m in ('numpy', 'torch', 'ctypes', 'jax') if m in sys.modules])")
+    result = run_python(
+        "import sys, osc; print([m for m in ('numpy', 'torch', 'ctypes', 'jax') if m in sys.modules])"
+    )
     assert result.stdout.strip() == "[]", result.stderr
 
 
@@ -28,12 +31,15 @@ def test_import_takes_less_than_50_ms_more_than_nothing():
         assert run_python(code).returncode == 0
         return time.perf_counter() - start
 
-    pairs = [(seconds("pass"), seconds("import osc")) for _ in range(11)]  # turn by turn, so that a busy machine slows both
+    # turn by turn, so that a busy machine slows both
+    pairs = [(seconds("pass"), seconds("import osc")) for _ in range(11)]
     assert statistics.median(after - before for before, after in pairs) < 0.05
 
 
 def test_numpy_users_load_neither_torch_nor_jax():
-    result = run_python("import sys, osc; osc.numpy.matching_similarity_loss_per_img; osc.linear_sum_assignment([[1]]); print([m for m in ('torch', 'jax') if m in sys.modules])")
+    result = run_python(
+        "import sys, osc; osc.numpy.matching_similarity_loss_per_img; osc.linear_sum_assignment([[1]]); print([m for m in ('torch', 'jax') if m in sys.modules])"
+    )
     assert result.stdout.strip() == "[]", result.stderr
 
 
@@ -45,7 +51,9 @@ def test_without_jax_the_error_says_what_to_install():
 @pytest.mark.parametrize("module", ["loss_objects", "loss_global"])
 def test_without_torch_the_error_says_what_to_install(module):
     result = run_python(f"import sys; sys.modules['torch'] = None; import osc.{module}")
-    assert f"ImportError: osc.{module} needs PyTorch 2.10 or later: pip install torch" in result.stderr
+    assert (
+        f"ImportError: osc.{module} needs PyTorch 2.10 or later: pip install torch" in result.stderr
+    )
 
 
 def test_version_is_that_of_the_library():
@@ -137,8 +145,18 @@ def mypy(tmp_path_factory):
         if program is not None:
             (folder / "program.py").write_text(program)
             arguments += ("program.py",)
-        command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", folder / "cache", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment).stdout
+        command = [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--cache-dir",
+            folder / "cache",
+            *arguments,
+        ]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, cwd=folder, env=environment
+        ).stdout
 
     return check
 
@@ -155,5 +173,7 @@ def test_a_users_program_passes_mypy_strict(mypy):
 
 
 def test_wrong_types_do_not(mypy):
-    text = mypy(program="import osc.numpy\nosc.linear_sum_assignment([[1]], 'maximize')\nloss, grad = osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\nosc.match_slots([], on_nonfinite='ignore')\n")
+    text = mypy(
+        program="import osc.numpy\nosc.linear_sum_assignment([[1]], 'maximize')\nloss, grad = osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\nosc.match_slots([], on_nonfinite='ignore')\n"
+    )
     assert "program.py:2" in text and "program.py:3" in text and "program.py:4" in text

@@ -1,4 +1,5 @@
-"""osc.linear_sum_assignment and osc.match_slots on PyTorch tensors, against the same on NumPy arrays, which are tested against SciPy."""
+"""osc.linear_sum_assignment and osc.match_slots on PyTorch tensors, against the same on NumPy
+arrays, which are tested against SciPy."""
 
 import numpy as np
 import pytest
@@ -13,16 +14,35 @@ def integers(*shape, seed=0):
 
 
 @pytest.mark.parametrize("maximize", [False, True])
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int32, torch.uint8, torch.bool])
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        torch.float64,
+        torch.float32,
+        torch.float16,
+        torch.bfloat16,
+        torch.int32,
+        torch.uint8,
+        torch.bool,
+    ],
+)
 def test_indices_equal_scipys(dtype, maximize):
     for number, shape in enumerate([(1, 1), (4, 6), (6, 4), (5, 5), (30, 30), (3, 2, 4, 6)]):
         cost = integers(*shape, seed=number).abs().to(dtype)
         col4row, row4col = osc.linear_sum_assignment(cost, maximize)
-        assert col4row.shape == shape[:-1] and row4col.shape == (*shape[:-2], shape[-1]) and col4row.dtype == row4col.dtype == torch.int64
+        assert (
+            col4row.shape == shape[:-1]
+            and row4col.shape == (*shape[:-2], shape[-1])
+            and col4row.dtype == row4col.dtype == torch.int64
+        )
         for index in np.ndindex(*shape[:-2]):
             rows, columns = scipy_assignment(cost[index].double().numpy(), maximize)
-            assert torch.equal(col4row[index][rows], torch.from_numpy(columns)) and torch.equal(row4col[index][columns], torch.from_numpy(rows))
-            assert (col4row[index] == -1).sum() == max(0, shape[-2] - shape[-1]) and (row4col[index] == -1).sum() == max(0, shape[-1] - shape[-2])
+            assert torch.equal(col4row[index][rows], torch.from_numpy(columns)) and torch.equal(
+                row4col[index][columns], torch.from_numpy(rows)
+            )
+            assert (col4row[index] == -1).sum() == max(0, shape[-2] - shape[-1]) and (
+                row4col[index] == -1
+            ).sum() == max(0, shape[-1] - shape[-2])
 
 
 def test_layouts():
@@ -54,7 +74,10 @@ def test_a_problem_without_an_answer_is_named_and_leaves_the_others_alone():
     cost[1, 0, 1, 1] = float("nan")
     with pytest.raises(ValueError, match="problem 2 has no answer: a cost is NaN"):
         osc.linear_sum_assignment(cost)
-    assert osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0].tolist() == [[[1, 0], [1, 0]], [[-1, -1], [1, 0]]]
+    assert osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0].tolist() == [
+        [[1, 0], [1, 0]],
+        [[-1, -1], [1, 0]],
+    ]
 
 
 def test_bad_input():
@@ -76,25 +99,42 @@ def test_bad_input():
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16])
 def test_match_slots_equals_that_of_numpy(dtype):
-    f = torch.randn(10, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    f = torch.randn(10, 6, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(
+        dtype
+    )
     f[3, 1, 2] = float("inf")
-    for layout in (f, f.transpose(0, 1).contiguous().transpose(0, 1), f.transpose(1, 2).contiguous().transpose(1, 2)):
+    for layout in (
+        f,
+        f.transpose(0, 1).contiguous().transpose(0, 1),
+        f.transpose(1, 2).contiguous().transpose(1, 2),
+    ):
         matching = osc.match_slots(layout)
-        assert matching.dtype == torch.int64 and np.array_equal(matching.numpy(), osc.match_slots(f.numpy()))
+        assert matching.dtype == torch.int64 and np.array_equal(
+            matching.numpy(), osc.match_slots(f.numpy())
+        )
     with pytest.raises(ValueError, match="^slots: image 3 of 5"):
         osc.match_slots(f, on_nonfinite="raise")
     assert torch.equal(osc.match_slots(f.bfloat16()), osc.match_slots(f.bfloat16().float()))
 
 
 def test_large_problems_and_small_ones():
-    for size in (700, 2):  # the first takes memory of its own, the second finds what its thread keeps
+    # the first takes memory of its own, the second finds what its thread keeps
+    for size in (700, 2):
         cost = torch.rand(2, size, size, generator=torch.Generator().manual_seed(size))
-        assert np.array_equal(osc.linear_sum_assignment(cost)[0][1], scipy_assignment(cost[1].double().numpy())[1])
+        assert np.array_equal(
+            osc.linear_sum_assignment(cost)[0][1], scipy_assignment(cost[1].double().numpy())[1]
+        )
 
 
 def test_integers_that_float64_would_round_are_an_error():
     costs = [[2**53 + 1, 2**53], [2**53, 2**53 + 1]]
-    for given in (torch.tensor(costs), np.array(costs), np.array(costs, object), costs, [[2**70 + 1, 2**70], [2**70, 2**70 + 1]]):
+    for given in (
+        torch.tensor(costs),
+        np.array(costs),
+        np.array(costs, object),
+        costs,
+        [[2**70 + 1, 2**70], [2**70, 2**70 + 1]],
+    ):
         with pytest.raises(ValueError, match="2\\^53"):
             osc.linear_sum_assignment(given)
     assert osc.linear_sum_assignment(torch.tensor([[2**53, 0], [0, 2**53]]))[0].tolist() == [1, 0]

@@ -1,4 +1,6 @@
-"""osc.loss_objects.matching_contrastive_loss, its variant within images, and osc.loss_global.contrastive_loss and cosine_sim_loss: on CPU tensors, by the kernels and by the path of other devices."""
+"""osc.loss_objects.matching_contrastive_loss, its variant within images, and
+osc.loss_global.contrastive_loss and cosine_sim_loss: on CPU tensors, by the kernels and by the path
+of other devices."""
 
 import contextlib
 import math
@@ -15,7 +17,12 @@ from torch.library import opcheck
 
 import osc
 from osc import _torch_contrastive, _torch_device, loss_global
-from osc.loss_objects import matching_contrastive_loss, matching_contrastive_loss_best_worst, matching_contrastive_loss_per_img, matching_similarity_loss_per_img
+from osc.loss_objects import (
+    matching_contrastive_loss,
+    matching_contrastive_loss_best_worst,
+    matching_contrastive_loss_per_img,
+    matching_similarity_loss_per_img,
+)
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 3e-6, torch.float16: 3e-3, torch.bfloat16: 3e-2}
 LOSSES = {"batch": matching_contrastive_loss, "image": matching_contrastive_loss_per_img}
@@ -38,35 +45,57 @@ def each_way(request, monkeypatch):
 
 
 def gaussian(*shape, dtype=torch.float64, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 def of_oracle(loss, slots, reduction="mean", temperature=1.0, eps=1e-10):
-    return oracle.contrastive_loss(slots.double().numpy(), reduction, temperature, eps, loss is matching_contrastive_loss_per_img)[0]
+    return oracle.contrastive_loss(
+        slots.double().numpy(),
+        reduction,
+        temperature,
+        eps,
+        loss is matching_contrastive_loss_per_img,
+    )[0]
 
 
 def value_and_gradient(loss, slots, *arguments, incoming=None, **options):
     slots = slots.detach().requires_grad_()
     value = loss(slots, *arguments, **options)
-    (gradient,) = torch.autograd.grad(value, slots, torch.ones_like(value) if incoming is None else incoming)
+    (gradient,) = torch.autograd.grad(
+        value, slots, torch.ones_like(value) if incoming is None else incoming
+    )
     return value.detach(), gradient
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_equals_the_specification(dtype, reduction, loss, each_way):
-    for number, (images, slots, channels, temperature) in enumerate([(1, 1, 1, 1), (3, 4, 8, 0.5), (2, 7, 33, 0.1)]):
+    for number, (images, slots, channels, temperature) in enumerate(
+        [(1, 1, 1, 1), (3, 4, 8, 0.5), (2, 7, 33, 0.1)]
+    ):
         x = gaussian(2 * images, slots, channels, dtype=dtype, seed=number)
         value, gradient = value_and_gradient(loss, x, temperature, reduction)
         want = torch.as_tensor(of_oracle(loss, x, reduction, temperature))
         assert value.dtype == gradient.dtype == dtype and value.shape == want.shape
         scale = (2 * images * slots if reduction == "sum" else 1) / temperature
-        torch.testing.assert_close(value.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype])
+        torch.testing.assert_close(
+            value.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype]
+        )
         wide = x.double().numpy()
         direction = np.random.default_rng(number).standard_normal(wide.shape)
-        slope = oracle.slope(lambda x: np.sum(of_oracle(loss, torch.from_numpy(x), reduction, temperature)), wide, direction)
+        slope = oracle.slope(
+            lambda x: np.sum(of_oracle(loss, torch.from_numpy(x), reduction, temperature)),
+            wide,
+            direction,
+        )
         got = (gradient.double().numpy() * direction).sum()
-        assert got == pytest.approx(slope, rel=max(30 * TOLERANCES[dtype], 1e-6), abs=10 * scale * max(TOLERANCES[dtype], 1e-8))
+        assert got == pytest.approx(
+            slope,
+            rel=max(30 * TOLERANCES[dtype], 1e-6),
+            abs=10 * scale * max(TOLERANCES[dtype], 1e-8),
+        )
 
 
 def test_simclr_and_simsiam_equal_the_specification(each_way):
@@ -74,22 +103,34 @@ def test_simclr_and_simsiam_equal_the_specification(each_way):
         projs = gaussian(10, 7)
         for reduction in ("none", "mean", "sum"):
             value, accuracy = loss_global.contrastive_loss(projs, temperature, reduction)
-            want, want_accuracy = oracle.contrastive_loss(projs.unsqueeze(1).numpy(), reduction, temperature)
+            want, want_accuracy = oracle.contrastive_loss(
+                projs.unsqueeze(1).numpy(), reduction, temperature
+            )
             torch.testing.assert_close(value, torch.as_tensor(want))
-            assert accuracy.dtype == torch.float32 and not accuracy.requires_grad and float(accuracy) == pytest.approx(want_accuracy)
+            assert (
+                accuracy.dtype == torch.float32
+                and not accuracy.requires_grad
+                and float(accuracy) == pytest.approx(want_accuracy)
+            )
     views = torch.cat([projs[:5], projs[:5] + 0.1 * projs[5:]])
     assert float(loss_global.contrastive_loss(views)[1]) == 1
     feats = gaussian(10, 7, seed=1)
     for reduction in ("none", "mean", "sum"):
-        got = value_and_gradient(lambda projs: loss_global.cosine_sim_loss(feats, projs, reduction), projs)
+        got = value_and_gradient(
+            lambda projs: loss_global.cosine_sim_loss(feats, projs, reduction), projs
+        )
         want, gradient = oracle.loss_and_gradient(feats.unsqueeze(1), projs.unsqueeze(1), reduction)
-        torch.testing.assert_close(got, (torch.as_tensor(want), torch.from_numpy(gradient).squeeze(1)))
+        torch.testing.assert_close(
+            got, (torch.as_tensor(want), torch.from_numpy(gradient).squeeze(1))
+        )
 
 
 def test_ties_with_the_match_are_not_right(each_way):
     projs = torch.eye(3, dtype=torch.float64).repeat(2, 1)
     assert float(loss_global.contrastive_loss(projs)[1]) == 1
-    projs[1] = projs[0]  # row 0 resembles its match, row 1 and nobody more: a tie; row 4 is right no more, row 3 has rows 0 and 1
+    # row 0 resembles its match, row 1 and nobody more: a tie; row 4 is right no more, row 3 has
+    # rows 0 and 1
+    projs[1] = projs[0]
     assert float(loss_global.contrastive_loss(projs)[1]) == pytest.approx(2 / 6)
     assert oracle.contrastive_loss(projs.unsqueeze(1).numpy(), "mean")[1] == 2 / 6
 
@@ -99,13 +140,22 @@ def test_ties_with_the_match_are_not_right(each_way):
 def test_best_and_worst(images, slots, temperature, each_way):
     best, worst = matching_contrastive_loss_best_worst(images, slots, temperature)
     others = 2 * images * slots - 2
-    assert best == pytest.approx(math.log(math.exp(1 / temperature) + others) - 1 / temperature, rel=1e-6, abs=1e-15) and worst == pytest.approx(math.log(others + 1))
+    assert best == pytest.approx(
+        math.log(math.exp(1 / temperature) + others) - 1 / temperature, rel=1e-6, abs=1e-15
+    ) and worst == pytest.approx(math.log(others + 1))
     view = torch.eye(images * slots, dtype=torch.float64).view(images, slots, -1)
-    assert float(matching_contrastive_loss(torch.cat([view, view.flip(1)]), temperature)) == pytest.approx(best, rel=1e-6, abs=1e-13)
-    value, gradient = value_and_gradient(matching_contrastive_loss, torch.ones(2 * images, slots, 8), temperature)
+    assert float(
+        matching_contrastive_loss(torch.cat([view, view.flip(1)]), temperature)
+    ) == pytest.approx(best, rel=1e-6, abs=1e-13)
+    value, gradient = value_and_gradient(
+        matching_contrastive_loss, torch.ones(2 * images, slots, 8), temperature
+    )
     assert float(value) == pytest.approx(worst, abs=1e-6)
-    assert gradient.isfinite().all() and (gradient.sum(-1).abs() < 1e-5).all()  # along the slot there is none
-    value, _ = value_and_gradient(matching_contrastive_loss_per_img, torch.ones(2 * images, slots, 8), temperature)
+    # along the slot there is none
+    assert gradient.isfinite().all() and (gradient.sum(-1).abs() < 1e-5).all()
+    value, _ = value_and_gradient(
+        matching_contrastive_loss_per_img, torch.ones(2 * images, slots, 8), temperature
+    )
     assert float(value) == pytest.approx(math.log(2 * slots - 1), abs=1e-6)
 
 
@@ -119,14 +169,18 @@ LAYOUTS = {
     "slots first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "every other row": lambda x: x.repeat_interleave(2, 0)[::2],
     "some of the channels": lambda x: torch.cat([x, x], 2)[:, :, : x.shape[2]],
-    "image-major": lambda x: x.unflatten(0, (2, -1)).transpose(0, 1).contiguous().transpose(0, 1).flatten(0, 1),
+    "image-major": lambda x: (
+        x.unflatten(0, (2, -1)).transpose(0, 1).contiguous().transpose(0, 1).flatten(0, 1)
+    ),
     "channels first": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
     "negated lazily": lambda x: torch._neg_view(-x),
 }
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_the_slots(layout, loss, each_way):
+def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_the_slots(
+    layout, loss, each_way
+):
     x = gaussian(6, 4, 5, dtype=torch.float32)
     laid_out = LAYOUTS[layout](x)
     got, want = value_and_gradient(loss, laid_out), value_and_gradient(loss, x)
@@ -137,9 +191,17 @@ def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_the_slots
 
 def test_one_slot_of_memory_may_be_all_slots_and_features_are_read_in_place(loss):
     one = gaussian(1, 1, 5)
-    torch.testing.assert_close(value_and_gradient(loss, one.expand(6, 4, 5)), value_and_gradient(loss, one.expand(6, 4, 5).contiguous()), rtol=0, atol=0)
+    torch.testing.assert_close(
+        value_and_gradient(loss, one.expand(6, 4, 5)),
+        value_and_gradient(loss, one.expand(6, 4, 5).contiguous()),
+        rtol=0,
+        atol=0,
+    )
     projs = gaussian(6, 10)[:, ::2]
-    assert loss_global.contrastive_loss(projs)[0] == loss_global.contrastive_loss(projs.contiguous())[0]
+    assert (
+        loss_global.contrastive_loss(projs)[0]
+        == loss_global.contrastive_loss(projs.contiguous())[0]
+    )
 
 
 def test_the_incoming_gradient_is_read_whatever_its_layout(loss, each_way):
@@ -149,7 +211,11 @@ def test_the_incoming_gradient_is_read_whatever_its_layout(loss, each_way):
         _, want = value_and_gradient(lambda x: (incoming * loss(x, 1.0, "none")).sum(), x)
         torch.testing.assert_close(gradient, want)
         direction = gaussian(6, 4, 8, seed=5).numpy()
-        slope = oracle.slope(lambda x: (incoming.numpy() * of_oracle(loss, torch.from_numpy(x), "none")).sum(), x.numpy(), direction)
+        slope = oracle.slope(
+            lambda x: (incoming.numpy() * of_oracle(loss, torch.from_numpy(x), "none")).sum(),
+            x.numpy(),
+            direction,
+        )
         assert (gradient.numpy() * direction).sum() == pytest.approx(slope, rel=1e-6)
 
 
@@ -157,7 +223,9 @@ def test_the_incoming_gradient_is_read_whatever_its_layout(loss, each_way):
 def test_a_non_finite_image_is_nobodys_candidate(bad, loss, each_way):
     x = gaussian(8, 3, 5)
     kept = [0, 2, 3]
-    want, want_gradient = value_and_gradient(loss, x.view(2, 4, 3, 5)[:, kept].flatten(0, 1), 0.3, "none")
+    want, want_gradient = value_and_gradient(
+        loss, x.view(2, 4, 3, 5)[:, kept].flatten(0, 1), 0.3, "none"
+    )
     x[5, 2, 1] = bad
     value, gradient = value_and_gradient(loss, x, 0.3, "none")
     value, gradient = value.view(2, 4, 3), gradient.view(2, 4, 3, 5)
@@ -168,21 +236,34 @@ def test_a_non_finite_image_is_nobodys_candidate(bad, loss, each_way):
     with pytest.raises(ValueError, match="^slots: image 1 of 4 holds a NaN or an infinity"):
         loss(x, on_nonfinite="raise")
     projs = x[:, 2]
-    torch.testing.assert_close(loss_global.contrastive_loss(projs)[1].double(), torch.tensor(oracle.contrastive_loss(projs.unsqueeze(1).numpy(), "mean")[1]), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        loss_global.contrastive_loss(projs)[1].double(),
+        torch.tensor(oracle.contrastive_loss(projs.unsqueeze(1).numpy(), "mean")[1]),
+        rtol=1e-6,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (4, 0, 3), (0, 0, 0)])
 def test_empty(shape, loss, each_way):
     for reduction in ("none", "mean", "sum"):
         value, gradient = value_and_gradient(loss, torch.zeros(shape), 1.0, reduction)
-        torch.testing.assert_close(value, torch.zeros(0) if reduction == "none" else torch.tensor(0.0 if reduction == "sum" else float("nan")), equal_nan=True)
+        torch.testing.assert_close(
+            value,
+            torch.zeros(0)
+            if reduction == "none"
+            else torch.tensor(0.0 if reduction == "sum" else float("nan")),
+            equal_nan=True,
+        )
         assert gradient.shape == shape
     assert loss_global.contrastive_loss(torch.zeros(0, 3))[1].isnan()
 
 
 def test_without_channels_all_cosines_are_zero(loss, each_way):
     value, gradient = value_and_gradient(loss, torch.zeros(4, 3, 0))
-    assert float(value) == pytest.approx(math.log(11 if loss is matching_contrastive_loss else 5)) and gradient.shape == (4, 3, 0)
+    assert float(value) == pytest.approx(
+        math.log(11 if loss is matching_contrastive_loss else 5)
+    ) and gradient.shape == (4, 3, 0)
 
 
 def test_zero_extreme_and_short_slots(loss, each_way):
@@ -195,7 +276,12 @@ def test_zero_extreme_and_short_slots(loss, each_way):
     value, gradient = value_and_gradient(loss, short, 0.5, "none", eps=1e-2)
     torch.testing.assert_close(value, torch.from_numpy(of_oracle(loss, short, "none", 0.5, 1e-2)))
     direction = gaussian(6, 4, 5, seed=1).numpy()
-    slope = oracle.slope(lambda x: of_oracle(loss, torch.from_numpy(x), "none", 0.5, 1e-2).sum(), short.numpy(), direction, 1e-8)
+    slope = oracle.slope(
+        lambda x: of_oracle(loss, torch.from_numpy(x), "none", 0.5, 1e-2).sum(),
+        short.numpy(),
+        direction,
+        1e-8,
+    )
     assert (gradient.numpy() * direction).sum() == pytest.approx(slope, rel=1e-5)
 
 
@@ -216,7 +302,14 @@ def test_derivatives_in_reverse_and_forward_mode(reduction, device_path, loss):
     x.requires_grad_()
     function = lambda x: loss(x, 0.4, reduction, eps=1e-2)  # noqa: E731
     with _torch_device.on_cpu_tensors() if device_path else contextlib.nullcontext():
-        assert gradcheck(function, (x,), eps=1e-7, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
+        assert gradcheck(
+            function,
+            (x,),
+            eps=1e-7,
+            check_forward_ad=True,
+            check_batched_grad=True,
+            check_batched_forward_grad=True,
+        )
         assert gradgradcheck(function, (x,), eps=1e-7, check_fwd_over_rev=True)
 
 
@@ -247,7 +340,11 @@ def test_a_third_derivative_and_torch_func(loss):
     assert gradcheck(third, (x.requires_grad_(),))
     x = x.detach()
     hessian = torch.autograd.functional.hessian(loss, x)
-    for derivative in (torch.func.hessian(loss), torch.func.jacrev(torch.func.jacrev(loss)), torch.func.jacrev(torch.func.jacfwd(loss))):
+    for derivative in (
+        torch.func.hessian(loss),
+        torch.func.jacrev(torch.func.jacrev(loss)),
+        torch.func.jacrev(torch.func.jacfwd(loss)),
+    ):
         torch.testing.assert_close(derivative(x), hessian)
     with pytest.raises(NotImplementedError, match="forward mode over forward mode"):
         torch.func.jacfwd(torch.func.jacfwd(loss))(x)
@@ -255,9 +352,24 @@ def test_a_third_derivative_and_torch_func(loss):
 
 def test_vmap_is_a_loop(loss, each_way):
     x = gaussian(5, 4, 3, 6)
-    for function in (loss, lambda x: loss(x, 0.5, "none"), lambda x: torch.func.grad(loss)(x), lambda x: loss_global.contrastive_loss(x[:, 0])[1]):
-        torch.testing.assert_close(torch.func.vmap(function)(x), torch.stack([function(item) for item in x]), rtol=0, atol=0)
-        torch.testing.assert_close(torch.func.vmap(function, in_dims=2)(x.movedim(0, 2)), torch.stack([function(item) for item in x]), rtol=0, atol=0)
+    for function in (
+        loss,
+        lambda x: loss(x, 0.5, "none"),
+        lambda x: torch.func.grad(loss)(x),
+        lambda x: loss_global.contrastive_loss(x[:, 0])[1],
+    ):
+        torch.testing.assert_close(
+            torch.func.vmap(function)(x),
+            torch.stack([function(item) for item in x]),
+            rtol=0,
+            atol=0,
+        )
+        torch.testing.assert_close(
+            torch.func.vmap(function, in_dims=2)(x.movedim(0, 2)),
+            torch.stack([function(item) for item in x]),
+            rtol=0,
+            atol=0,
+        )
     assert torch.func.vmap(loss)(x[:0]).shape == (0,)
 
 
@@ -268,7 +380,9 @@ def test_autocast_computes_in_float32(under, loss, each_way):
         value, gradient = value_and_gradient(loss, x)
         double = loss(x.double())
     want, want_gradient = value_and_gradient(loss, x.float())
-    assert value.dtype == torch.float32 and double.dtype == torch.float64 and gradient.dtype == under
+    assert (
+        value.dtype == torch.float32 and double.dtype == torch.float64 and gradient.dtype == under
+    )
     assert torch.equal(value, want) and torch.equal(gradient, want_gradient.to(under))
 
 
@@ -277,7 +391,12 @@ def test_compile_in_one_graph_for_all_sizes():
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
 
     def function(x):
-        return matching_contrastive_loss(2 * x, 0.5, "none").sum() + matching_contrastive_loss_per_img(x * x) + sum(loss_global.contrastive_loss(x[:, 0])) + loss_global.cosine_sim_loss(x[:, 0], x[:, 1])
+        return (
+            matching_contrastive_loss(2 * x, 0.5, "none").sum()
+            + matching_contrastive_loss_per_img(x * x)
+            + sum(loss_global.contrastive_loss(x[:, 0]))
+            + loss_global.cosine_sim_loss(x[:, 0], x[:, 1])
+        )
 
     compiled = torch.compile(function, fullgraph=True, dynamic=True)
     for shape in ((6, 4, 8), (10, 4, 8), (4, 6, 5)):
@@ -292,8 +411,22 @@ def test_opcheck(dtype):
     for shape, reduction, within in cases[1:] if dtype == torch.float32 else cases[:1]:
         x = gaussian(shape[1], shape[0], shape[2], dtype=dtype).transpose(0, 1).requires_grad_()
         opcheck(torch.ops.osc.matching_contrastive_loss, (x, within, 0.5, reduction, 1e-10, False))
-        value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(x.detach(), within, 0.5, reduction, 1e-10, False)
-        opcheck(torch.ops.osc.matching_contrastive_loss_backward, (torch.ones_like(value).requires_grad_(), x, matching, log_sums, within, 0.5, reduction, 1e-10))
+        value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(
+            x.detach(), within, 0.5, reduction, 1e-10, False
+        )
+        opcheck(
+            torch.ops.osc.matching_contrastive_loss_backward,
+            (
+                torch.ones_like(value).requires_grad_(),
+                x,
+                matching,
+                log_sums,
+                within,
+                0.5,
+                reduction,
+                1e-10,
+            ),
+        )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -301,9 +434,15 @@ def test_strides_are_known_without_data(layout, each_way):
     x = LAYOUTS[layout](gaussian(6, 4, 5))
 
     def run(x):
-        value, matching, log_sums, accuracy = torch.ops.osc.matching_contrastive_loss(x, False, 0.5, "none", 1e-10, False)
-        gradient = torch.ops.osc.matching_contrastive_loss_backward(value, x, matching, log_sums, False, 0.5, "none", 1e-10)
-        return [(y.shape, y.stride(), y.dtype) for y in (value, matching, log_sums, accuracy, gradient)]
+        value, matching, log_sums, accuracy = torch.ops.osc.matching_contrastive_loss(
+            x, False, 0.5, "none", 1e-10, False
+        )
+        gradient = torch.ops.osc.matching_contrastive_loss_backward(
+            value, x, matching, log_sums, False, 0.5, "none", 1e-10
+        )
+        return [
+            (y.shape, y.stride(), y.dtype) for y in (value, matching, log_sums, accuracy, gradient)
+        ]
 
     with torch._subclasses.FakeTensorMode() as mode:
         fake = run(mode.from_tensor(x))
@@ -315,7 +454,11 @@ def test_the_path_of_other_devices_equals_the_kernels_and_waits_once(monkeypatch
     want = value_and_gradient(matching_contrastive_loss, x, 0.1), osc.match_slots(x)
     largest, copied, to_host, product = [], [], torch.Tensor.cpu, torch.bmm
     monkeypatch.setattr(torch.Tensor, "cpu", lambda x: copied.append(tuple(x.shape)) or to_host(x))
-    monkeypatch.setattr(torch, "bmm", lambda a, b: largest.append(a.shape[0] * a.shape[1] * b.shape[2]) or product(a, b))
+    monkeypatch.setattr(
+        torch,
+        "bmm",
+        lambda a, b: largest.append(a.shape[0] * a.shape[1] * b.shape[2]) or product(a, b),
+    )
     monkeypatch.setattr(_torch_contrastive, "BLOCK", 2400)
     with _torch_device.on_cpu_tensors():
         got = value_and_gradient(matching_contrastive_loss, x, 0.1), osc.match_slots(x)
@@ -338,7 +481,9 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 matching_contrastive_loss(x).backward()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
     assert int(result.stdout) < 100_000, result.stderr  # KiB
 
 
@@ -360,13 +505,22 @@ def test_several_python_threads_at_once(loss):
     problems = [gaussian(40 + 2 * i, 6 + i, 16, seed=i) for i in range(4)]
     want = [value_and_gradient(loss, x) for x in problems]
     got = [[] for _ in problems]
-    workers = [threading.Thread(target=lambda i=i: got[i].extend(value_and_gradient(loss, problems[i]) for _ in range(10))) for i in range(len(problems))]
+    workers = [
+        threading.Thread(
+            target=lambda i=i: got[i].extend(
+                value_and_gradient(loss, problems[i]) for _ in range(10)
+            )
+        )
+        for i in range(len(problems))
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     for results, expected in zip(got, want):
-        assert len(results) == 10 and all(torch.equal(a, b) for result in results for a, b in zip(result, expected))
+        assert len(results) == 10 and all(
+            torch.equal(a, b) for result in results for a, b in zip(result, expected)
+        )
 
 
 def test_bad_input_is_an_error_that_says_what_was_given(loss, each_way):
@@ -383,16 +537,31 @@ def test_bad_input_is_an_error_that_says_what_was_given(loss, each_way):
     ]:
         with pytest.raises(error, match=text):
             loss(bad)
-    for temperature, error, text in [(0, ValueError, "temperature is 0"), (10**400, ValueError, "temperature is 1000"), (5e-39, ValueError, "temperature is 5e-39"), (float("nan"), ValueError, "temperature"), ("1", TypeError, "temperature is str"), (torch.ones(()), TypeError, "temperature is Tensor")]:
+    for temperature, error, text in [
+        (0, ValueError, "temperature is 0"),
+        (10**400, ValueError, "temperature is 1000"),
+        (5e-39, ValueError, "temperature is 5e-39"),
+        (float("nan"), ValueError, "temperature"),
+        ("1", TypeError, "temperature is str"),
+        (torch.ones(()), TypeError, "temperature is Tensor"),
+    ]:
         with pytest.raises(error, match=text):
             loss(x, temperature)
-    for options, error, text in [({"eps": -1}, ValueError, "eps is -1"), ({"eps": None}, TypeError, "eps is NoneType"), ({"reduction": "average"}, ValueError, "'average'"), ({"on_nonfinite": "no"}, ValueError, "'no'")]:
+    for options, error, text in [
+        ({"eps": -1}, ValueError, "eps is -1"),
+        ({"eps": None}, TypeError, "eps is NoneType"),
+        ({"reduction": "average"}, ValueError, "'average'"),
+        ({"on_nonfinite": "no"}, ValueError, "'no'"),
+    ]:
         with pytest.raises(error, match=text):
             loss(x, **options)
 
 
 def test_bad_features_and_sizes():
-    for bad, text in [(torch.ones(3, 2), r"has shape \[3, 2\]; wanted \[2B, C\]"), (torch.ones(4, 3, 2), r"has shape \[4, 3, 2\]; wanted \[2B, C\]")]:
+    for bad, text in [
+        (torch.ones(3, 2), r"has shape \[3, 2\]; wanted \[2B, C\]"),
+        (torch.ones(4, 3, 2), r"has shape \[4, 3, 2\]; wanted \[2B, C\]"),
+    ]:
         with pytest.raises(ValueError, match="projs " + text):
             loss_global.contrastive_loss(bad)
         with pytest.raises(ValueError, match="feats " + text):
@@ -401,19 +570,29 @@ def test_bad_features_and_sizes():
         loss_global.cosine_sim_loss(torch.ones(4, 2), torch.ones(4, 3))
     with pytest.raises(TypeError, match="group is str"):
         matching_contrastive_loss(torch.ones(2, 1, 1), group="world")
-    for arguments, error, text in [((0, 3), ValueError, "B = 0"), ((2, 3, -1), ValueError, "temperature"), ((2.5, 3), TypeError, "B is float"), ((2, 3, "1"), TypeError, "temperature is str")]:
+    for arguments, error, text in [
+        ((0, 3), ValueError, "B = 0"),
+        ((2, 3, -1), ValueError, "temperature"),
+        ((2.5, 3), TypeError, "B is float"),
+        ((2, 3, "1"), TypeError, "temperature is str"),
+    ]:
         with pytest.raises(error, match=text):
             matching_contrastive_loss_best_worst(*arguments)
 
 
 def test_the_operators_check_what_the_public_functions_would_not_let_through():
     x = gaussian(4, 3, 2)
-    value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(x, False, 0.5, "none", 1e-10, False)
+    value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(
+        x, False, 0.5, "none", 1e-10, False
+    )
     backward = torch.ops.osc.matching_contrastive_loss_backward
     for arguments, text in [
         ((value[:3], x, matching, log_sums, False, 0.5, "none"), r"grad_loss has shape \[3\]"),
         ((value, x, matching, log_sums, False, 0.5, "mean"), r"grad_loss has shape \[12\]"),
-        ((value.float(), x, matching, log_sums, False, 0.5, "none"), "grad_loss and slots have different dtypes"),
+        (
+            (value.float(), x, matching, log_sums, False, 0.5, "none"),
+            "grad_loss and slots have different dtypes",
+        ),
         ((value, x, matching[:1], log_sums, False, 0.5, "none"), r"matching has shape \[1, 3\]"),
         ((value, x, matching.clamp_max(0), log_sums, False, 0.5, "none"), "matching: row 0"),
         ((value, x, matching, log_sums[1:], False, 0.5, "none"), r"log_sums has shape \[11\]"),
@@ -431,7 +610,9 @@ def test_gathered_ranks_are_the_joined_batch(reduction, each_way):
     ranks = gaussian(3, 4, 2, 5)  # of two images each
     joined = ranks.unflatten(1, (2, 2)).transpose(0, 1).flatten(0, 2)
     ops, options = torch.ops.osc, (0.3, reduction, 1e-10)
-    results = [ops.matching_contrastive_loss_gathered(ranks, rank, *options, False) for rank in range(3)]
+    results = [
+        ops.matching_contrastive_loss_gathered(ranks, rank, *options, False) for rank in range(3)
+    ]
     value, gradient = value_and_gradient(matching_contrastive_loss, joined, 0.3, reduction)
     losses = torch.stack([result[0] for result in results])
     share = 3 if reduction == "mean" else 1
@@ -440,8 +621,15 @@ def test_gathered_ranks_are_the_joined_batch(reduction, each_way):
     else:
         torch.testing.assert_close(losses.sum() / share, value)
     log_sums = torch.stack([result[2] for result in results])
-    gradients = [ops.matching_contrastive_loss_gathered_backward(torch.ones_like(losses), ranks, rank, results[rank][1], log_sums, *options) for rank in range(3)]
-    torch.testing.assert_close(torch.stack(gradients).unflatten(1, (2, 2)).transpose(0, 1).flatten(0, 2) / share, gradient)
+    gradients = [
+        ops.matching_contrastive_loss_gathered_backward(
+            torch.ones_like(losses), ranks, rank, results[rank][1], log_sums, *options
+        )
+        for rank in range(3)
+    ]
+    torch.testing.assert_close(
+        torch.stack(gradients).unflatten(1, (2, 2)).transpose(0, 1).flatten(0, 2) / share, gradient
+    )
 
 
 def test_gathered_ranks_of_which_one_is_not_finite(each_way):
@@ -449,11 +637,19 @@ def test_gathered_ranks_of_which_one_is_not_finite(each_way):
     ranks[1, 2, 0, 0] = float("nan")  # image 0 of rank 1
     kept = torch.cat([ranks[0, :2], ranks[1, 1:2], ranks[0, 2:], ranks[1, 3:]])
     want, want_gradient = value_and_gradient(matching_contrastive_loss, kept, 0.3, "none")
-    results = [torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, "none", 1e-10, False) for rank in range(2)]
+    results = [
+        torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, "none", 1e-10, False)
+        for rank in range(2)
+    ]
     torch.testing.assert_close(results[0][0].view(2, 4), want.view(2, 6)[:, :4])
     assert results[1][0].view(2, 2, 2)[:, 0].isnan().all()
-    log_sums, incoming = torch.stack([result[2] for result in results]), torch.ones(2, 8, dtype=torch.float64)
-    gradient = torch.ops.osc.matching_contrastive_loss_gathered_backward(incoming, ranks, 0, results[0][1], log_sums, 0.3, "none", 1e-10)
+    log_sums, incoming = (
+        torch.stack([result[2] for result in results]),
+        torch.ones(2, 8, dtype=torch.float64),
+    )
+    gradient = torch.ops.osc.matching_contrastive_loss_gathered_backward(
+        incoming, ranks, 0, results[0][1], log_sums, 0.3, "none", 1e-10
+    )
     torch.testing.assert_close(gradient.view(2, 2, 2, 5), want_gradient.view(2, 3, 2, 5)[:, :2])
     for rank in range(2):
         with pytest.raises(ValueError, match="image 0 of 2 holds a NaN"):
@@ -469,5 +665,11 @@ def test_it_is_what_numpy_users_get(loss):
 
 def test_simsiam_is_the_similarity_loss_of_one_slot():
     feats, projs = gaussian(2, 6, 5)
-    assert loss_global.cosine_sim_loss(feats, projs) == matching_similarity_loss_per_img(feats[:, None], projs[:, None])
-    assert torch.autograd.grad(loss_global.cosine_sim_loss(feats.requires_grad_(), projs.requires_grad_()), feats, allow_unused=True) == (None,)
+    assert loss_global.cosine_sim_loss(feats, projs) == matching_similarity_loss_per_img(
+        feats[:, None], projs[:, None]
+    )
+    assert torch.autograd.grad(
+        loss_global.cosine_sim_loss(feats.requires_grad_(), projs.requires_grad_()),
+        feats,
+        allow_unused=True,
+    ) == (None,)

@@ -1,4 +1,5 @@
-"""osc.loss_objects.matching_similarity_loss_small_to_large on CPU tensors, by the kernels and by the path of other devices."""
+"""osc.loss_objects.matching_similarity_loss_small_to_large on CPU tensors, by the kernels and by
+the path of other devices."""
 
 import numpy as np
 import oracle
@@ -23,9 +24,24 @@ def each_way(request):
         yield
 
 
-def crops(images=3, large=2, large_slots=5, small=4, small_slots=3, channels=8, dtype=torch.float64, seed=0):
+def crops(
+    images=3,
+    large=2,
+    large_slots=5,
+    small=4,
+    small_slots=3,
+    channels=8,
+    dtype=torch.float64,
+    seed=0,
+):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype) for shape in ((images, large, large_slots, channels), (images, small, small_slots, channels))]
+    return [
+        torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+        for shape in (
+            (images, large, large_slots, channels),
+            (images, small, small_slots, channels),
+        )
+    ]
 
 
 def loss(f_large, p_small, *arguments, **options):
@@ -35,7 +51,8 @@ def loss(f_large, p_small, *arguments, **options):
 def value_and_gradient(f_large, p_small, *arguments, **options):
     p_small = p_small.detach().requires_grad_()
     value = loss(f_large, p_small, *arguments, **options)
-    (gradient,) = torch.autograd.grad(value, p_small, torch.ones_like(value))  # also where it is NaN
+    # also where it is NaN
+    (gradient,) = torch.autograd.grad(value, p_small, torch.ones_like(value))
     return value.detach(), gradient
 
 
@@ -45,22 +62,46 @@ def test_equals_the_specification(dtype, reduction, each_way):
     for number, sizes in enumerate([(1, 1, 1, 1, 1, 1), (3, 2, 5, 4, 3, 8), (2, 3, 4, 2, 9, 33)]):
         f, p = crops(*sizes, dtype=dtype, seed=number)
         value, ratio = matching_similarity_loss_small_to_large(f, p, reduction)
-        want, want_ratio = oracle.small_to_large_loss(f.double().numpy(), p.double().numpy(), reduction)
-        assert value.dtype == dtype and ratio.dtype == torch.float32 and not ratio.requires_grad and float(ratio) == pytest.approx(want_ratio)
+        want, want_ratio = oracle.small_to_large_loss(
+            f.double().numpy(), p.double().numpy(), reduction
+        )
+        assert (
+            value.dtype == dtype
+            and ratio.dtype == torch.float32
+            and not ratio.requires_grad
+            and float(ratio) == pytest.approx(want_ratio)
+        )
         scale = p.shape[0] * p.shape[1] * f.shape[1] if reduction == "sum" else 1
-        torch.testing.assert_close(value.double(), torch.as_tensor(want), atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype])
+        torch.testing.assert_close(
+            value.double(),
+            torch.as_tensor(want),
+            atol=TOLERANCES[dtype] * scale,
+            rtol=TOLERANCES[dtype],
+        )
         _, gradient = value_and_gradient(f, p, reduction)
         assert gradient.dtype == dtype
         direction = np.random.default_rng(number).standard_normal(p.shape)
-        slope = oracle.slope(lambda p: np.nansum(oracle.small_to_large_loss(f.double().numpy(), p, reduction)[0]), p.double().numpy(), direction)
-        assert (gradient.double().numpy() * direction).sum() == pytest.approx(slope, rel=max(30 * TOLERANCES[dtype], 1e-6), abs=100 * scale * max(TOLERANCES[dtype], 1e-9))
+        slope = oracle.slope(
+            lambda p: np.nansum(oracle.small_to_large_loss(f.double().numpy(), p, reduction)[0]),
+            p.double().numpy(),
+            direction,
+        )
+        assert (gradient.double().numpy() * direction).sum() == pytest.approx(
+            slope,
+            rel=max(30 * TOLERANCES[dtype], 1e-6),
+            abs=100 * scale * max(TOLERANCES[dtype], 1e-9),
+        )
 
 
 def test_a_slot_counts_where_the_two_are_each_others_best_and_the_first_of_equals_is(each_way):
     axes = torch.eye(4, dtype=torch.float64)
     f = axes[[0, 0, 1]].view(1, 1, 3, 4)
-    p = axes[[0, 0, 3, 1]].view(1, 1, 4, 4)  # the second is not the first's equal's best; the third, of cosine 0 with all, goes to the first, which has a better one
-    assert torch.ops.osc.matching_similarity_loss_small_to_large(f, p, "mean", 1e-10, False)[1].flatten().tolist() == [0, -1, -1, 2]
+    # the second is not the first's equal's best; the third, of cosine 0 with all, goes to the
+    # first, which has a better one
+    p = axes[[0, 0, 3, 1]].view(1, 1, 4, 4)
+    assert torch.ops.osc.matching_similarity_loss_small_to_large(f, p, "mean", 1e-10, False)[
+        1
+    ].flatten().tolist() == [0, -1, -1, 2]
     assert [float(x) for x in matching_similarity_loss_small_to_large(f, p)] == [0, 0.5]
 
 
@@ -71,27 +112,51 @@ def test_a_non_finite_image(each_way):
         {"f": f, "p": p}[name][1, 0, 0, 0] = float("nan")
         value, gradient = value_and_gradient(f, p, "none")
         assert value[1].isnan().all() and gradient[1].isnan().all()
-        torch.testing.assert_close((value[::2], gradient[::2]), (clean[::2], clean_gradient[::2]), rtol=0, atol=0)
+        torch.testing.assert_close(
+            (value[::2], gradient[::2]), (clean[::2], clean_gradient[::2]), rtol=0, atol=0
+        )
         value, gradient = value_and_gradient(f, p, "mean")
         _, want = value_and_gradient(f[::2], p[::2], "mean")
         assert value.isnan() and loss(f, p, "sum").isnan() and gradient[1].isnan().all()
         torch.testing.assert_close(gradient[::2], want)
-        assert float(matching_similarity_loss_small_to_large(f, p)[1]) == pytest.approx(oracle.small_to_large_loss(f.numpy(), p.numpy(), "mean")[1])
+        assert float(matching_similarity_loss_small_to_large(f, p)[1]) == pytest.approx(
+            oracle.small_to_large_loss(f.numpy(), p.numpy(), "mean")[1]
+        )
         with pytest.raises(ValueError, match="image 1 of 3 holds a NaN or an infinity"):
             loss(f, p, on_nonfinite="raise")
 
 
-@pytest.mark.parametrize("sizes", [(0, 2, 3, 2, 3, 4), (2, 0, 3, 2, 3, 4), (2, 2, 0, 2, 3, 4), (2, 2, 3, 0, 3, 4), (2, 2, 3, 2, 0, 4), (2, 2, 3, 2, 3, 0)])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (0, 2, 3, 2, 3, 4),
+        (2, 0, 3, 2, 3, 4),
+        (2, 2, 0, 2, 3, 4),
+        (2, 2, 3, 0, 3, 4),
+        (2, 2, 3, 2, 0, 4),
+        (2, 2, 3, 2, 3, 0),
+    ],
+)
 def test_empty(sizes, each_way):
     f, p = crops(*sizes)
     for reduction in ("none", "mean", "sum"):
         value, gradient = value_and_gradient(f, p, reduction)
-        want, want_ratio = oracle.small_to_large_loss(f, p, reduction) if sizes[-1] else (0.5 * np.ones((2, 2, 2)), 1 / 3)
+        want, want_ratio = (
+            oracle.small_to_large_loss(f, p, reduction)
+            if sizes[-1]
+            else (0.5 * np.ones((2, 2, 2)), 1 / 3)
+        )
         if sizes[-1] == 0 and reduction != "none":
             want = want.mean() if reduction == "mean" else want.sum()
-        torch.testing.assert_close(value, torch.as_tensor(want, dtype=torch.float64), equal_nan=True)
+        torch.testing.assert_close(
+            value, torch.as_tensor(want, dtype=torch.float64), equal_nan=True
+        )
         assert gradient.shape == p.shape and not gradient.any()
-        np.testing.assert_allclose(float(matching_similarity_loss_small_to_large(f, p, reduction)[1]), want_ratio, rtol=1e-6)
+        np.testing.assert_allclose(
+            float(matching_similarity_loss_small_to_large(f, p, reduction)[1]),
+            want_ratio,
+            rtol=1e-6,
+        )
 
 
 LAYOUTS = {
@@ -112,15 +177,24 @@ def test_layouts(layout, each_way):
         assert got[1].stride() == torch.empty_like(laid_out).stride()
 
     def run(f, p):
-        value, matching, ratio = torch.ops.osc.matching_similarity_loss_small_to_large(f, p, "none", 1e-10, False)
-        gradient = torch.ops.osc.matching_similarity_loss_small_to_large_backward(value, f, p, matching, "none", 1e-10)
+        value, matching, ratio = torch.ops.osc.matching_similarity_loss_small_to_large(
+            f, p, "none", 1e-10, False
+        )
+        gradient = torch.ops.osc.matching_similarity_loss_small_to_large_backward(
+            value, f, p, matching, "none", 1e-10
+        )
         return [(x.shape, x.stride(), x.dtype) for x in (value, matching, ratio, gradient)]
 
     with torch._subclasses.FakeTensorMode() as mode:
         fake = run(mode.from_tensor(f), mode.from_tensor(laid_out))
     assert fake == run(f, laid_out)
     one = torch.randn(1, 1, 1, 8)
-    torch.testing.assert_close(value_and_gradient(f, one.expand(3, 4, 3, 8)), value_and_gradient(f, one.expand(3, 4, 3, 8).contiguous()), rtol=0, atol=0)
+    torch.testing.assert_close(
+        value_and_gradient(f, one.expand(3, 4, 3, 8)),
+        value_and_gradient(f, one.expand(3, 4, 3, 8).contiguous()),
+        rtol=0,
+        atol=0,
+    )
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
@@ -136,14 +210,24 @@ def test_derivatives(reduction, each_way):
 
 def test_compile_vmap_autocast_and_opcheck(each_way):
     torch._dynamo.reset()
-    compiled = torch.compile(lambda f, p: loss(2 * f, p * p, "none").nansum(), fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda f, p: loss(2 * f, p * p, "none").nansum(),
+        fullgraph=True,
+        dynamic=True,
+        backend="aot_eager",
+    )
     for sizes in ((3, 2, 5, 4, 3, 8), (2, 3, 4, 2, 6, 5)):
         f, p = crops(*sizes)
         q = p.clone().requires_grad_()
-        torch.testing.assert_close(torch.autograd.grad(compiled(f, q), q), torch.autograd.grad(loss(2 * f, q * q, "none").nansum(), q))
+        torch.testing.assert_close(
+            torch.autograd.grad(compiled(f, q), q),
+            torch.autograd.grad(loss(2 * f, q * q, "none").nansum(), q),
+        )
     items = [crops(seed=i) for i in range(3)]
     f, p = (torch.stack(x) for x in zip(*items))
-    torch.testing.assert_close(torch.func.vmap(loss)(f, p), torch.stack([loss(*item) for item in items]), rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.func.vmap(loss)(f, p), torch.stack([loss(*item) for item in items]), rtol=0, atol=0
+    )
     f, p = crops(dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         value, gradient = value_and_gradient(f, p)
@@ -152,8 +236,13 @@ def test_compile_vmap_autocast_and_opcheck(each_way):
     f, p = crops(dtype=torch.float32)
     p.requires_grad_()
     opcheck(torch.ops.osc.matching_similarity_loss_small_to_large, (f, p, "none", 1e-10, False))
-    value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(f, p.detach(), "mean", 1e-10, False)
-    opcheck(torch.ops.osc.matching_similarity_loss_small_to_large_backward, (torch.ones_like(value).requires_grad_(), f, p, matching, "mean", 1e-10))
+    value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(
+        f, p.detach(), "mean", 1e-10, False
+    )
+    opcheck(
+        torch.ops.osc.matching_similarity_loss_small_to_large_backward,
+        (torch.ones_like(value).requires_grad_(), f, p, matching, "mean", 1e-10),
+    )
 
 
 def test_same_bits_with_any_number_of_threads_and_from_numpy():
@@ -166,7 +255,9 @@ def test_same_bits_with_any_number_of_threads_and_from_numpy():
             assert all(torch.equal(a, b) for a, b in zip(value_and_gradient(f, p), want))
     finally:
         torch.set_num_threads(threads)
-    value, _, gradient = osc.numpy.matching_similarity_loss_small_to_large(f.numpy(), p.numpy(), with_grad=True)
+    value, _, gradient = osc.numpy.matching_similarity_loss_small_to_large(
+        f.numpy(), p.numpy(), with_grad=True
+    )
     assert value == want[0].item() and np.array_equal(gradient, want[1].numpy())
 
 
@@ -183,7 +274,12 @@ def test_bad_input(each_way):
     ]:
         with pytest.raises(error, match=text):
             loss(bad_f, bad_p)
-    for options, error in (({"eps": 0}, ValueError), ({"eps": "1"}, TypeError), ({"reduction": "avg"}, ValueError), ({"on_nonfinite": "no"}, ValueError)):
+    for options, error in (
+        ({"eps": 0}, ValueError),
+        ({"eps": "1"}, TypeError),
+        ({"reduction": "avg"}, ValueError),
+        ({"on_nonfinite": "no"}, ValueError),
+    ):
         with pytest.raises(error, match=next(iter(options))):
             loss(f, p, **options)
 
@@ -191,5 +287,9 @@ def test_bad_input(each_way):
 def test_the_operators_check_what_the_public_function_would_not_let_through():
     f, p = crops()
     with pytest.raises(ValueError, match="matching"):
-        value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(f, p, "mean", 1e-10, False)
-        torch.ops.osc.matching_similarity_loss_small_to_large_backward(value, f, p, matching.int(), "mean", 1e-10)
+        value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(
+            f, p, "mean", 1e-10, False
+        )
+        torch.ops.osc.matching_similarity_loss_small_to_large_backward(
+            value, f, p, matching.int(), "mean", 1e-10
+        )

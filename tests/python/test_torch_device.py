@@ -1,4 +1,5 @@
-"""The path of tensors outside the CPU's memory, taken by CPU tensors here and by those of every accelerator that this machine has, against the kernels and the specification."""
+"""The path of tensors outside the CPU's memory, taken by CPU tensors here and by those of every
+accelerator that this machine has, against the kernels and the specification."""
 
 import pytest
 import torch
@@ -8,7 +9,9 @@ import osc
 from osc import _torch_device, _torch_similarity
 from osc.loss_objects import matching_similarity_loss_per_img
 
-ACCELERATORS = [torch.accelerator.current_accelerator().type] if torch.accelerator.is_available() else []
+ACCELERATORS = (
+    [torch.accelerator.current_accelerator().type] if torch.accelerator.is_available() else []
+)
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 
 
@@ -22,7 +25,9 @@ def device(request):
 
 
 def random_slots(*shape, dtype=torch.float32, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 def loss_and_gradient(f, p, reduction="mean", **options):
@@ -55,9 +60,18 @@ def test_equals_the_specification(dtype, reduction, device):
         want, want_gradient = torch_oracle.loss_and_gradient(f, p, reduction)
         assert loss.dtype == gradient.dtype == dtype
         scale = 2 * images * slots if reduction == "sum" else 1
-        torch.testing.assert_close(loss.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype])
-        terms = (1 / (2 * images * slots) if reduction == "mean" else 1) / p.double().norm(dim=-1).min().item()
-        torch.testing.assert_close(gradient.double(), want_gradient, atol=TOLERANCES[dtype] * terms, rtol=30 * TOLERANCES[dtype])
+        torch.testing.assert_close(
+            loss.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype]
+        )
+        terms = (1 / (2 * images * slots) if reduction == "mean" else 1) / p.double().norm(
+            dim=-1
+        ).min().item()
+        torch.testing.assert_close(
+            gradient.double(),
+            want_gradient,
+            atol=TOLERANCES[dtype] * terms,
+            rtol=30 * TOLERANCES[dtype],
+        )
 
 
 def test_equals_the_kernels_at_the_edges():
@@ -72,7 +86,13 @@ def test_equals_the_kernels_at_the_edges():
             got = loss_and_gradient(f, p, "none", eps=eps), osc.match_slots(f, eps=eps)
         torch.testing.assert_close(got[0], want[0], equal_nan=True, rtol=1e-4, atol=1e-6)
         assert torch.equal(got[1], want[1])
-    assert want[0][0].view(2, 5, 4).isnan().any(2).any(0).tolist() == [False, False, True, False, True]
+    assert want[0][0].view(2, 5, 4).isnan().any(2).any(0).tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (4, 0, 3), (4, 3, 0)])
@@ -81,7 +101,9 @@ def test_empty(shape, device):
     for reduction in ("none", "mean", "sum"):
         loss, gradient = loss_and_gradient(slots, slots, reduction)
         want = 0.5 * torch.ones(shape[0] * shape[1])
-        torch.testing.assert_close(loss, want if reduction == "none" else getattr(want, reduction)(), equal_nan=True)
+        torch.testing.assert_close(
+            loss, want if reduction == "none" else getattr(want, reduction)(), equal_nan=True
+        )
         assert gradient.shape == shape
     assert osc.match_slots(slots).shape == (shape[0] // 2, shape[1])
 
@@ -94,7 +116,10 @@ def test_a_non_finite_image(name, device):
     f, p = f.to(device), p.to(device)
     loss, gradient = loss_and_gradient(f, p, "none")
     assert loss.view(2, 3, 4)[:, 1].isnan().all() and gradient.view(2, 3, 4, 5)[:, 1].isnan().all()
-    assert torch.equal(loss.view(2, 3, 4)[:, [0, 2]], clean[:, [0, 2]]) and gradient.view(2, 3, 4, 5)[:, [0, 2]].isfinite().all()
+    assert (
+        torch.equal(loss.view(2, 3, 4)[:, [0, 2]], clean[:, [0, 2]])
+        and gradient.view(2, 3, 4, 5)[:, [0, 2]].isfinite().all()
+    )
     with pytest.raises(ValueError, match=f"^{name}: image 1 of 3 holds a NaN or an infinity"):
         matching_similarity_loss_per_img(f, p, on_nonfinite="raise")
     if name == "f":
@@ -106,7 +131,11 @@ def test_a_non_finite_image(name, device):
 def test_the_gradient_has_the_layout_of_p(device):
     f, p = random_slots(2, 6, 4, 5).to(device)
     _, want = loss_and_gradient(f, p)
-    for laid_out in (p.transpose(0, 1).contiguous().transpose(0, 1), torch.cat([p, p], 2)[:, :, :5], p.transpose(1, 2).contiguous().transpose(1, 2)):
+    for laid_out in (
+        p.transpose(0, 1).contiguous().transpose(0, 1),
+        torch.cat([p, p], 2)[:, :, :5],
+        p.transpose(1, 2).contiguous().transpose(1, 2),
+    ):
         _, gradient = loss_and_gradient(f, laid_out)
         torch.testing.assert_close(gradient, want)
         if laid_out.stride(2) == 1:
@@ -127,11 +156,18 @@ def test_derivatives_of_higher_order(device):
 def test_compiles_and_vmaps(device):
     torch._dynamo.reset()
     f, p = random_slots(2, 3, 6, 4, 5).to(device)
-    compiled = torch.compile(matching_similarity_loss_per_img, fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        matching_similarity_loss_per_img, fullgraph=True, dynamic=True, backend="aot_eager"
+    )
     for a, b in zip(loss_and_gradient(f[0], p[0]), loss_and_gradient(f[0], p[0])):
-        torch.testing.assert_close(compiled(f[0], p[0]), matching_similarity_loss_per_img(f[0], p[0]))
+        torch.testing.assert_close(
+            compiled(f[0], p[0]), matching_similarity_loss_per_img(f[0], p[0])
+        )
         torch.testing.assert_close(a, b)
-    torch.testing.assert_close(torch.func.vmap(matching_similarity_loss_per_img)(f, p)[1], matching_similarity_loss_per_img(f[1], p[1]))
+    torch.testing.assert_close(
+        torch.func.vmap(matching_similarity_loss_per_img)(f, p)[1],
+        matching_similarity_loss_per_img(f[1], p[1]),
+    )
 
 
 def test_one_copy_to_the_host_for_all_images(monkeypatch):
@@ -163,10 +199,14 @@ def test_bad_input(device):
 
 def test_the_solver():
     cost = random_slots(2, 3, 4, 6)
-    for got, want in zip(_torch_device.linear_sum_assignment(cost, False, True), osc.linear_sum_assignment(cost)):
+    for got, want in zip(
+        _torch_device.linear_sum_assignment(cost, False, True), osc.linear_sum_assignment(cost)
+    ):
         assert torch.equal(got, want)
     for accelerator in ACCELERATORS:
-        for got, want in zip(osc.linear_sum_assignment(cost.to(accelerator)), osc.linear_sum_assignment(cost)):
+        for got, want in zip(
+            osc.linear_sum_assignment(cost.to(accelerator)), osc.linear_sum_assignment(cost)
+        ):
             assert got.device.type == accelerator and torch.equal(got.cpu(), want)
     with pytest.raises(ValueError, match=r"cost has shape \[4\]"):
         _torch_device.linear_sum_assignment(cost[0, 0, :, 0], False, True)

@@ -1,4 +1,5 @@
-"""Two processes: the mean over ranks is the loss of one process, and so is the gradient, with DistributedDataParallel and without; and ranks that differ are errors on both."""
+"""Two processes: the mean over ranks is the loss of one process, and so is the gradient, with
+DistributedDataParallel and without; and ranks that differ are errors on both."""
 
 import datetime
 import socket
@@ -10,7 +11,9 @@ from torch import distributed
 from osc.loss_global import contrastive_loss
 from osc.loss_objects import matching_contrastive_loss, matching_similarity_loss_per_img
 
-pytestmark = pytest.mark.skipif(not (distributed.is_available() and distributed.is_gloo_available()), reason="needs Gloo")
+pytestmark = pytest.mark.skipif(
+    not (distributed.is_available() and distributed.is_gloo_available()), reason="needs Gloo"
+)
 
 
 def on_two_processes(work):
@@ -20,7 +23,10 @@ def on_two_processes(work):
         port = probe.getsockname()[1]
     context = torch.multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [context.Process(target=run, args=(work, rank, port, results), daemon=True) for rank in range(2)]
+    processes = [
+        context.Process(target=run, args=(work, rank, port, results), daemon=True)
+        for rank in range(2)
+    ]
     for process in processes:
         process.start()
     try:
@@ -35,7 +41,13 @@ def on_two_processes(work):
 
 
 def run(work, rank, port, results):
-    distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2, timeout=datetime.timedelta(seconds=60))
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=2,
+        timeout=datetime.timedelta(seconds=60),
+    )
     torch.set_num_threads(1)
     results.put((rank, work(rank)))
     distributed.destroy_process_group()
@@ -51,7 +63,10 @@ LOSSES = {
     "similarity": lambda f, p, group: matching_similarity_loss_per_img(f, p),
     "contrastive": lambda f, p, group: matching_contrastive_loss(p, 0.3, group=group),
     "sum": lambda f, p, group: matching_contrastive_loss(p, 0.3, "sum", group=group),
-    "none": lambda f, p, group: matching_contrastive_loss(p, 0.3, "none", group=group).square().mean(),  # with an incoming gradient for each slot
+    # with an incoming gradient for each slot
+    "none": lambda f, p, group: (
+        matching_contrastive_loss(p, 0.3, "none", group=group).square().mean()
+    ),
     "SimCLR": lambda f, p, group: contrastive_loss(p[:, 0], 0.3, group=group)[0],
 }
 
@@ -70,7 +85,10 @@ def train_steps(rank):
                 for parameter in head.parameters():
                     distributed.all_reduce(parameter.grad)
                     parameter.grad /= 2
-            steps[name, parallel] = loss.item(), [parameter.grad.tolist() for parameter in head.parameters()]
+            steps[name, parallel] = (
+                loss.item(),
+                [parameter.grad.tolist() for parameter in head.parameters()],
+            )
     return steps
 
 
@@ -78,17 +96,41 @@ def narrow_types_and_layouts(rank):
     results = {}
     for dtype in (torch.float32, torch.float16, torch.bfloat16):
         slots, _ = batch(dtype)
-        own = slots[:, 3 * rank : 3 * rank + 3].transpose(2, 3).contiguous().transpose(2, 3).flatten(0, 1).requires_grad_()
-        loss, accuracy = matching_contrastive_loss(own, 0.3, group=distributed.group.WORLD), contrastive_loss(own[:, 0], group=distributed.group.WORLD)[1]
+        own = (
+            slots[:, 3 * rank : 3 * rank + 3]
+            .transpose(2, 3)
+            .contiguous()
+            .transpose(2, 3)
+            .flatten(0, 1)
+            .requires_grad_()
+        )
+        loss, accuracy = (
+            matching_contrastive_loss(own, 0.3, group=distributed.group.WORLD),
+            contrastive_loss(own[:, 0], group=distributed.group.WORLD)[1],
+        )
         loss.backward()
         with torch.autocast("cpu", torch.bfloat16):
             autocast = matching_contrastive_loss(own, 0.3, group=distributed.group.WORLD)
-        results[str(dtype)] = float(loss), own.grad.dtype == dtype, own.grad.float().tolist(), float(accuracy), str(autocast.dtype)
+        results[str(dtype)] = (
+            float(loss),
+            own.grad.dtype == dtype,
+            own.grad.float().tolist(),
+            float(accuracy),
+            str(autocast.dtype),
+        )
     alone = [distributed.new_group([other]) for other in range(2)][rank]
     own = slots[:, :3].flatten(0, 1).float()
-    results["alone"] = torch.equal(matching_contrastive_loss(own, 0.3, "none", group=alone), matching_contrastive_loss(own, 0.3, "none"))
-    compiled = torch.compile(lambda x: matching_contrastive_loss(2 * x, 0.3, group=distributed.group.WORLD) + 1, backend="eager")
-    results["compiled"] = torch.allclose(compiled(own), matching_contrastive_loss(own, 0.3, group=distributed.group.WORLD) + 1)
+    results["alone"] = torch.equal(
+        matching_contrastive_loss(own, 0.3, "none", group=alone),
+        matching_contrastive_loss(own, 0.3, "none"),
+    )
+    compiled = torch.compile(
+        lambda x: matching_contrastive_loss(2 * x, 0.3, group=distributed.group.WORLD) + 1,
+        backend="eager",
+    )
+    results["compiled"] = torch.allclose(
+        compiled(own), matching_contrastive_loss(own, 0.3, group=distributed.group.WORLD) + 1
+    )
     return results
 
 
@@ -103,11 +145,21 @@ def errors(rank):
         lambda: matching_contrastive_loss(slots.float() if rank else slots, group=group),
         lambda: matching_contrastive_loss(slots, 0.5 + rank, group=group),
         lambda: matching_contrastive_loss(slots, reduction=("sum", "mean")[rank], group=group),
-        lambda: matching_contrastive_loss(slots[: 12 - rank], group=group),  # of which rank 1 is odd
+        # of which rank 1 is odd
+        lambda: matching_contrastive_loss(slots[: 12 - rank], group=group),
         lambda: matching_contrastive_loss([slots] if rank else slots, group=group),
         lambda: contrastive_loss(slots if rank else slots[:, 0], group=group),
-        lambda: matching_contrastive_loss(spoilt if rank else slots, on_nonfinite="raise", group=group),
-        lambda: torch.autograd.grad(torch.autograd.grad(matching_contrastive_loss(slots.requires_grad_(), group=group), slots, create_graph=True)[0].sum(), slots),
+        lambda: matching_contrastive_loss(
+            spoilt if rank else slots, on_nonfinite="raise", group=group
+        ),
+        lambda: torch.autograd.grad(
+            torch.autograd.grad(
+                matching_contrastive_loss(slots.requires_grad_(), group=group),
+                slots,
+                create_graph=True,
+            )[0].sum(),
+            slots,
+        ),
     ):
         try:
             call()
@@ -125,10 +177,14 @@ def test_two_processes_are_one():
         loss.backward()
         scale = 2 if name == "sum" else 1  # the sum over ranks is that of the joined batch
         for parallel in (True, False):
-            assert sum(steps[name, parallel][0] for steps in got) / 2 * scale == pytest.approx(loss.item(), rel=1e-12)
+            assert sum(steps[name, parallel][0] for steps in got) / 2 * scale == pytest.approx(
+                loss.item(), rel=1e-12
+            )
             for steps in got:
                 for gradient, parameter in zip(steps[name, parallel][1], head.parameters()):
-                    torch.testing.assert_close(torch.tensor(gradient, dtype=torch.float64) * scale, parameter.grad)
+                    torch.testing.assert_close(
+                        torch.tensor(gradient, dtype=torch.float64) * scale, parameter.grad
+                    )
 
 
 def test_narrow_types_layouts_a_group_of_one_and_the_compiler():
@@ -137,11 +193,17 @@ def test_narrow_types_layouts_a_group_of_one_and_the_compiler():
         slots = batch(dtype)[0].flatten(0, 1).requires_grad_()
         loss = matching_contrastive_loss(slots, 0.3)
         loss.backward()
-        losses, has_dtype, gradients, accuracies, autocast = zip(*(results[str(dtype)] for results in got))
+        losses, has_dtype, gradients, accuracies, autocast = zip(
+            *(results[str(dtype)] for results in got)
+        )
         assert all(has_dtype) and autocast == ("torch.float32",) * 2
         assert sum(losses) / 2 == pytest.approx(loss.item(), rel=tolerance)
-        joined = torch.stack([torch.tensor(gradient).view(2, 3, 4, 5) for gradient in gradients], 1).view(12, 4, 5)
-        torch.testing.assert_close(joined / 2, slots.grad.float(), rtol=10 * tolerance, atol=tolerance)
+        joined = torch.stack(
+            [torch.tensor(gradient).view(2, 3, 4, 5) for gradient in gradients], 1
+        ).view(12, 4, 5)
+        torch.testing.assert_close(
+            joined / 2, slots.grad.float(), rtol=10 * tolerance, atol=tolerance
+        )
         assert sum(accuracies) / 2 == pytest.approx(float(contrastive_loss(slots[:, 0])[1]))
     assert all(results["alone"] and results["compiled"] for results in got)
 
@@ -149,10 +211,27 @@ def test_narrow_types_layouts_a_group_of_one_and_the_compiler():
 def test_ranks_that_differ_are_an_error_on_both():
     first, second = on_two_processes(errors)
     for texts in (first, second):
-        for text, wanted in zip(texts, ("slots [8, 4, 5]", "torch.float32", "temperature 1.5", "reduction 'sum'")):
-            assert text.startswith("ValueError: rank ") and wanted in text and "wanted the same shape, dtype and options on all ranks" in text
+        for text, wanted in zip(
+            texts, ("slots [8, 4, 5]", "torch.float32", "temperature 1.5", "reduction 'sum'")
+        ):
+            assert (
+                text.startswith("ValueError: rank ")
+                and wanted in text
+                and "wanted the same shape, dtype and options on all ranks" in text
+            )
         assert texts[7].startswith("ValueError: slots: image 0 of 6 holds a NaN")
-        assert texts[8].startswith("NotImplementedError: the contrastive loss of a group has no second derivative")
-    assert "rank 1 of the group refused its input" in first[4] and "slots has shape [11, 4, 5]" in second[4]
-    assert "rank 1 of the group refused its input" in first[5] and "TypeError: slots is list" in second[5]
-    assert "rank 1 of the group refused its input" in first[6] and "projs has shape [12, 4, 5]" in second[6]
+        assert texts[8].startswith(
+            "NotImplementedError: the contrastive loss of a group has no second derivative"
+        )
+    assert (
+        "rank 1 of the group refused its input" in first[4]
+        and "slots has shape [11, 4, 5]" in second[4]
+    )
+    assert (
+        "rank 1 of the group refused its input" in first[5]
+        and "TypeError: slots is list" in second[5]
+    )
+    assert (
+        "rank 1 of the group refused its input" in first[6]
+        and "projs has shape [12, 4, 5]" in second[6]
+    )

@@ -1,4 +1,5 @@
-"""osc.loss_global.variance_covariance_loss on CPU tensors, by the kernels and by the path of other devices. The other losses of whole images are those of one slot: test_torch_contrastive.py."""
+"""osc.loss_global.variance_covariance_loss on CPU tensors, by the kernels and by the path of other
+devices. The other losses of whole images are those of one slot: test_torch_contrastive.py."""
 
 import doctest
 
@@ -27,12 +28,15 @@ def each_way(request):
 
 def samples(*shape, dtype=torch.float64, seed=0):
     x = torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return (x * torch.linspace(0.2, 1.6, shape[-1], dtype=torch.float64) + 3).to(dtype)  # deviations below and above 1, and a mean
+    # deviations below and above 1, and a mean
+    return (x * torch.linspace(0.2, 1.6, shape[-1], dtype=torch.float64) + 3).to(dtype)
 
 
 def gradients(x):
     x = x.detach().requires_grad_()
-    return [torch.autograd.grad(term, x, retain_graph=True)[0] for term in variance_covariance_loss(x)]
+    return [
+        torch.autograd.grad(term, x, retain_graph=True)[0] for term in variance_covariance_loss(x)
+    ]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -41,11 +45,23 @@ def test_equals_the_specification(dtype, each_way):
         x = samples(*shape, dtype=dtype, seed=number)
         terms, wide = variance_covariance_loss(x), x.double().numpy()
         assert all(term.dtype == dtype and term.shape == () for term in terms)
-        np.testing.assert_allclose([float(term) for term in terms], oracle.variance_covariance_loss(wide), rtol=10 * TOLERANCES[dtype], atol=TOLERANCES[dtype])
+        np.testing.assert_allclose(
+            [float(term) for term in terms],
+            oracle.variance_covariance_loss(wide),
+            rtol=10 * TOLERANCES[dtype],
+            atol=TOLERANCES[dtype],
+        )
         direction = np.random.default_rng(number).standard_normal(shape)
-        slopes = oracle.slope(lambda x: np.array(oracle.variance_covariance_loss(x)), wide, direction)
+        slopes = oracle.slope(
+            lambda x: np.array(oracle.variance_covariance_loss(x)), wide, direction
+        )
         got = [(gradient.double().numpy() * direction).sum() for gradient in gradients(x)]
-        np.testing.assert_allclose(got, slopes, rtol=max(30 * TOLERANCES[dtype], 1e-6), atol=max(10 * TOLERANCES[dtype], 1e-8))
+        np.testing.assert_allclose(
+            got,
+            slopes,
+            rtol=max(30 * TOLERANCES[dtype], 1e-6),
+            atol=max(10 * TOLERANCES[dtype], 1e-8),
+        )
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (0, 4), (3, 0), (2, 1, 4), (1, 4), (5, 1)])
@@ -53,7 +69,9 @@ def test_sizes_without_a_covariance(shape, each_way):
     variance, covariance = variance_covariance_loss(samples(*shape))
     assert covariance.isnan() and (variance.isnan() or shape == (5, 1))
     for gradient in gradients(samples(*shape)):
-        assert gradient.shape == shape and (gradient.isnan().all() if shape[-2] == 1 else gradient.isfinite().all())
+        assert gradient.shape == shape and (
+            gradient.isnan().all() if shape[-2] == 1 else gradient.isfinite().all()
+        )
 
 
 def test_a_non_finite_group(each_way):
@@ -87,12 +105,18 @@ def test_layouts(layout, each_way):
 
     def run(x):
         terms = torch.ops.osc.variance_covariance_loss(x, False)
-        return [(y.shape, y.stride(), y.dtype) for y in (*terms, torch.ops.osc.variance_covariance_loss_backward(*terms, x))]
+        return [
+            (y.shape, y.stride(), y.dtype)
+            for y in (*terms, torch.ops.osc.variance_covariance_loss_backward(*terms, x))
+        ]
 
     with torch._subclasses.FakeTensorMode() as mode:
         fake = run(mode.from_tensor(laid_out))
     assert fake == run(laid_out)
-    torch.testing.assert_close(gradients(x[:1, :1].expand(2, 3, 6, 5)), gradients(x[:1, :1].expand(2, 3, 6, 5).contiguous()))
+    torch.testing.assert_close(
+        gradients(x[:1, :1].expand(2, 3, 6, 5)),
+        gradients(x[:1, :1].expand(2, 3, 6, 5).contiguous()),
+    )
 
 
 def test_derivatives(each_way):
@@ -104,12 +128,25 @@ def test_derivatives(each_way):
 
 def test_compile_vmap_autocast_and_opcheck(each_way):
     torch._dynamo.reset()
-    compiled = torch.compile(lambda x: sum(variance_covariance_loss(x * x)), fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda x: sum(variance_covariance_loss(x * x)),
+        fullgraph=True,
+        dynamic=True,
+        backend="aot_eager",
+    )
     for shape in ((3, 6, 4), (2, 5, 7)):
         x = samples(*shape).requires_grad_()
-        torch.testing.assert_close(torch.autograd.grad(compiled(x), x), torch.autograd.grad(sum(variance_covariance_loss(x * x)), x))
+        torch.testing.assert_close(
+            torch.autograd.grad(compiled(x), x),
+            torch.autograd.grad(sum(variance_covariance_loss(x * x)), x),
+        )
     x = samples(4, 6, 3)
-    torch.testing.assert_close(torch.func.vmap(variance_covariance_loss)(x)[0], torch.stack([variance_covariance_loss(item)[0] for item in x]), rtol=0, atol=0)
+    torch.testing.assert_close(
+        torch.func.vmap(variance_covariance_loss)(x)[0],
+        torch.stack([variance_covariance_loss(item)[0] for item in x]),
+        rtol=0,
+        atol=0,
+    )
     x = samples(2, 6, 3, dtype=torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         got = *variance_covariance_loss(x), *gradients(x)
@@ -128,7 +165,10 @@ def test_same_bits_with_any_number_of_threads_and_from_numpy():
     try:
         for count in (1, 5):
             torch.set_num_threads(count)
-            assert all(torch.equal(a, b) for a, b in zip((*variance_covariance_loss(x), *gradients(x)), want))
+            assert all(
+                torch.equal(a, b)
+                for a, b in zip((*variance_covariance_loss(x), *gradients(x)), want)
+            )
     finally:
         torch.set_num_threads(threads)
     for got, expected in zip(osc.numpy.variance_covariance_loss(x, with_grad=True), want):
@@ -136,7 +176,11 @@ def test_same_bits_with_any_number_of_threads_and_from_numpy():
 
 
 def test_bad_input(each_way):
-    for x, error, text in [(torch.ones(3), ValueError, r"x has shape \[3\]; wanted \[..., N, D\]"), ([torch.ones(2, 2)], TypeError, "x is list"), (torch.ones(2, 2).int(), TypeError, "torch.int32")]:
+    for x, error, text in [
+        (torch.ones(3), ValueError, r"x has shape \[3\]; wanted \[..., N, D\]"),
+        ([torch.ones(2, 2)], TypeError, "x is list"),
+        (torch.ones(2, 2).int(), TypeError, "torch.int32"),
+    ]:
         with pytest.raises(error, match=text):
             variance_covariance_loss(x)
     with pytest.raises(ValueError, match="on_nonfinite"):
@@ -148,8 +192,14 @@ def test_what_is_not_finite_has_the_caller_s_name(each_way):
     bad = good.clone()
     bad[3, 1] = torch.inf
     for module, as_array in ((loss_global, lambda x: x), (osc.numpy, lambda x: x.numpy())):
-        for name, loss, arguments in [("projs", "contrastive_loss", (bad,)), ("feats", "cosine_sim_loss", (bad, good)), ("projs", "cosine_sim_loss", (good, bad))]:
-            with pytest.raises(ValueError, match=f"^{name}: image 1 of 2 holds a NaN or an infinity"):
+        for name, loss, arguments in [
+            ("projs", "contrastive_loss", (bad,)),
+            ("feats", "cosine_sim_loss", (bad, good)),
+            ("projs", "cosine_sim_loss", (good, bad)),
+        ]:
+            with pytest.raises(
+                ValueError, match=f"^{name}: image 1 of 2 holds a NaN or an infinity"
+            ):
                 getattr(module, loss)(*map(as_array, arguments), on_nonfinite="raise")
 
 

@@ -1,4 +1,5 @@
-"""osc.loss_objects.matching_similarity_loss_per_img on CPU tensors: values, gradients, layouts, errors, autocast, threads and processes."""
+"""osc.loss_objects.matching_similarity_loss_per_img on CPU tensors: values, gradients, layouts,
+errors, autocast, threads and processes."""
 
 import doctest
 import multiprocessing
@@ -21,36 +22,59 @@ TOLERANCES = {torch.float64: 1e-13, torch.float32: 1e-6, torch.float16: 2e-3, to
 
 
 def random_slots(*shape, dtype=torch.float32, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 def loss_and_gradient(f, p, reduction="mean", incoming=None, **options):
     p = p.detach().requires_grad_()
     loss = matching_similarity_loss_per_img(f, p, reduction, **options)
-    (gradient,) = torch.autograd.grad(loss, p, torch.ones_like(loss) if incoming is None else incoming)
+    (gradient,) = torch.autograd.grad(
+        loss, p, torch.ones_like(loss) if incoming is None else incoming
+    )
     return loss.detach(), gradient
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_equals_the_specification(dtype, reduction):
-    for number, (images, slots, channels) in enumerate([(1, 1, 1), (3, 4, 8), (5, 11, 64), (2, 30, 7)]):
+    for number, (images, slots, channels) in enumerate(
+        [(1, 1, 1), (3, 4, 8), (5, 11, 64), (2, 30, 7)]
+    ):
         f, p = random_slots(2, 2 * images, slots, channels, dtype=dtype, seed=number)
         loss, gradient = loss_and_gradient(f, p, reduction)
         want, want_gradient = torch_oracle.loss_and_gradient(f, p, reduction)
         assert loss.dtype == gradient.dtype == dtype and loss.shape == want.shape
         scale = 2 * images * slots if reduction == "sum" else 1
-        torch.testing.assert_close(loss.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype])
-        terms = (1 / (2 * images * slots) if reduction == "mean" else 1) / p.double().norm(dim=-1).min().item()  # of whose difference a gradient is made
-        torch.testing.assert_close(gradient.double(), want_gradient, atol=TOLERANCES[dtype] * terms, rtol=30 * TOLERANCES[dtype])
+        torch.testing.assert_close(
+            loss.double(), want, atol=TOLERANCES[dtype] * scale, rtol=TOLERANCES[dtype]
+        )
+        # of whose difference a gradient is made
+        terms = (1 / (2 * images * slots) if reduction == "mean" else 1) / p.double().norm(
+            dim=-1
+        ).min().item()
+        torch.testing.assert_close(
+            gradient.double(),
+            want_gradient,
+            atol=TOLERANCES[dtype] * terms,
+            rtol=30 * TOLERANCES[dtype],
+        )
 
 
 def test_the_incoming_gradient_is_read_whatever_its_layout():
     f, p = random_slots(2, 6, 4, 8, dtype=torch.float64)
     weights = random_slots(24, 3, dtype=torch.float64)
-    for incoming in (weights[:, 0].contiguous(), weights[:, 1], weights[:1, 0].expand(24), weights[:, 2].flip(0)):
+    for incoming in (
+        weights[:, 0].contiguous(),
+        weights[:, 1],
+        weights[:1, 0].expand(24),
+        weights[:, 2].flip(0),
+    ):
         _, gradient = loss_and_gradient(f, p, "none", incoming)
-        torch.testing.assert_close(gradient, torch_oracle.loss_and_gradient(f, p, "none", incoming=incoming)[1])
+        torch.testing.assert_close(
+            gradient, torch_oracle.loss_and_gradient(f, p, "none", incoming=incoming)[1]
+        )
     q = p.clone().requires_grad_()
     matching_similarity_loss_per_img(f, q, "none").sum().backward()
     torch.testing.assert_close(q.grad, torch_oracle.loss_and_gradient(f, p, "sum")[1])
@@ -61,7 +85,8 @@ def test_no_gradient_flows_to_f_even_where_it_is_p():
     p = random_slots(4, 3, 5, dtype=torch.float64, seed=1).requires_grad_()
     matching_similarity_loss_per_img(f, p).backward()
     assert f.grad is None
-    assert not matching_similarity_loss_per_img(f, p.detach()).requires_grad  # so that backward() says so where p was forgotten
+    # so that backward() says so where p was forgotten
+    assert not matching_similarity_loss_per_img(f, p.detach()).requires_grad
     (gradient,) = torch.autograd.grad(matching_similarity_loss_per_img(f, p), p, create_graph=True)
     (second,) = torch.autograd.grad(gradient.square().sum(), p, create_graph=True)
     assert torch.autograd.grad(second.square().sum(), f, allow_unused=True) == (None,)
@@ -75,7 +100,9 @@ LAYOUTS = {
     "slots first": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
     "every other row": lambda x: x.repeat_interleave(2, 0)[::2],
     "some of the channels": lambda x: torch.cat([x, x], 2)[:, :, : x.shape[2]],
-    "image-major": lambda x: x.unflatten(0, (2, -1)).transpose(0, 1).contiguous().transpose(0, 1).flatten(0, 1),
+    "image-major": lambda x: (
+        x.unflatten(0, (2, -1)).transpose(0, 1).contiguous().transpose(0, 1).flatten(0, 1)
+    ),
     "channels first": lambda x: x.transpose(1, 2).contiguous().transpose(1, 2),
     "at an offset": lambda x: torch.cat([x[:1], x])[1:],
     "negated lazily": lambda x: torch._neg_view(-x),
@@ -98,24 +125,42 @@ def test_layouts_give_the_same_bits_and_the_gradient_has_the_layout_of_p(layout,
 def test_one_slot_of_memory_may_be_all_slots():
     one = random_slots(1, 1, 5)
     f = random_slots(6, 4, 5)
-    torch.testing.assert_close(loss_and_gradient(f, one.expand(6, 4, 5)), loss_and_gradient(f, one.expand(6, 4, 5).contiguous()), rtol=0, atol=0)
+    torch.testing.assert_close(
+        loss_and_gradient(f, one.expand(6, 4, 5)),
+        loss_and_gradient(f, one.expand(6, 4, 5).contiguous()),
+        rtol=0,
+        atol=0,
+    )
 
 
 def allocations(call):
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         outputs = call()  # kept, so that their memory is not given back
     del outputs
-    return sorted(event.nbytes() for event in profile.profiler.kineto_results.events() if event.name() == "[memory]")
+    return sorted(
+        event.nbytes()
+        for event in profile.profiler.kineto_results.events()
+        if event.name() == "[memory]"
+    )
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "slots first", "every other row", "some of the channels", "at an offset"])
+@pytest.mark.parametrize(
+    "layout",
+    ["contiguous", "slots first", "every other row", "some of the channels", "at an offset"],
+)
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_nothing_is_allocated_but_the_outputs(layout, dtype):
     f, p = (LAYOUTS[layout](x) for x in random_slots(2, 64, 8, 32, dtype=dtype))
     forward = lambda: torch.ops.osc.matching_similarity_loss_per_img(f, p, "mean", 1e-10, False)  # noqa: E731
     loss, matching = forward()
     assert allocations(forward) == [loss.nbytes, matching.nbytes]
-    assert allocations(lambda: torch.ops.osc.matching_similarity_loss_per_img_backward(loss, f, p, matching, "mean", 1e-10)) == [p.nbytes]
+    assert allocations(
+        lambda: torch.ops.osc.matching_similarity_loss_per_img_backward(
+            loss, f, p, matching, "mean", 1e-10
+        )
+    ) == [p.nbytes]
 
 
 def test_a_non_finite_image_leaves_the_others_alone():
@@ -124,7 +169,10 @@ def test_a_non_finite_image_leaves_the_others_alone():
         clean, clean_gradient = loss_and_gradient(f, p, "none")
         {"f": f, "p": p}[name][4, 2, 1] = bad
         loss, gradient = loss_and_gradient(f, p, "none")
-        for got, want in ((loss.view(2, 3, 4), clean.view(2, 3, 4)), (gradient.view(2, 3, 4, 5), clean_gradient.view(2, 3, 4, 5))):
+        for got, want in (
+            (loss.view(2, 3, 4), clean.view(2, 3, 4)),
+            (gradient.view(2, 3, 4, 5), clean_gradient.view(2, 3, 4, 5)),
+        ):
             assert got[:, 1].isnan().all()
             assert torch.equal(got[:, [0, 2]], want[:, [0, 2]])
         with pytest.raises(ValueError, match=f"^{name}: image 1 of 3 holds a NaN or an infinity"):
@@ -149,7 +197,9 @@ def test_empty():
         loss, gradient = loss_and_gradient(slots, slots)
         assert loss.item() == mean or (loss.isnan() and mean != mean)
         assert gradient.shape == shape
-        assert matching_similarity_loss_per_img(slots, slots, "none").shape == (shape[0] * shape[1],)
+        assert matching_similarity_loss_per_img(slots, slots, "none").shape == (
+            shape[0] * shape[1],
+        )
     assert matching_similarity_loss_per_img(torch.zeros(0, 3, 4), torch.zeros(0, 3, 4), "sum") == 0
 
 
@@ -165,10 +215,25 @@ def test_bad_input_is_an_error_that_says_what_was_given():
         (slots.to(torch.complex64), slots, TypeError, "torch.complex64"),
         (slots.numpy(), slots, TypeError, "f is ndarray"),
         (slots, slots.to("meta"), ValueError, "f is on cpu and p on meta"),
-        (slots.to_sparse(), slots.to_sparse(), TypeError, "f is a torch.sparse_coo tensor; wanted a dense one"),
-        (torch.nested.nested_tensor([slots, slots]), slots, TypeError, "f is a nested tensor; wanted a dense one"),
+        (
+            slots.to_sparse(),
+            slots.to_sparse(),
+            TypeError,
+            "f is a torch.sparse_coo tensor; wanted a dense one",
+        ),
+        (
+            torch.nested.nested_tensor([slots, slots]),
+            slots,
+            TypeError,
+            "f is a nested tensor; wanted a dense one",
+        ),
         (slots, [slots], TypeError, "p is list; wanted a PyTorch tensor .*torch.stack"),
-        (slots.view(2, 2, 3, 2), slots.view(2, 2, 3, 2), ValueError, r"f has shape \[2, 2, 3, 2\].*x\.transpose\(0, 1\)\.flatten\(0, 1\)"),
+        (
+            slots.view(2, 2, 3, 2),
+            slots.view(2, 2, 3, 2),
+            ValueError,
+            r"f has shape \[2, 2, 3, 2\].*x\.transpose\(0, 1\)\.flatten\(0, 1\)",
+        ),
     ]:
         with pytest.raises(error, match=text):
             matching_similarity_loss_per_img(f, p)
@@ -182,7 +247,10 @@ def test_bad_input_is_an_error_that_says_what_was_given():
     for eps in ("1", None, torch.ones(()), True):
         with pytest.raises(TypeError, match=f"eps is {type(eps).__name__}; wanted a number"):
             matching_similarity_loss_per_img(slots, slots, eps=eps)
-    for bad, text in ((slots.to_sparse(), "sparse"), (torch.nested.nested_tensor([slots, slots]), "nested")):
+    for bad, text in (
+        (slots.to_sparse(), "sparse"),
+        (torch.nested.nested_tensor([slots, slots]), "nested"),
+    ):
         for call in (osc.match_slots, osc.linear_sum_assignment):
             with pytest.raises(TypeError, match=f"{text}.* tensor; wanted a dense one"):
                 call(bad)
@@ -218,7 +286,14 @@ def test_derivatives_in_reverse_and_forward_mode(reduction):
     def loss(p):
         return matching_similarity_loss_per_img(f, p, reduction, eps=eps)
 
-    assert gradcheck(loss, (p,), eps=1e-7, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
+    assert gradcheck(
+        loss,
+        (p,),
+        eps=1e-7,
+        check_forward_ad=True,
+        check_batched_grad=True,
+        check_batched_forward_grad=True,
+    )
     assert gradgradcheck(loss, (p,), eps=1e-7, check_fwd_over_rev=True)
 
 
@@ -228,12 +303,16 @@ def test_backward_through_a_retained_graph_gives_the_same_bits(reduction):
     p.requires_grad_()
     for weight in (1, 0.1, -3):
         loss = weight * matching_similarity_loss_per_img(f, p, reduction)
-        first, second, third = (torch.autograd.grad(loss, p, retain_graph=True)[0] for _ in range(3))
+        first, second, third = (
+            torch.autograd.grad(loss, p, retain_graph=True)[0] for _ in range(3)
+        )
         assert first.data_ptr() != second.data_ptr()
         first.zero_()  # whoever got it may write to it
         assert torch.equal(second, third) and second.abs().max() > 0
         differentiable = torch.autograd.grad(loss, p, create_graph=True)[0]
-        torch.testing.assert_close(second, differentiable.detach(), rtol=0, atol=1e-6 * float(second.abs().max()))
+        torch.testing.assert_close(
+            second, differentiable.detach(), rtol=0, atol=1e-6 * float(second.abs().max())
+        )
         loss.backward()
         assert torch.equal(p.grad, second)
         p.grad = None
@@ -262,7 +341,11 @@ def test_autocast_computes_in_float32(under):
         double = matching_similarity_loss_per_img(f.double(), p.double())
         with pytest.raises(TypeError, match="float64"):
             matching_similarity_loss_per_img(f.to(under), p.double())
-    assert loss.dtype == mixed.dtype == torch.float32 and gradient.dtype == under and double.dtype == torch.float64
+    assert (
+        loss.dtype == mixed.dtype == torch.float32
+        and gradient.dtype == under
+        and double.dtype == torch.float64
+    )
     want, want_gradient = loss_and_gradient(f.to(under).float(), p.to(under).float())
     assert torch.equal(loss, want) and torch.equal(gradient, want_gradient.to(under))
 
@@ -282,7 +365,13 @@ def test_deterministic_mode_and_any_number_of_threads_give_the_same_bits():
 
 
 def run_python(code, **environment):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **environment},
+    )
 
 
 def test_it_runs_on_pytorchs_threads_and_on_no_others():
@@ -332,7 +421,8 @@ def test_the_interpreter_runs_on_meanwhile():
 
 
 def test_several_threads_at_once():
-    problems = [random_slots(2, 200 + 2 * i, 12 + i, 16, seed=i) for i in range(4)]  # long enough to overlap
+    # long enough to overlap
+    problems = [random_slots(2, 200 + 2 * i, 12 + i, 16, seed=i) for i in range(4)]
     want = [loss_and_gradient(f, p) for f, p in problems]
     got = [[] for _ in problems]
 
@@ -345,7 +435,9 @@ def test_several_threads_at_once():
     for worker in workers:
         worker.join()
     for results, expected in zip(got, want):
-        assert len(results) == 30 and all(torch.equal(a, b) for result in results for a, b in zip(result, expected))
+        assert len(results) == 30 and all(
+            torch.equal(a, b) for result in results for a, b in zip(result, expected)
+        )
 
 
 class LossesOfSlots(torch.utils.data.Dataset):
@@ -359,21 +451,28 @@ class LossesOfSlots(torch.utils.data.Dataset):
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 def test_in_the_forked_workers_of_a_data_loader():
-    want = [LossesOfSlots()[i] for i in range(4)]  # starts the threads, which the children will not have
-    loader = torch.utils.data.DataLoader(LossesOfSlots(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60)
+    # starts the threads, which the children will not have
+    want = [LossesOfSlots()[i] for i in range(4)]
+    loader = torch.utils.data.DataLoader(
+        LossesOfSlots(), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60
+    )
     for got, expected in zip(loader, want):
         assert all(torch.equal(a, b) for a, b in zip(got, expected))
 
 
 def test_it_is_what_numpy_users_get():
     f, p = random_slots(2, 6, 4, 5)
-    assert matching_similarity_loss_per_img(f, p).item() == osc.numpy.matching_similarity_loss_per_img(f.numpy(), p.numpy())
+    assert matching_similarity_loss_per_img(
+        f, p
+    ).item() == osc.numpy.matching_similarity_loss_per_img(f.numpy(), p.numpy())
 
 
 def test_import_of_osc_loads_no_torch_and_takes_little_time():
     result = run_python("import sys, osc; print('torch' in sys.modules, 'jax' in sys.modules)")
     assert result.stdout.split() == ["False", "False"], result.stderr
-    code = "import time; start = time.perf_counter(); import osc; print(time.perf_counter() - start)"
+    code = (
+        "import time; start = time.perf_counter(); import osc; print(time.perf_counter() - start)"
+    )
     assert min(float(run_python(code).stdout) for _ in range(3)) < 0.05
 
 

@@ -1,4 +1,5 @@
-"""The operators torch.ops.osc.* as PyTorch's own checks, its compiler, torch.export and torch.func see them."""
+"""The operators torch.ops.osc.* as PyTorch's own checks, its compiler, torch.export and torch.func
+see them."""
 
 import pathlib
 import subprocess
@@ -14,8 +15,11 @@ from osc.loss_objects import matching_similarity_loss_per_img
 
 operators = torch.ops.osc
 
+
 def random_slots(*shape, dtype=torch.float64, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+    return torch.randn(
+        *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    ).to(dtype)
 
 
 LAYOUTS = {
@@ -33,9 +37,14 @@ def test_opcheck(layout, dtype):
     for shape, reduction in cases if dtype == torch.float32 else cases[:1]:
         f, p = LAYOUTS[layout](*shape, dtype), LAYOUTS[layout](*shape, dtype).requires_grad_()
         opcheck(operators.matching_similarity_loss_per_img, (f, p, reduction, 1e-10, False))
-        loss, matching = operators.matching_similarity_loss_per_img(f, p.detach(), reduction, 1e-10, False)
+        loss, matching = operators.matching_similarity_loss_per_img(
+            f, p.detach(), reduction, 1e-10, False
+        )
         incoming = torch.ones_like(loss).requires_grad_()
-        opcheck(operators.matching_similarity_loss_per_img_backward, (incoming, f, p, matching, reduction, 1e-10))
+        opcheck(
+            operators.matching_similarity_loss_per_img_backward,
+            (incoming, f, p, matching, reduction, 1e-10),
+        )
         opcheck(operators.match_slots, (p, 1e-10, False))
         opcheck(operators.linear_sum_assignment, (p, True, False))
 
@@ -50,7 +59,14 @@ def test_strides_are_known_without_data(layout):
 
     def run(f, p):
         loss, matching = operators.matching_similarity_loss_per_img(f, p, "none", 1e-10, False)
-        return loss, matching, operators.matching_similarity_loss_per_img_backward(loss, f, p, matching, "none", 1e-10), *osc.linear_sum_assignment(f)
+        return (
+            loss,
+            matching,
+            operators.matching_similarity_loss_per_img_backward(
+                loss, f, p, matching, "none", 1e-10
+            ),
+            *osc.linear_sum_assignment(f),
+        )
 
     with torch._subclasses.FakeTensorMode() as mode:
         fake = strides(run(mode.from_tensor(f), mode.from_tensor(p)))
@@ -68,7 +84,12 @@ def loss_and_gradient(function, f, p):
 def test_compile_in_one_graph_for_all_sizes(backend):
     torch._dynamo.reset()
     graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    compiled = torch.compile(lambda f, p: matching_similarity_loss_per_img(2 * f, p * p, "none").square(), fullgraph=True, dynamic=True, backend=backend)
+    compiled = torch.compile(
+        lambda f, p: matching_similarity_loss_per_img(2 * f, p * p, "none").square(),
+        fullgraph=True,
+        dynamic=True,
+        backend=backend,
+    )
     for images, slots, channels in ((3, 4, 8), (5, 4, 8), (2, 6, 5)):
         f, p = random_slots(2, 2 * images, slots, channels)
         got = loss_and_gradient(compiled, f, p)
@@ -81,7 +102,12 @@ def test_compile_in_one_graph_for_all_sizes(backend):
 def test_compile_of_the_solver_and_the_matching():
     torch._dynamo.reset()
     f = random_slots(6, 4, 5)
-    compiled = torch.compile(lambda f: (osc.match_slots(f), *osc.linear_sum_assignment(f, True)), fullgraph=True, dynamic=True, backend="aot_eager")
+    compiled = torch.compile(
+        lambda f: (osc.match_slots(f), *osc.linear_sum_assignment(f, True)),
+        fullgraph=True,
+        dynamic=True,
+        backend="aot_eager",
+    )
     for got, want in zip(compiled(f), (osc.match_slots(f), *osc.linear_sum_assignment(f, True))):
         assert torch.equal(got, want)
 
@@ -94,7 +120,10 @@ def test_compile_under_autocast_and_torch_func():
         with torch.autocast("cpu", torch.bfloat16):
             return matching_similarity_loss_per_img(f, p)
 
-    for function in (autocast, lambda f, p: grad(lambda p: matching_similarity_loss_per_img(f, p))(p)):
+    for function in (
+        autocast,
+        lambda f, p: grad(lambda p: matching_similarity_loss_per_img(f, p))(p),
+    ):
         got = torch.compile(function, fullgraph=True, backend="aot_eager")(f, p)
         want = function(f, p)
         assert got.dtype == want.dtype and torch.equal(got, want)
@@ -123,12 +152,19 @@ class Losses(torch.nn.Module):
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_export_for_all_sizes(strict):
-    images, slots, channels = (torch.export.Dim(name, min=2, max=1000) for name in ("images", "slots", "channels"))
+    images, slots, channels = (
+        torch.export.Dim(name, min=2, max=1000) for name in ("images", "slots", "channels")
+    )
     shape = {0: 2 * images, 1: slots, 2: channels}
     f, p = random_slots(2, 8, 3, 5)
-    program = torch.export.export(Losses(), (f, p), dynamic_shapes={"f": shape, "p": shape}, strict=strict)
+    program = torch.export.export(
+        Losses(), (f, p), dynamic_shapes={"f": shape, "p": shape}, strict=strict
+    )
     targets = [str(node.target) for node in program.graph.nodes if node.op == "call_function"]
-    assert "osc.matching_similarity_loss_per_img.default" in targets and "osc.match_slots.default" in targets
+    assert (
+        "osc.matching_similarity_loss_per_img.default" in targets
+        and "osc.match_slots.default" in targets
+    )
     f, p = random_slots(2, 14, 4, 7)
     for got, want in zip(program.module()(f, p), Losses()(f, p)):
         assert torch.equal(got, want)
@@ -143,22 +179,44 @@ def test_vmap_is_a_loop():
         lambda f, p: osc.match_slots(f),
         lambda f, p: osc.linear_sum_assignment(p)[0],
     ):
-        torch.testing.assert_close(vmap(function)(f, p), torch.stack([function(*item) for item in zip(f, p)]), rtol=0, atol=0)
+        torch.testing.assert_close(
+            vmap(function)(f, p),
+            torch.stack([function(*item) for item in zip(f, p)]),
+            rtol=0,
+            atol=0,
+        )
         along_2 = vmap(function, in_dims=(None, 2))(f[0], p.movedim(0, 2))
-        torch.testing.assert_close(along_2, torch.stack([function(f[0], item) for item in p]), rtol=0, atol=0)
-    twice = vmap(vmap(matching_similarity_loss_per_img))(f.unflatten(0, (1, 7)), p.unflatten(0, (1, 7)))
+        torch.testing.assert_close(
+            along_2, torch.stack([function(f[0], item) for item in p]), rtol=0, atol=0
+        )
+    twice = vmap(vmap(matching_similarity_loss_per_img))(
+        f.unflatten(0, (1, 7)), p.unflatten(0, (1, 7))
+    )
     assert torch.equal(twice, vmap(matching_similarity_loss_per_img)(f, p).unflatten(0, (1, 7)))
 
 
 def test_torch_func_derivatives():
     f, p, v = random_slots(3, 4, 3, 5)
-    loss, oracle = (lambda p, function=function: function(f, p) for function in (matching_similarity_loss_per_img, torch_oracle.loss))
+    loss, oracle = (
+        lambda p, function=function: function(f, p)
+        for function in (matching_similarity_loss_per_img, torch_oracle.loss)
+    )
     gradient = torch_oracle.loss_and_gradient(f, p)[1]
     torch.testing.assert_close(grad(loss)(p), gradient)
-    torch.testing.assert_close(grad(lambda p: operators.matching_similarity_loss_per_img(f, p, "mean", 1e-10, False)[0])(p), gradient)
+    torch.testing.assert_close(
+        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, "mean", 1e-10, False)[0])(
+            p
+        ),
+        gradient,
+    )
     torch.testing.assert_close(jvp(loss, (p,), (v,))[1], (gradient * v).sum())
     second = torch.autograd.functional.hessian(oracle, p)
-    for derivative in (hessian(loss), jacrev(jacrev(loss)), jacfwd(jacrev(loss)), jacrev(jacfwd(loss))):
+    for derivative in (
+        hessian(loss),
+        jacrev(jacrev(loss)),
+        jacfwd(jacrev(loss)),
+        jacrev(jacfwd(loss)),
+    ):
         torch.testing.assert_close(derivative(p), second)
     q = p.clone().requires_grad_()  # autograd around torch.func
     (gradient,) = torch.autograd.grad((grad(loss)(q) * v).sum(), q)
@@ -173,11 +231,29 @@ def test_forward_over_forward_is_an_error_and_not_zero():
 
 def test_the_library_needs_the_stable_abi_alone():
     library = pathlib.Path(osc.__file__).with_name("libosc_torch.so")
-    symbols = subprocess.run(["nm", "-D", "--undefined", "--demangle", library], capture_output=True, text=True, check=True).stdout.split("\n")
+    symbols = subprocess.run(
+        ["nm", "-D", "--undefined", "--demangle", library],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
     names = [line.split(maxsplit=1)[1] for line in symbols if line]
-    foreign = [name for name in names if not name.startswith(("aoti_torch_", "torch_", "osc::", "typeinfo for osc::", "vtable for osc::")) and "osc::" not in name]
+    foreign = [
+        name
+        for name in names
+        if not name.startswith(
+            ("aoti_torch_", "torch_", "osc::", "typeinfo for osc::", "vtable for osc::")
+        )
+        and "osc::" not in name
+    ]
     assert any(name.startswith("aoti_torch_") for name in names)
-    assert not [name for name in foreign if "at::" in name or "c10" in name or "torch" in name or "Py" in name]
-    dynamic = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
+    assert not [
+        name
+        for name in foreign
+        if "at::" in name or "c10" in name or "torch" in name or "Py" in name
+    ]
+    dynamic = subprocess.run(
+        ["readelf", "-d", library], capture_output=True, text=True, check=True
+    ).stdout
     assert "[libosc.so]" in dynamic and "[libtorch_cpu.so]" in dynamic and "python" not in dynamic
     assert [line.split("[")[1] for line in dynamic.split("\n") if "PATH" in line] == ["$ORIGIN]"]

@@ -1,4 +1,5 @@
-"""The source distribution and the wheel: what is in them, and that the wheel made from the one passes the tests in an environment that has nothing else of ours."""
+"""The source distribution and the wheel: what is in them, and that the wheel made from the one
+passes the tests in an environment that has nothing else of ours."""
 
 import os
 import pathlib
@@ -17,18 +18,42 @@ pytestmark = pytest.mark.slow
 
 
 def run(*command, cwd):
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "CMAKE_ARGS", "CXXFLAGS")}
-    result = subprocess.run(command, cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYTHONPATH", "CMAKE_ARGS", "CXXFLAGS")
+    }
+    result = subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600,
+    )
     assert result.returncode == 0, result.stdout[-4000:]
     return result.stdout
 
 
 @pytest.fixture(scope="module")
 def distributions(tmp_path_factory):
-    """The source distribution, and the wheel built from it, not from the tree, in an environment that has nothing but what pyproject.toml asks for."""
+    """The source distribution, and the wheel built from it, not from the tree, in an environment
+    that has nothing but what pyproject.toml asks for."""
     pytest.importorskip("build")
     folder = tmp_path_factory.mktemp("distributions")
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "--skip-dependency-check", "--outdir", folder, ROOT, cwd=folder)
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--sdist",
+        "--no-isolation",
+        "--skip-dependency-check",
+        "--outdir",
+        folder,
+        ROOT,
+        cwd=folder,
+    )
     [sdist] = folder.glob("*.tar.gz")
     run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", folder, sdist, cwd=folder)
     return folder
@@ -41,7 +66,12 @@ def test_the_source_distribution_holds_the_sources_alone(distributions):
         "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md",
         "cmake", "examples", "include", "pyproject.toml", "python", "src", "tests", "torch",
     }  # fmt: skip
-    assert {"include/osc/osc.h", "python/osc/py.typed", "src/c_abi.cpp", "tests/python/test_wheel.py"} <= set(names)
+    assert {
+        "include/osc/osc.h",
+        "python/osc/py.typed",
+        "src/c_abi.cpp",
+        "tests/python/test_wheel.py",
+    } <= set(names)
     assert not [name for name in names if re.search(r"__pycache__|\.(so|o|a|pyc)$", name)]
 
 
@@ -49,21 +79,50 @@ def test_one_wheel_for_every_python(distributions):
     [path] = distributions.glob("*.whl")
     assert re.fullmatch(rf"osc-{re.escape(VERSION)}-py3-none-\w+\.whl", path.name)
     with zipfile.ZipFile(path) as wheel:
-        files = {name: wheel.read(name) for name in wheel.namelist() if not name.startswith(f"osc-{VERSION}.dist-info/")}
+        files = {
+            name: wheel.read(name)
+            for name in wheel.namelist()
+            if not name.startswith(f"osc-{VERSION}.dist-info/")
+        }
     libraries = {name for name in files if ".so" in name}
-    assert {"osc/libosc.so", "osc/libosc_jax.so", "osc/libosc_torch.so"} <= libraries and "osc/py.typed" in files
+    assert {
+        "osc/libosc.so",
+        "osc/libosc_jax.so",
+        "osc/libosc_torch.so",
+    } <= libraries and "osc/py.typed" in files
     assert all(name.startswith("osc/") for name in files)
     for name in libraries:
-        assert b"libpython" not in files[name] and b"PyObject_" not in files[name], f"{name} links Python"
+        assert b"libpython" not in files[name] and b"PyObject_" not in files[name], (
+            f"{name} links Python"
+        )
 
 
 def test_the_wheel_passes_the_tests_where_nothing_else_of_ours_is(distributions, tmp_path):
     [wheel] = distributions.glob("*.whl")
     run(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv/bin/python"
-    run(python, "-m", "pip", "install", "--quiet", wheel, "scipy", "pytest", "ml_dtypes", cwd=tmp_path)
+    run(
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        wheel,
+        "scipy",
+        "pytest",
+        "ml_dtypes",
+        cwd=tmp_path,
+    )
     folder = ROOT / "tests/python"
     where = run(python, "-c", "import osc; print(osc.__file__, osc.__version__)", cwd=tmp_path)
     assert where.startswith(str(tmp_path)) and where.split()[1] == VERSION
-    tests = [folder / name for name in ("test_assignment.py", "test_numpy_loss.py", "test_package.py", "test_examples.py")]
+    tests = [
+        folder / name
+        for name in (
+            "test_assignment.py",
+            "test_numpy_loss.py",
+            "test_package.py",
+            "test_examples.py",
+        )
+    ]
     print(run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, cwd=tmp_path))

@@ -1,4 +1,5 @@
-"""The specification of the loss in plain PyTorch and SciPy, one image after another in float64; autograd differentiates it."""
+"""The specification of the loss in plain PyTorch and SciPy, one image after another in float64;
+autograd differentiates it."""
 
 import torch
 from scipy.optimize import linear_sum_assignment
@@ -25,5 +26,7 @@ def loss(f, p, reduction="mean", eps=1e-10):
 def loss_and_gradient(f, p, reduction="mean", eps=1e-10, incoming=None):
     p = p.detach().double().requires_grad_()
     value = loss(f, p, reduction, eps)
-    (gradient,) = torch.autograd.grad(value, p, torch.ones_like(value) if incoming is None else incoming.double())
+    (gradient,) = torch.autograd.grad(
+        value, p, torch.ones_like(value) if incoming is None else incoming.double()
+    )
     return value.detach(), gradient

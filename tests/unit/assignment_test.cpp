@@ -39,23 +39,31 @@ struct Solution {
 
 template <typename T>
 Solution solve(const CostMatrices<T>& costs, AssignmentOptions options = {}) {
-  Solution solution{Indices(costs.problems * costs.rows, -7), Indices(costs.problems * costs.columns, -7),
+  Solution solution{Indices(costs.problems * costs.rows, -7),
+                    Indices(costs.problems * costs.columns, -7),
                     std::vector<AssignmentStatus>(costs.problems)};
-  linear_sum_assignment(costs, {solution.column_of_row.data(), solution.row_of_column.data(), solution.statuses.data()}, options);
+  linear_sum_assignment(
+      costs,
+      {solution.column_of_row.data(), solution.row_of_column.data(), solution.statuses.data()},
+      options);
   return solution;
 }
 
 template <typename T = double>
 Solution solve(const Matrix& matrix, AssignmentOptions options = {}) {
   const auto data = flat<T>(matrix);
-  return solve(contiguous_costs(data.data(), 1, std::ssize(matrix), std::ssize(matrix[0])), options);
+  return solve(contiguous_costs(data.data(), 1, std::ssize(matrix), std::ssize(matrix[0])),
+               options);
 }
 
-Matrix random_matrix(std::int64_t rows, std::int64_t columns, std::mt19937_64& random, int different_values) {
+Matrix random_matrix(std::int64_t rows, std::int64_t columns, std::mt19937_64& random,
+                     int different_values) {
   Matrix result(rows, std::vector<double>(columns));
   for (auto& row : result) {
     for (double& value : row) {
-      value = different_values > 0 ? std::uniform_int_distribution<>(0, different_values - 1)(random) : std::normal_distribution<>()(random);
+      value = different_values > 0
+                  ? std::uniform_int_distribution<>(0, different_values - 1)(random)
+                  : std::normal_distribution<>()(random);
     }
   }
   return result;
@@ -79,8 +87,11 @@ void expect_consistent(const Solution& solution) {
     ASSERT_LT(column, std::ssize(solution.row_of_column));
     EXPECT_EQ(solution.row_of_column[column], static_cast<std::int64_t>(row));
   }
-  EXPECT_EQ(pairs, std::min(std::ssize(solution.column_of_row), std::ssize(solution.row_of_column)));
-  EXPECT_EQ(std::count_if(solution.row_of_column.begin(), solution.row_of_column.end(), [](auto row) { return row >= 0; }), pairs);
+  EXPECT_EQ(pairs,
+            std::min(std::ssize(solution.column_of_row), std::ssize(solution.row_of_column)));
+  EXPECT_EQ(std::count_if(solution.row_of_column.begin(), solution.row_of_column.end(),
+                          [](auto row) { return row >= 0; }),
+            pairs);
 }
 
 TEST(LinearSumAssignment, EqualsBruteForce) {
@@ -101,14 +112,18 @@ TEST(LinearSumAssignment, EqualsBruteForce) {
 
 TEST(LinearSumAssignment, IsOptimalByDualCertificate) {
   std::mt19937_64 random(2);
-  for (const auto& [rows, columns] : {std::pair{64, 64}, {40, 90}, {90, 40}, {128, 128}, {1, 200}, {200, 1}}) {
+  for (const auto& [rows, columns] :
+       {std::pair{64, 64}, {40, 90}, {90, 40}, {128, 128}, {1, 200}, {200, 1}}) {
     for (const int different_values : {0, 3, 1000}) {
-      SCOPED_TRACE(::testing::Message() << rows << " x " << columns << ", values " << different_values);
+      SCOPED_TRACE(::testing::Message()
+                   << rows << " x " << columns << ", values " << different_values);
       const Matrix cost = random_matrix(rows, columns, random, different_values);
       const Solution solution = solve(cost);
       expect_consistent(solution);
       const bool wide = rows <= columns;
-      EXPECT_TRUE(oracle::is_optimal(wide ? cost : oracle::transposed(cost), wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+      EXPECT_TRUE(oracle::is_optimal(wide ? cost : oracle::transposed(cost),
+                                     wide ? solution.column_of_row : solution.row_of_column,
+                                     1e-12));
     }
   }
 }
@@ -125,26 +140,34 @@ TEST(LinearSumAssignment, ConstantMatrixGivesTheIdentity) {
   for (std::int64_t rows = 1; rows <= 9; ++rows) {
     for (std::int64_t columns = 1; columns <= 9; ++columns) {
       for (const bool maximize : {false, true}) {
-        const Solution solution = solve(Matrix(rows, std::vector<double>(columns, 0.25)), {.maximize = maximize});
-        for (std::int64_t row = 0; row < rows; ++row) EXPECT_EQ(solution.column_of_row[row], row < columns ? row : -1);
+        const Solution solution =
+            solve(Matrix(rows, std::vector<double>(columns, 0.25)), {.maximize = maximize});
+        for (std::int64_t row = 0; row < rows; ++row)
+          EXPECT_EQ(solution.column_of_row[row], row < columns ? row : -1);
       }
     }
   }
 }
 
-// Matrices whose answer, scipy's, is another one as soon as the rule that is named is another one. tests/python compares thousands more with scipy itself.
+// Matrices whose answer, scipy's, is another one as soon as the rule that is named is another one.
+// tests/python compares thousands more with scipy itself.
 TEST(LinearSumAssignment, TiesFallAsInScipy) {
-  EXPECT_EQ(solve({{0, 0}, {0, 0}}).column_of_row, (Indices{0, 1})) << "columns are looked at from the last to the first";
-  EXPECT_EQ(solve({{1, 2, 0}, {2, 2, 1}}).column_of_row, (Indices{2, 1})) << "a closed column's place is taken by the last one";
-  EXPECT_EQ(solve({{1, 1}, {0, 0}}).column_of_row, (Indices{0, 1})) << "a free column goes before a taken one";
-  EXPECT_EQ(solve({{2, 2}, {0, 0}}).column_of_row, (Indices{0, 1})) << "of free columns the one that is looked at last";
+  EXPECT_EQ(solve({{0, 0}, {0, 0}}).column_of_row, (Indices{0, 1}))
+      << "columns are looked at from the last to the first";
+  EXPECT_EQ(solve({{1, 2, 0}, {2, 2, 1}}).column_of_row, (Indices{2, 1}))
+      << "a closed column's place is taken by the last one";
+  EXPECT_EQ(solve({{1, 1}, {0, 0}}).column_of_row, (Indices{0, 1}))
+      << "a free column goes before a taken one";
+  EXPECT_EQ(solve({{2, 2}, {0, 0}}).column_of_row, (Indices{0, 1}))
+      << "of free columns the one that is looked at last";
 }
 
 TEST(LinearSumAssignment, MaximizingIsMinimizingTheNegative) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
-    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19), static_cast<std::int64_t>(1 + seed % 17), random, seed % 2 ? 3 : 0);
+    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19),
+                                static_cast<std::int64_t>(1 + seed % 17), random, seed % 2 ? 3 : 0);
     const Solution greatest = solve(cost, {.maximize = true});
     for (auto& row : cost) {
       for (double& value : row) value = -value;
@@ -157,7 +180,8 @@ TEST(LinearSumAssignment, FloatCostsGiveTheirDoublesAnswer) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
-    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19), static_cast<std::int64_t>(1 + seed % 17), random, 0);
+    Matrix cost = random_matrix(static_cast<std::int64_t>(1 + seed % 19),
+                                static_cast<std::int64_t>(1 + seed % 17), random, 0);
     for (auto& row : cost) {
       for (double& value : row) value = static_cast<float>(value);
     }
@@ -169,7 +193,8 @@ TEST(LinearSumAssignment, PermutingRowsAndColumnsPermutesTheAnswer) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
-    const auto rows = static_cast<std::int64_t>(1 + seed % 18), columns = static_cast<std::int64_t>(1 + seed % 17);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 18),
+               columns = static_cast<std::int64_t>(1 + seed % 17);
     const Matrix cost = random_matrix(rows, columns, random, 0);
     Indices row_order(rows), column_order(columns);
     std::iota(row_order.begin(), row_order.end(), 0);
@@ -178,7 +203,8 @@ TEST(LinearSumAssignment, PermutingRowsAndColumnsPermutesTheAnswer) {
     std::shuffle(column_order.begin(), column_order.end(), random);
     Matrix shuffled(rows, std::vector<double>(columns));
     for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < columns; ++c) shuffled[r][c] = cost[row_order[r]][column_order[c]];
+      for (std::int64_t c = 0; c < columns; ++c)
+        shuffled[r][c] = cost[row_order[r]][column_order[c]];
     }
     const Indices original = solve(cost).column_of_row, permuted = solve(shuffled).column_of_row;
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -192,18 +218,25 @@ TEST(LinearSumAssignment, BatchEqualsLoopOnAnyNumberOfThreadsAndAnyStrides) {
   constexpr std::int64_t kProblems = 3000, kRows = 5, kColumns = 4;
   std::vector<double> data(kProblems * kRows * kColumns);
   for (double& value : data) value = std::uniform_int_distribution<>(0, 4)(random);
-  const auto at = [&](std::int64_t n, std::int64_t r, std::int64_t c) { return data[(n * kRows + r) * kColumns + c]; };
+  const auto at = [&](std::int64_t n, std::int64_t r, std::int64_t c) {
+    return data[(n * kRows + r) * kColumns + c];
+  };
 
   ThreadPool one(1);
-  const Solution expected = solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &one});
+  const Solution expected =
+      solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &one});
   for (std::int64_t n = 0; n < kProblems; n += 97) {
-    const Solution single = solve(contiguous_costs(data.data() + n * kRows * kColumns, 1, kRows, kColumns));
-    for (std::int64_t r = 0; r < kRows; ++r) EXPECT_EQ(single.column_of_row[r], expected.column_of_row[n * kRows + r]);
-    for (std::int64_t c = 0; c < kColumns; ++c) EXPECT_EQ(single.row_of_column[c], expected.row_of_column[n * kColumns + c]);
+    const Solution single =
+        solve(contiguous_costs(data.data() + n * kRows * kColumns, 1, kRows, kColumns));
+    for (std::int64_t r = 0; r < kRows; ++r)
+      EXPECT_EQ(single.column_of_row[r], expected.column_of_row[n * kRows + r]);
+    for (std::int64_t c = 0; c < kColumns; ++c)
+      EXPECT_EQ(single.row_of_column[c], expected.row_of_column[n * kColumns + c]);
   }
   for (const int threads : {2, 3, 7}) {
     ThreadPool pool(threads);
-    EXPECT_EQ(solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &pool}), expected);
+    EXPECT_EQ(solve(contiguous_costs(data.data(), kProblems, kRows, kColumns), {.executor = &pool}),
+              expected);
   }
 
   // Column-major with a gap after each column, problems in reverse.
@@ -211,19 +244,28 @@ TEST(LinearSumAssignment, BatchEqualsLoopOnAnyNumberOfThreadsAndAnyStrides) {
   std::vector<double> strided(kProblems * kProblemStride, kNaN);
   for (std::int64_t n = 0; n < kProblems; ++n) {
     for (std::int64_t r = 0; r < kRows; ++r) {
-      for (std::int64_t c = 0; c < kColumns; ++c) strided[(kProblems - 1 - n) * kProblemStride + c * kColumnStride + r] = at(n, r, c);
+      for (std::int64_t c = 0; c < kColumns; ++c)
+        strided[(kProblems - 1 - n) * kProblemStride + c * kColumnStride + r] = at(n, r, c);
     }
   }
-  const CostMatrices<double> view{strided.data() + (kProblems - 1) * kProblemStride, kProblems, kRows, kColumns, -kProblemStride, 1, kColumnStride};
+  const CostMatrices<double> view{strided.data() + (kProblems - 1) * kProblemStride,
+                                  kProblems,
+                                  kRows,
+                                  kColumns,
+                                  -kProblemStride,
+                                  1,
+                                  kColumnStride};
   EXPECT_EQ(solve(view), expected);
 }
 
-// Problems as they are matched: Gaussian costs, and costs whose least are nearly a permutation. No ties, so that the optimum is the only one, and a certificate of it is a proof.
+// Problems as they are matched: Gaussian costs, and costs whose least are nearly a permutation. No
+// ties, so that the optimum is the only one, and a certificate of it is a proof.
 TEST(LinearSumAssignment, IsOptimalAtEverySize) {
   std::mt19937_64 random(7);
   for (std::int64_t size = 1; size <= 140; size += size < 70 ? 1 : 7) {
     for (const bool nearly_permuted : {false, true}) {
-      SCOPED_TRACE(::testing::Message() << size << " x " << size << (nearly_permuted ? ", nearly permuted" : ""));
+      SCOPED_TRACE(::testing::Message()
+                   << size << " x " << size << (nearly_permuted ? ", nearly permuted" : ""));
       Matrix cost = random_matrix(size, size, random, 0);
       if (nearly_permuted) {
         for (std::int64_t r = 0; r < size; ++r) cost[r][(r * 7 + 3) % size] -= 3;
@@ -238,7 +280,8 @@ TEST(LinearSumAssignment, IsOptimalAtEverySize) {
   }
 }
 
-// Every rectangle up to 20 x 20 and some beyond, also transposed in memory, maximised and with few different costs.
+// Every rectangle up to 20 x 20 and some beyond, also transposed in memory, maximised and with few
+// different costs.
 TEST(LinearSumAssignment, RectanglesAreOptimalHoweverTheyLie) {
   std::mt19937_64 random(8);
   for (std::int64_t rows = 1; rows <= 70; rows += rows < 20 ? 1 : 25) {
@@ -249,20 +292,24 @@ TEST(LinearSumAssignment, RectanglesAreOptimalHoweverTheyLie) {
       const auto data = flat<float>(cost), across = flat<float>(oracle::transposed(cost));
       const Solution solution = solve(contiguous_costs(data.data(), 1, rows, columns));
       expect_consistent(solution);
-      const Solution again = solve(CostMatrices<float>{across.data(), 1, rows, columns, 0, 1, rows});
+      const Solution again =
+          solve(CostMatrices<float>{across.data(), 1, rows, columns, 0, 1, rows});
       EXPECT_EQ(again, solution);
       Matrix exact = cost;
       for (auto& row : exact) {
         for (double& value : row) value = static_cast<float>(value);
       }
       const bool wide = rows <= columns;
-      EXPECT_TRUE(oracle::is_optimal(wide ? exact : oracle::transposed(exact), wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+      EXPECT_TRUE(oracle::is_optimal(wide ? exact : oracle::transposed(exact),
+                                     wide ? solution.column_of_row : solution.row_of_column,
+                                     1e-12));
     }
   }
 }
 
-// The short cuts answer only where the optimum is the only one: duplicated rows and columns have several, and the published rule decides. What it gives does not depend on
-// costs' type, which changes the short cuts but not the costs.
+// The short cuts answer only where the optimum is the only one: duplicated rows and columns have
+// several, and the published rule decides. What it gives does not depend on costs' type, which
+// changes the short cuts but not the costs.
 TEST(LinearSumAssignment, NearTiesAndTiesFallTheSameInEveryType) {
   std::mt19937_64 random(9);
   for (int repeat = 0; repeat < 3000; ++repeat) {
@@ -271,7 +318,9 @@ TEST(LinearSumAssignment, NearTiesAndTiesFallTheSameInEveryType) {
     for (auto& row : cost) {
       for (double& value : row) value = std::round(value * 64) / 64;  // exact in all types
     }
-    const auto pick = [&] { return std::uniform_int_distribution<std::int64_t>(0, size - 1)(random); };
+    const auto pick = [&] {
+      return std::uniform_int_distribution<std::int64_t>(0, size - 1)(random);
+    };
     if (repeat % 2 == 0) cost[pick()] = cost[pick()];
     if (repeat % 3 == 0) {
       const std::int64_t from = pick(), to = pick();
@@ -312,7 +361,8 @@ TEST(LinearSumAssignment, MagnitudeDoesNotMatter) {
   }
 }
 
-// Costs whose differences no type but an exact one tells apart from nothing: whole numbers from 0 to 9 times a unit, on a base. Their optimum is that of the whole numbers.
+// Costs whose differences no type but an exact one tells apart from nothing: whole numbers from 0
+// to 9 times a unit, on a base. Their optimum is that of the whole numbers.
 struct Scale {
   const char* name;
   double base, unit;
@@ -324,7 +374,8 @@ void expect_optimal_on(const Scale& scale) {
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {
     SCOPED_TRACE(::testing::Message() << scale.name << ", seed " << seed);
     std::mt19937_64 random(seed);
-    const auto rows = static_cast<std::int64_t>(1 + seed % 18), columns = static_cast<std::int64_t>(rows + seed % 3);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 18),
+               columns = static_cast<std::int64_t>(rows + seed % 3);
     const Matrix whole = random_matrix(rows, columns, random, 10);
     Matrix cost = whole;
     for (auto& row : cost) {
@@ -332,8 +383,10 @@ void expect_optimal_on(const Scale& scale) {
     }
     const Solution solution = solve<T>(cost);
     expect_consistent(solution);
-    EXPECT_TRUE(oracle::is_optimal(whole, solution.column_of_row, scale.tolerance * static_cast<double>(rows)));
-    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<T>(cost); })) EXPECT_EQ(other, solution) << name;
+    EXPECT_TRUE(oracle::is_optimal(whole, solution.column_of_row,
+                                   scale.tolerance * static_cast<double>(rows)));
+    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<T>(cost); }))
+      EXPECT_EQ(other, solution) << name;
   }
 }
 
@@ -347,21 +400,26 @@ TEST(LinearSumAssignment, NearTiesAndDenormalsAreToldApart) {
   expect_optimal_on<double>({"the largest doubles", 0x1p1023, 0x1p980, 0});
 }
 
-// A number of the row plus a number of the column: but for their rounding to T all assignments cost the same, and prices of columns are rounded, too. What decides is the last bits.
+// A number of the row plus a number of the column: but for their rounding to T all assignments cost
+// the same, and prices of columns are rounded, too. What decides is the last bits.
 TEST(LinearSumAssignment, RoundedSumsOfRowsAndColumns) {
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
-    const auto rows = static_cast<std::int64_t>(2 + seed % 18), columns = static_cast<std::int64_t>(rows + (seed % 2) * (seed % 5));
-    const Matrix of_row = random_matrix(rows, 1, random, 0), of_column = random_matrix(1, columns, random, 0);
+    const auto rows = static_cast<std::int64_t>(2 + seed % 18),
+               columns = static_cast<std::int64_t>(rows + (seed % 2) * (seed % 5));
+    const Matrix of_row = random_matrix(rows, 1, random, 0),
+                 of_column = random_matrix(1, columns, random, 0);
     Matrix cost(rows, std::vector<double>(columns));
     for (std::int64_t r = 0; r < rows; ++r) {
-      for (std::int64_t c = 0; c < columns; ++c) cost[r][c] = static_cast<float>(of_row[r][0] + of_column[0][c]);
+      for (std::int64_t c = 0; c < columns; ++c)
+        cost[r][c] = static_cast<float>(of_row[r][0] + of_column[0][c]);
     }
     const Solution solution = solve<float>(cost);
     EXPECT_TRUE(oracle::is_optimal(cost, solution.column_of_row, 1e-13));
     EXPECT_EQ(solve<double>(cost), solution);
-    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<float>(cost); })) EXPECT_EQ(other, solution) << name;
+    for (const auto& [name, other] : on_every_instruction_set([&] { return solve<float>(cost); }))
+      EXPECT_EQ(other, solution) << name;
   }
 }
 
@@ -369,8 +427,11 @@ TEST(LinearSumAssignment, RoundedSumsOfRowsAndColumns) {
 TEST(LinearSumAssignment, NonFiniteCostsAnywhere) {
   for (std::uint64_t seed = 0; seed < 3000; ++seed) {
     std::mt19937_64 random(seed);
-    const auto pick = [&](std::int64_t least, std::int64_t most) { return std::uniform_int_distribution<std::int64_t>(least, most)(random); };
-    const std::int64_t problems = pick(1, 4), rows = pick(1, 9), columns = pick(1, 9), forbidden = pick(0, 2);
+    const auto pick = [&](std::int64_t least, std::int64_t most) {
+      return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+    };
+    const std::int64_t problems = pick(1, 4), rows = pick(1, 9), columns = pick(1, 9),
+                       forbidden = pick(0, 2);
     const bool maximize = pick(0, 1) == 1;
     const double sign = maximize ? -1 : 1;
     std::vector<Matrix> costs;
@@ -382,7 +443,8 @@ TEST(LinearSumAssignment, NonFiniteCostsAnywhere) {
           if (pick(0, 2) < forbidden) value = kInfinity;
         }
       }
-      if (pick(0, 3) == 0) cost[pick(0, rows - 1)][pick(0, columns - 1)] = pick(0, 1) ? kNaN : -kInfinity;
+      if (pick(0, 3) == 0)
+        cost[pick(0, rows - 1)][pick(0, columns - 1)] = pick(0, 1) ? kNaN : -kInfinity;
       for (auto& row : cost) {
         for (double& value : row) {
           data.push_back(static_cast<float>(sign * value));
@@ -392,24 +454,33 @@ TEST(LinearSumAssignment, NonFiniteCostsAnywhere) {
       costs.push_back(cost);
     }
     const auto view = contiguous_costs(data.data(), problems, rows, columns);
-    for (const auto& [name, batch] : on_every_instruction_set([&] { return solve(view, {.maximize = maximize, .on_unsolvable = OnUnsolvable::unmatched}); })) {
+    for (const auto& [name, batch] : on_every_instruction_set([&] {
+           return solve(view, {.maximize = maximize, .on_unsolvable = OnUnsolvable::unmatched});
+         })) {
       for (std::int64_t n = 0; n < problems; ++n) {
         SCOPED_TRACE(::testing::Message() << "seed " << seed << ", problem " << n << ", " << name);
         bool has_nan = false, has_unbounded = false;
         for (const auto& row : costs[n]) {
-          has_nan |= std::any_of(row.begin(), row.end(), [](double value) { return std::isnan(value); });
+          has_nan |=
+              std::any_of(row.begin(), row.end(), [](double value) { return std::isnan(value); });
           has_unbounded |= std::count(row.begin(), row.end(), -kInfinity) > 0;
         }
         const bool wide = rows <= columns;
         const Matrix shorter_first = wide ? costs[n] : oracle::transposed(costs[n]);
         ASSERT_EQ(batch.statuses[n], has_nan         ? AssignmentStatus::nan_cost
                                      : has_unbounded ? AssignmentStatus::unbounded_cost
-                                     : oracle::has_full_assignment(shorter_first) ? AssignmentStatus::solved : AssignmentStatus::infeasible);
-        const Solution solution{Indices(batch.column_of_row.begin() + n * rows, batch.column_of_row.begin() + (n + 1) * rows),
-                                Indices(batch.row_of_column.begin() + n * columns, batch.row_of_column.begin() + (n + 1) * columns), {}};
+                                     : oracle::has_full_assignment(shorter_first)
+                                         ? AssignmentStatus::solved
+                                         : AssignmentStatus::infeasible);
+        const Solution solution{Indices(batch.column_of_row.begin() + n * rows,
+                                        batch.column_of_row.begin() + (n + 1) * rows),
+                                Indices(batch.row_of_column.begin() + n * columns,
+                                        batch.row_of_column.begin() + (n + 1) * columns),
+                                {}};
         if (batch.statuses[n] == AssignmentStatus::solved) {
           expect_consistent(solution);
-          EXPECT_TRUE(oracle::is_optimal(shorter_first, wide ? solution.column_of_row : solution.row_of_column, 1e-12));
+          EXPECT_TRUE(oracle::is_optimal(
+              shorter_first, wide ? solution.column_of_row : solution.row_of_column, 1e-12));
         } else {
           EXPECT_EQ(solution.column_of_row, Indices(rows, -1));
           EXPECT_EQ(solution.row_of_column, Indices(columns, -1));
@@ -422,11 +493,15 @@ TEST(LinearSumAssignment, NonFiniteCostsAnywhere) {
 TEST(LinearSumAssignment, InstructionSetsAgree) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     std::mt19937_64 random(seed);
-    const auto rows = static_cast<std::int64_t>(1 + seed % 37), columns = static_cast<std::int64_t>(1 + seed % 35);
+    const auto rows = static_cast<std::int64_t>(1 + seed % 37),
+               columns = static_cast<std::int64_t>(1 + seed % 35);
     const Matrix cost = random_matrix(rows, columns, random, seed % 3 ? 0 : 4);
-    const auto floats = on_every_instruction_set([&] { return solve<float>(cost); }), doubles = on_every_instruction_set([&] { return solve<double>(cost); });
-    for (const auto& [name, solution] : floats) EXPECT_EQ(solution, floats[0].second) << "seed " << seed << ", float, " << name;
-    for (const auto& [name, solution] : doubles) EXPECT_EQ(solution, doubles[0].second) << "seed " << seed << ", double, " << name;
+    const auto floats = on_every_instruction_set([&] { return solve<float>(cost); }),
+               doubles = on_every_instruction_set([&] { return solve<double>(cost); });
+    for (const auto& [name, solution] : floats)
+      EXPECT_EQ(solution, floats[0].second) << "seed " << seed << ", float, " << name;
+    for (const auto& [name, solution] : doubles)
+      EXPECT_EQ(solution, doubles[0].second) << "seed " << seed << ", double, " << name;
   }
 }
 
@@ -454,18 +529,26 @@ TEST(LinearSumAssignment, ProblemsWithoutAnAnswerLeaveTheOthersAlone) {
     const Solution solution = solve(costs, {.on_unsolvable = OnUnsolvable::unmatched});
     EXPECT_EQ(solution.column_of_row, (Indices{1, 0, -1, -1, 0, 1}));
     EXPECT_EQ(solution.row_of_column, (Indices{1, 0, -1, -1, 0, 1}));
-    EXPECT_EQ(solution.statuses, (std::vector{AssignmentStatus::solved, status, AssignmentStatus::solved}));
+    EXPECT_EQ(solution.statuses,
+              (std::vector{AssignmentStatus::solved, status, AssignmentStatus::solved}));
     try {
       linear_sum_assignment(costs, {});
       FAIL() << "no error";
     } catch (const AssignmentError& error) {
       EXPECT_EQ(error.problem, 1);
-      EXPECT_NE(std::string(error.what()).find("problem 1 has no answer: " + std::string(describe(status))), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what())
+                    .find("problem 1 has no answer: " + std::string(describe(status))),
+                std::string::npos)
+          << error.what();
     }
   }
   const std::vector<double> unbounded = {kInfinity};
-  EXPECT_EQ(solve({{kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched}).statuses[0], AssignmentStatus::unbounded_cost);
-  EXPECT_EQ(solve({{-kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched}).statuses[0], AssignmentStatus::infeasible);
+  EXPECT_EQ(solve({{kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched})
+                .statuses[0],
+            AssignmentStatus::unbounded_cost);
+  EXPECT_EQ(solve({{-kInfinity}}, {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched})
+                .statuses[0],
+            AssignmentStatus::infeasible);
 }
 
 TEST(LinearSumAssignment, EmptySizes) {
@@ -477,18 +560,25 @@ TEST(LinearSumAssignment, EmptySizes) {
 
 TEST(LinearSumAssignment, CostsOfAnyMagnitude) {
   constexpr double kLargest = std::numeric_limits<double>::max();
-  EXPECT_EQ(solve({{kLargest, -kLargest, kLargest}, {-kLargest, kLargest, kLargest}, {kLargest, -kLargest, -kLargest}}).column_of_row,
+  EXPECT_EQ(solve({{kLargest, -kLargest, kLargest},
+                   {-kLargest, kLargest, kLargest},
+                   {kLargest, -kLargest, -kLargest}})
+                .column_of_row,
             (Indices{1, 0, 2}));
-  // Row 0 moves over from the cheapest column to the dearest: the path's length is three times the largest double.
+  // Row 0 moves over from the cheapest column to the dearest: the path's length is three times the
+  // largest double.
   EXPECT_EQ(solve({{-kLargest, kLargest}, {kLargest, kInfinity}}).column_of_row, (Indices{1, 0}));
   constexpr double kSmallest = std::numeric_limits<double>::denorm_min();
   EXPECT_EQ(solve({{kSmallest, 0}, {2 * kSmallest, 0}}).column_of_row, (Indices{0, 1}));
 }
 
-// The last column is dear to both rows, so the answer is the others' best; were all costs scaled down for its sake, theirs would be 0.
+// The last column is dear to both rows, so the answer is the others' best; were all costs scaled
+// down for its sake, theirs would be 0.
 TEST(LinearSumAssignment, TinyCostsCountBesideHugeOnes) {
-  EXPECT_EQ(solve(Matrix{{2e-307, 1e-307, 1e300}, {1e-307, 2e-307, 1e300}}).column_of_row, (Indices{1, 0}));
-  EXPECT_EQ(solve(Matrix{{1e-307, 2e-307, 1e300}, {2e-307, 1e-307, 1e300}}).column_of_row, (Indices{0, 1}));
+  EXPECT_EQ(solve(Matrix{{2e-307, 1e-307, 1e300}, {1e-307, 2e-307, 1e300}}).column_of_row,
+            (Indices{1, 0}));
+  EXPECT_EQ(solve(Matrix{{1e-307, 2e-307, 1e300}, {2e-307, 1e-307, 1e300}}).column_of_row,
+            (Indices{0, 1}));
 }
 
 TEST(LinearSumAssignment, MoreMemoryThanThereCanBeIsAnErrorAndNotAWrappedSize) {
@@ -496,7 +586,8 @@ TEST(LinearSumAssignment, MoreMemoryThanThereCanBeIsAnErrorAndNotAWrappedSize) {
   for (const std::int64_t rows : {(std::int64_t{1} << 30) - 13, std::int64_t{1} << 30}) {
     const CostMatrices<double> costs{&cost, 1, rows, (std::int64_t{1} << 30) - 1, 0, 0, 0};
     std::vector<std::int64_t> untouched(1, -7);
-    EXPECT_EQ(try_linear_sum_assignment(costs, {untouched.data(), nullptr, nullptr}).code(), StatusCode::out_of_memory);
+    EXPECT_EQ(try_linear_sum_assignment(costs, {untouched.data(), nullptr, nullptr}).code(),
+              StatusCode::out_of_memory);
     EXPECT_EQ(untouched[0], -7);
   }
 }
@@ -506,7 +597,8 @@ TEST(LinearSumAssignment, TheWorkspaceIsKnownBeforeTheCostsAre) {
   const CostMatrices<float> known{costs, 1, 7, 7, 49, 7, 1}, unknown{nullptr, 1, 7, 7, 49, 7, 1};
   EXPECT_GT(linear_sum_assignment_workspace(unknown, 2), 0u);
   EXPECT_EQ(linear_sum_assignment_workspace(unknown, 2), linear_sum_assignment_workspace(known, 2));
-  EXPECT_EQ(linear_sum_assignment_workspace(unknown, -1), linear_sum_assignment_workspace(known, 1));
+  EXPECT_EQ(linear_sum_assignment_workspace(unknown, -1),
+            linear_sum_assignment_workspace(known, 1));
 }
 
 TEST(LinearSumAssignment, BadInput) {
@@ -517,9 +609,15 @@ TEST(LinearSumAssignment, BadInput) {
   EXPECT_THROW(contiguous_costs<double>(nullptr, 1, 1, 1), InvalidArgument);
   std::int64_t untouched = 77;
   const AssignmentResults results{.column_of_row = &untouched};
-  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{&one, 1, -1, 1}, results), InvalidArgument);
-  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{nullptr, 1, 1, 1}, results), InvalidArgument);
-  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{&one, 2, 1, 1, std::numeric_limits<std::int64_t>::max(), 1, 1}, results), InvalidArgument);
+  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{&one, 1, -1, 1}, results),
+               InvalidArgument);
+  EXPECT_THROW(linear_sum_assignment(CostMatrices<double>{nullptr, 1, 1, 1}, results),
+               InvalidArgument);
+  EXPECT_THROW(
+      linear_sum_assignment(
+          CostMatrices<double>{&one, 2, 1, 1, std::numeric_limits<std::int64_t>::max(), 1, 1},
+          results),
+      InvalidArgument);
   EXPECT_EQ(untouched, 77);
 }
 

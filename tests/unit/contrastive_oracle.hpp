@@ -14,11 +14,13 @@ struct Contrast {
   double accuracy;
 };
 
-// rows: 2BS slots in the order (view, image, slot). matching [B, S] as match_slots gives it; an image whose row of it is -1 takes no part. is_candidate(i, j): whether row i is told apart from
+// rows: 2BS slots in the order (view, image, slot). matching [B, S] as match_slots gives it; an
+// image whose row of it is -1 takes no part. is_candidate(i, j): whether row i is told apart from
 // row j, which is another one.
 template <typename IsCandidate>
-Contrast contrast(const std::vector<Vector>& rows, std::int64_t images, std::int64_t slots, const Indices& matching, const IsCandidate& is_candidate, double temperature, double eps,
-                  const Vector& incoming) {
+Contrast contrast(const std::vector<Vector>& rows, std::int64_t images, std::int64_t slots,
+                  const Indices& matching, const IsCandidate& is_candidate, double temperature,
+                  double eps, const Vector& incoming) {
   const std::int64_t n = 2 * images * slots;
   std::vector<Vector> units;
   for (const Vector& row : rows) units.push_back(unit(row, eps));
@@ -44,13 +46,15 @@ Contrast contrast(const std::vector<Vector>& rows, std::int64_t images, std::int
       greatest = std::max(greatest, product(units[i], units[j]));
       if (j != match[i]) rival = std::max(rival, product(units[i], units[j]));
     }
-    for (const std::int64_t j : candidates) sum += std::exp((product(units[i], units[j]) - greatest) / temperature);
+    for (const std::int64_t j : candidates)
+      sum += std::exp((product(units[i], units[j]) - greatest) / temperature);
     const double of_match = product(units[i], units[match[i]]);
     result.log_sums[i] = std::log(sum) + greatest / temperature;
     result.losses[i] = std::log(sum) + (greatest - of_match) / temperature;
     if (of_match > rival) ++result.accuracy;
     for (const std::int64_t j : candidates) {
-      const double share = std::exp((product(units[i], units[j]) - greatest) / temperature) / sum - (j == match[i] ? 1 : 0);
+      const double share = std::exp((product(units[i], units[j]) - greatest) / temperature) / sum -
+                           (j == match[i] ? 1 : 0);
       for (std::size_t c = 0; c < rows[i].size(); ++c) {
         of_unit[i][c] += incoming[i] * share * units[j][c] / temperature;
         of_unit[j][c] += incoming[i] * share * units[i][c] / temperature;
@@ -59,7 +63,8 @@ Contrast contrast(const std::vector<Vector>& rows, std::int64_t images, std::int
   }
   result.accuracy /= taking_part;
   for (std::int64_t i = 0; i < n; ++i) {
-    const double scale = largest(rows[i]), norm = length(scaled(rows[i]));  // |row| = scale * norm, which may be no double
+    const double scale = largest(rows[i]),
+                 norm = length(scaled(rows[i]));  // |row| = scale * norm, which may be no double
     const bool exceeds = norm > eps / scale;
     const double along = exceeds ? product(units[i], of_unit[i]) : 0;
     for (std::size_t c = 0; c < rows[i].size(); ++c) {

@@ -35,10 +35,12 @@ double value(T x) {
 // NaN included.
 template <typename T>
 bool same_bits(std::span<const T> a, std::span<const T> b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
+  return a.size() == b.size() &&
+         (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-// What action() returns on each instruction set of this processor, the baseline first, with its name. The one that was in force is so again.
+// What action() returns on each instruction set of this processor, the baseline first, with its
+// name. The one that was in force is so again.
 template <typename Action>
 auto on_every_instruction_set(const Action& action) {
   const char* const before = instruction_set();

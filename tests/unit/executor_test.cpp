@@ -38,7 +38,8 @@ TEST(ThreadPool, UsesItsThreads) {
   std::atomic<int> inside = 0;
   pool.parallel_for(3, 1, [&](std::int64_t, std::int64_t) {
     ++inside;
-    while (inside < 3) std::this_thread::yield();  // ends only where three threads are in here at once
+    while (inside < 3)
+      std::this_thread::yield();  // ends only where three threads are in here at once
   });
   EXPECT_EQ(inside, 3);
 }
@@ -46,11 +47,14 @@ TEST(ThreadPool, UsesItsThreads) {
 TEST(ThreadPool, RethrowsAndStaysUsable) {
   ThreadPool pool(4);
   for (int repeat = 0; repeat < 50; ++repeat) {
-    EXPECT_THROW(pool.parallel_for(100, 1, [](std::int64_t begin, std::int64_t) {
-      if (begin > 0) throw std::runtime_error("from a worker");
-    }), std::runtime_error);
+    EXPECT_THROW(pool.parallel_for(100, 1,
+                                   [](std::int64_t begin, std::int64_t) {
+                                     if (begin > 0) throw std::runtime_error("from a worker");
+                                   }),
+                 std::runtime_error);
     std::atomic<std::int64_t> visited = 0;
-    pool.parallel_for(100, 1, [&](std::int64_t begin, std::int64_t end) { visited += end - begin; });
+    pool.parallel_for(100, 1,
+                      [&](std::int64_t begin, std::int64_t end) { visited += end - begin; });
     EXPECT_EQ(visited, 100);
   }
 }
@@ -64,7 +68,9 @@ TEST(ThreadPool, NestedAndConcurrentCallsFinish) {
       for (int repeat = 0; repeat < 20; ++repeat) {
         pool.parallel_for(4, 1, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t i = begin; i < end; ++i) {
-            pool.parallel_for(5, 1, [&](std::int64_t inner_begin, std::int64_t inner_end) { visited += inner_end - inner_begin; });
+            pool.parallel_for(5, 1, [&](std::int64_t inner_begin, std::int64_t inner_end) {
+              visited += inner_end - inner_begin;
+            });
           }
         });
       }
@@ -97,7 +103,8 @@ TEST(ThreadPool, NeedsAThread) {
 TEST(DefaultExecutor, IsOne) {
   EXPECT_EQ(&default_executor(), &default_executor());
   std::atomic<std::int64_t> visited = 0;
-  default_executor().parallel_for(1000, 1, [&](std::int64_t begin, std::int64_t end) { visited += end - begin; });
+  default_executor().parallel_for(
+      1000, 1, [&](std::int64_t begin, std::int64_t end) { visited += end - begin; });
   EXPECT_EQ(visited, 1000);
 }
 

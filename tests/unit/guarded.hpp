@@ -1,4 +1,5 @@
-// Memory that lies against a page which may not be touched, so that one element too many, read or written, ends the test: with a sanitizer or without, and in code that none instruments.
+// Memory that lies against a page which may not be touched, so that one element too many, read or
+// written, ends the test: with a sanitizer or without, and in code that none instruments.
 #pragma once
 
 #include <sys/mman.h>
@@ -28,9 +29,11 @@ class Guarded {
     const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)), bytes = count * sizeof(T);
     room_ = (bytes + page - 1) / page * page;
     mapped_ = room_ + 2 * page;
-    base_ = static_cast<char*>(::mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    base_ =
+        static_cast<char*>(::mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (base_ == MAP_FAILED) throw std::bad_alloc();
-    if (room_ > 0 && ::mprotect(base_ + page, room_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+    if (room_ > 0 && ::mprotect(base_ + page, room_, PROT_READ | PROT_WRITE) != 0)
+      throw std::bad_alloc();
     data_ = reinterpret_cast<T*>(base_ + page + (guard == Guard::behind ? room_ - bytes : 0));
     for (std::size_t i = 0; i < count; ++i) data_[i] = fill;
   }
@@ -43,7 +46,10 @@ class Guarded {
 
   T* data() const { return data_; }
   std::size_t size() const { return count_; }
-  bool holds(std::span<const T> values) const { return values.size() == count_ && (count_ == 0 || std::memcmp(data_, values.data(), count_ * sizeof(T)) == 0); }
+  bool holds(std::span<const T> values) const {
+    return values.size() == count_ &&
+           (count_ == 0 || std::memcmp(data_, values.data(), count_ * sizeof(T)) == 0);
+  }
 
  private:
   std::size_t count_, room_ = 0, mapped_ = 0;
@@ -55,11 +61,14 @@ class Guarded {
 class CaseOnFault {
  public:
   CaseOnFault() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) {
       const char* const text = name();
-      static_cast<void>(::write(STDERR_FILENO, text, std::strlen(text)) + ::write(STDERR_FILENO, "\n", 1));
-      ::sigaction(SIGSEGV, &previous(), nullptr);  // the same instruction faults again, and whoever was in charge takes over
+      static_cast<void>(::write(STDERR_FILENO, text, std::strlen(text)) +
+                        ::write(STDERR_FILENO, "\n", 1));
+      ::sigaction(
+          SIGSEGV, &previous(),
+          nullptr);  // the same instruction faults again, and whoever was in charge takes over
     };
     ::sigaction(SIGSEGV, &action, &previous());
   }
@@ -79,7 +88,7 @@ class CaseOnFault {
     return text;
   }
   static struct sigaction& previous() {
-    static struct sigaction action {};
+    static struct sigaction action{};
     return action;
   }
 };

@@ -1,4 +1,5 @@
-// Runs the tests on the instruction set that OSC_INSTRUCTION_SET names; exits with 77, which ctest counts as skipped, where this processor lacks it.
+// Runs the tests on the instruction set that OSC_INSTRUCTION_SET names; exits with 77, which ctest
+// counts as skipped, where this processor lacks it.
 #include <gtest/gtest.h>
 
 #include <cstdio>

@@ -28,8 +28,10 @@ inline double least_total(const Matrix& cost, std::size_t row = 0, std::vector<b
   return least;
 }
 
-// Whether an assignment of every row of a matrix of R <= K is optimal, by linear programming duality: there are prices u of rows and v <= 0 of columns
-// with u + v <= cost, equality on the matches, and v = 0 where a column is left over. Prices fall until they hold, which they do only at an optimum.
+// Whether an assignment of every row of a matrix of R <= K is optimal, by linear programming
+// duality: there are prices u of rows and v <= 0 of columns with u + v <= cost, equality on the
+// matches, and v = 0 where a column is left over. Prices fall until they hold, which they do only
+// at an optimum.
 inline bool is_optimal(const Matrix& cost, const Indices& column_of_row, double tolerance) {
   const std::size_t rows = cost.size(), columns = cost[0].size();
   std::vector<double> v(columns, 0.0);
@@ -56,7 +58,8 @@ inline bool is_optimal(const Matrix& cost, const Indices& column_of_row, double 
   return false;
 }
 
-// Whether every row of a matrix of R <= K can have a column of its own at a cost below infinity: rows take a free column, or one whose row can go elsewhere.
+// Whether every row of a matrix of R <= K can have a column of its own at a cost below infinity:
+// rows take a free column, or one whose row can go elsewhere.
 inline bool has_full_assignment(const Matrix& cost) {
   Indices row_of_column(cost[0].size(), -1);
   std::vector<bool> tried;
@@ -64,7 +67,9 @@ inline bool has_full_assignment(const Matrix& cost) {
     for (std::size_t column = 0; column < row_of_column.size(); ++column) {
       if (tried[column] || cost[row][column] == std::numeric_limits<double>::infinity()) continue;
       tried[column] = true;
-      if (row_of_column[column] >= 0 && !self(self, static_cast<std::size_t>(row_of_column[column]))) continue;
+      if (row_of_column[column] >= 0 &&
+          !self(self, static_cast<std::size_t>(row_of_column[column])))
+        continue;
       row_of_column[column] = static_cast<std::int64_t>(row);
       return true;
     }
@@ -111,7 +116,8 @@ inline double length(const Vector& x) {
 // x / max(|x|, eps)
 inline Vector unit(const Vector& x, double eps) {
   Vector result = scaled(x);
-  const double norm = std::max(length(result), eps / largest(x));  // where x is zero, so is the result: 0 / inf
+  const double norm =
+      std::max(length(result), eps / largest(x));  // where x is zero, so is the result: 0 / inf
   for (double& value : result) value /= norm;
   return result;
 }
@@ -122,7 +128,9 @@ inline double product(const Vector& a, const Vector& b) {
   return sum;
 }
 
-inline double cosine(const Vector& a, const Vector& b, double eps) { return product(unit(a, eps), unit(b, eps)); }
+inline double cosine(const Vector& a, const Vector& b, double eps) {
+  return product(unit(a, eps), unit(b, eps));
+}
 
 // The cosines of one image that are matched, negated: costs.
 inline Matrix costs(const Slots& f, std::size_t image, double eps) {
@@ -137,13 +145,18 @@ inline Matrix costs(const Slots& f, std::size_t image, double eps) {
 }
 
 // The slot of the other view that slot (view, image, slot) is compared with.
-inline std::size_t target_of(const std::vector<Indices>& matching, std::size_t view, std::size_t image, std::size_t slot) {
+inline std::size_t target_of(const std::vector<Indices>& matching, std::size_t view,
+                             std::size_t image, std::size_t slot) {
   const Indices& row = matching[image];
-  return view == 0 ? static_cast<std::size_t>(row[slot]) : static_cast<std::size_t>(std::find(row.begin(), row.end(), static_cast<std::int64_t>(slot)) - row.begin());
+  return view == 0 ? static_cast<std::size_t>(row[slot])
+                   : static_cast<std::size_t>(
+                         std::find(row.begin(), row.end(), static_cast<std::int64_t>(slot)) -
+                         row.begin());
 }
 
 // The losses in the order (view, image, slot), for a given matching [B][S].
-inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>& matching, double eps) {
+inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>& matching,
+                     double eps) {
   const std::size_t images = p[0].size();
   Vector result;
   for (std::size_t view = 0; view < 2; ++view) {
@@ -157,7 +170,8 @@ inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>&
   return result;
 }
 
-// The gradient of `incoming` times the loss of one slot of p: -incoming (u - c p/n) / (2n) where n = |p| exceeds eps, else -incoming u / (2 eps).
+// The gradient of `incoming` times the loss of one slot of p: -incoming (u - c p/n) / (2n) where n
+// = |p| exceeds eps, else -incoming u / (2 eps).
 inline Vector gradient(const Vector& p, const Vector& target, double incoming, double eps) {
   Vector result = unit(target, eps);
   const double c = cosine(p, target, eps), scale = largest(p);

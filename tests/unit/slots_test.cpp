@@ -44,16 +44,22 @@ TEST(SlotPairs, BadShapesAreErrorsThatSayTheShape) {
     view_major_slots(data.data(), {3, 2, 2});
     FAIL() << "no error";
   } catch (const InvalidArgument& error) {
-    EXPECT_STREQ(error.what(), "slots of shape [3, 2, 2]: the leading dimension must be even, 2B rows of which i and i + B are the views of image i");
+    EXPECT_STREQ(error.what(),
+                 "slots of shape [3, 2, 2]: the leading dimension must be even, 2B rows of which i "
+                 "and i + B are the views of image i");
   }
   EXPECT_THROW(view_major_slots(data.data(), {-2, 2, 2}), InvalidArgument);
   EXPECT_THROW(view_major_slots<float>(nullptr, {2, 2, 2}), InvalidArgument);
   EXPECT_THROW(view_major_slots(data.data(), {2, 2, 2}, {4, 1, 2}), InvalidArgument);
   EXPECT_THROW(view_major_slots(data.data(), {kHuge, kHuge, 2}), InvalidArgument);
   EXPECT_THROW(view_major_slots(data.data(), {kHuge, 2, 2}, {kMost, 2, 1}), InvalidArgument);
-  EXPECT_THROW(view_major_slots(data.data(), {2, 2, 2}, {std::numeric_limits<std::int64_t>::min(), 2, 1}), InvalidArgument);
-  EXPECT_THROW(view_major_slots(data.data(), {2, 2, 2}, {kMost - 1, kMost - 1, 1}), InvalidArgument);
-  EXPECT_THROW(view_major_slots(data.data(), {kMost - 1, 1, 0}), InvalidArgument);  // that many losses
+  EXPECT_THROW(
+      view_major_slots(data.data(), {2, 2, 2}, {std::numeric_limits<std::int64_t>::min(), 2, 1}),
+      InvalidArgument);
+  EXPECT_THROW(view_major_slots(data.data(), {2, 2, 2}, {kMost - 1, kMost - 1, 1}),
+               InvalidArgument);
+  EXPECT_THROW(view_major_slots(data.data(), {kMost - 1, 1, 0}),
+               InvalidArgument);  // that many losses
   EXPECT_THROW(image_major_slots(data.data(), {2, 3, 2, 2}), InvalidArgument);
   EXPECT_THROW(image_major_slots(data.data(), {kHuge, 2, kHuge, 2}), InvalidArgument);
   EXPECT_THROW(check(SlotPairs<float>{data.data(), 1, -1, 1}), InvalidArgument);

@@ -28,22 +28,31 @@ struct Case {
   Sizes sizes;
   std::vector<T> f, p;
 
-  Case(const Sizes& s, std::uint64_t seed) : sizes(s), f(s[0] * s[1] * s[2] * s[5]), p(s[0] * s[3] * s[4] * s[5]) {
+  Case(const Sizes& s, std::uint64_t seed)
+      : sizes(s), f(s[0] * s[1] * s[2] * s[5]), p(s[0] * s[3] * s[4] * s[5]) {
     std::mt19937_64 random(seed);
     std::normal_distribution<double> normal;
     for (T& x : f) x = element<T>(normal(random));
     for (T& x : p) x = element<T>(normal(random));
   }
-  SlotCrops<const T> large() const { return contiguous_crops(f.data(), sizes[0], sizes[1], sizes[2], sizes[5]); }
-  SlotCrops<const T> small() const { return contiguous_crops(p.data(), sizes[0], sizes[3], sizes[4], sizes[5]); }
-  SlotCrops<T> like_small(std::vector<T>& x) const { return contiguous_crops(x.data(), sizes[0], sizes[3], sizes[4], sizes[5]); }
+  SlotCrops<const T> large() const {
+    return contiguous_crops(f.data(), sizes[0], sizes[1], sizes[2], sizes[5]);
+  }
+  SlotCrops<const T> small() const {
+    return contiguous_crops(p.data(), sizes[0], sizes[3], sizes[4], sizes[5]);
+  }
+  SlotCrops<T> like_small(std::vector<T>& x) const {
+    return contiguous_crops(x.data(), sizes[0], sizes[3], sizes[4], sizes[5]);
+  }
   std::int64_t pairs() const { return sizes[0] * sizes[1] * sizes[3]; }
 };
 
 // x[image][crop][slot][channel], as the oracle reads it.
 template <typename T>
 oracle::Slots plain(const SlotCrops<const T>& x) {
-  oracle::Slots result(x.images, std::vector<std::vector<oracle::Vector>>(x.crops, std::vector<oracle::Vector>(x.slots, oracle::Vector(x.channels))));
+  oracle::Slots result(
+      x.images, std::vector<std::vector<oracle::Vector>>(
+                    x.crops, std::vector<oracle::Vector>(x.slots, oracle::Vector(x.channels))));
   for (std::int64_t i = 0; i < x.images; ++i) {
     for (std::int64_t a = 0; a < x.crops; ++a) {
       for (std::int64_t s = 0; s < x.slots; ++s) {
@@ -54,9 +63,12 @@ oracle::Slots plain(const SlotCrops<const T>& x) {
   return result;
 }
 
-// The slot of `large` that each of `small` is compared with, -1 for none: each is the first of the most similar for the other.
-Indices mutual_bests(const std::vector<oracle::Vector>& large, const std::vector<oracle::Vector>& small, double eps) {
-  const auto most_similar = [&](const oracle::Vector& x, const std::vector<oracle::Vector>& others) {
+// The slot of `large` that each of `small` is compared with, -1 for none: each is the first of the
+// most similar for the other.
+Indices mutual_bests(const std::vector<oracle::Vector>& large,
+                     const std::vector<oracle::Vector>& small, double eps) {
+  const auto most_similar = [&](const oracle::Vector& x,
+                                const std::vector<oracle::Vector>& others) {
     std::size_t best = 0;
     for (std::size_t i = 1; i < others.size(); ++i) {
       if (oracle::cosine(x, others[i], eps) > oracle::cosine(x, others[best], eps)) best = i;
@@ -102,7 +114,9 @@ Expected expected_of(const oracle::Slots& f, const oracle::Slots& p, double eps 
 }
 
 // Of sum over pairs of incoming[pair] * loss of the pair, for a given matching; like p.
-std::vector<double> expected_gradient(const oracle::Slots& f, const oracle::Slots& p, const Indices& matching, const std::vector<double>& incoming, double eps = kEps) {
+std::vector<double> expected_gradient(const oracle::Slots& f, const oracle::Slots& p,
+                                      const Indices& matching, const std::vector<double>& incoming,
+                                      double eps = kEps) {
   std::vector<double> result;
   for (std::size_t image = 0; image < p.size(); ++image) {
     for (std::size_t b = 0; b < p[image].size(); ++b) {
@@ -113,8 +127,11 @@ std::vector<double> expected_gradient(const oracle::Slots& f, const oracle::Slot
           const std::size_t pair = (image * f[image].size() + a) * p[image].size() + b;
           const auto row = matching.begin() + static_cast<std::ptrdiff_t>(pair * slots);
           if (row[s] < 0) continue;
-          const auto count = static_cast<double>(slots) - static_cast<double>(std::count(row, row + static_cast<std::ptrdiff_t>(slots), -1));
-          const oracle::Vector one = oracle::gradient(p[image][b][s], f[image][a][row[s]], incoming[pair] / count, eps);
+          const auto count =
+              static_cast<double>(slots) -
+              static_cast<double>(std::count(row, row + static_cast<std::ptrdiff_t>(slots), -1));
+          const oracle::Vector one =
+              oracle::gradient(p[image][b][s], f[image][a][row[s]], incoming[pair] / count, eps);
           for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += one[c];
         }
         result.insert(result.end(), sum.begin(), sum.end());
@@ -133,24 +150,32 @@ struct Outcome {
   double ratio = -7;
 
   bool operator==(const Outcome& other) const {
-    return same_bits<T>(loss, other.loss) && same_bits<T>(gradient, other.gradient) && matching == other.matching && statuses == other.statuses &&
+    return same_bits<T>(loss, other.loss) && same_bits<T>(gradient, other.gradient) &&
+           matching == other.matching && statuses == other.statuses &&
            same_bits<double>(std::span(&ratio, 1), std::span(&other.ratio, 1));
   }
 };
 
 template <typename T>
-Outcome<T> run(const Case<T>& input, const SmallToLargeOptions& options = {}, const T* incoming = nullptr) {
+Outcome<T> run(const Case<T>& input, const SmallToLargeOptions& options = {},
+               const T* incoming = nullptr) {
   const T untouched = element<T>(-7);
-  Outcome<T> outcome{std::vector<T>(options.reduction == Reduction::none ? input.pairs() : 1, untouched), std::vector<T>(input.p.size(), untouched),
-                     Indices(input.pairs() * input.sizes[4], -7), std::vector<ImageStatus>(input.sizes[0], ImageStatus{-7})};
-  matching_similarity_loss_small_to_large(input.large(), input.small(), options,
-                                          {.loss = outcome.loss.data(), .counted_ratio = &outcome.ratio,
-                                           .gradient = SmallToLargeGradient<T>{input.like_small(outcome.gradient), incoming}, .matching = outcome.matching.data(),
-                                           .statuses = outcome.statuses.data()});
+  Outcome<T> outcome{
+      std::vector<T>(options.reduction == Reduction::none ? input.pairs() : 1, untouched),
+      std::vector<T>(input.p.size(), untouched), Indices(input.pairs() * input.sizes[4], -7),
+      std::vector<ImageStatus>(input.sizes[0], ImageStatus{-7})};
+  matching_similarity_loss_small_to_large(
+      input.large(), input.small(), options,
+      {.loss = outcome.loss.data(),
+       .counted_ratio = &outcome.ratio,
+       .gradient = SmallToLargeGradient<T>{input.like_small(outcome.gradient), incoming},
+       .matching = outcome.matching.data(),
+       .statuses = outcome.statuses.data()});
   return outcome;
 }
 
-// One rounding to T of numbers up to 1, and room for the arithmetic of the type that is computed in.
+// One rounding to T of numbers up to 1, and room for the arithmetic of the type that is computed
+// in.
 template <typename T>
 constexpr double kTolerance = sizeof(T) == 8 ? 0x1p-48 : 0x1p-20;
 template <>
@@ -163,7 +188,9 @@ class SmallToLarge : public ::testing::Test {};
 using Types = ::testing::Types<double, float, float16, bfloat16>;
 TYPED_TEST_SUITE(SmallToLarge, Types);
 
-constexpr Sizes kShapes[] = {{1, 1, 1, 1, 1, 2}, {1, 1, 2, 1, 3, 3}, {2, 1, 5, 3, 2, 7}, {3, 2, 4, 3, 4, 8}, {2, 2, 11, 6, 11, 64}, {1, 3, 17, 1, 5, 33}, {2, 1, 3, 2, 40, 65}, {1, 2, 33, 2, 16, 16}};
+constexpr Sizes kShapes[] = {{1, 1, 1, 1, 1, 2},   {1, 1, 2, 1, 3, 3},    {2, 1, 5, 3, 2, 7},
+                             {3, 2, 4, 3, 4, 8},   {2, 2, 11, 6, 11, 64}, {1, 3, 17, 1, 5, 33},
+                             {2, 1, 3, 2, 40, 65}, {1, 2, 33, 2, 16, 16}};
 
 TYPED_TEST(SmallToLarge, EqualsTheOracle) {
   using T = TypeParam;
@@ -180,19 +207,26 @@ TYPED_TEST(SmallToLarge, EqualsTheOracle) {
         incoming.push_back(element<T>(0.25 * static_cast<double>(pair % 7) - 0.5));
         weights.push_back(value(incoming.back()));
       }
-      const auto check_gradient = [&](const std::vector<T>& gradient, const std::vector<double>& incoming_of_pairs) {
+      const auto check_gradient = [&](const std::vector<T>& gradient,
+                                      const std::vector<double>& incoming_of_pairs) {
         const auto wanted = expected_gradient(f, p, expected.matching, incoming_of_pairs);
         ASSERT_EQ(gradient.size(), wanted.size());
         for (std::size_t i = 0; i < wanted.size(); ++i) {
-          const auto slot = static_cast<std::int64_t>(i) / sizes[5], crop = slot / sizes[4], image = crop / sizes[3];
+          const auto slot = static_cast<std::int64_t>(i) / sizes[5], crop = slot / sizes[4],
+                     image = crop / sizes[3];
           const double norm = oracle::length(p[image][crop % sizes[3]][slot % sizes[4]]);
-          EXPECT_NEAR(value(gradient[i]), wanted[i], kTolerance<T> * oracle::largest(incoming_of_pairs) * static_cast<double>(sizes[1]) / norm) << "element " << i;
+          EXPECT_NEAR(value(gradient[i]), wanted[i],
+                      kTolerance<T> * oracle::largest(incoming_of_pairs) *
+                          static_cast<double>(sizes[1]) / norm)
+              << "element " << i;
         }
       };
       const auto none = run(input, {.reduction = Reduction::none}, incoming.data());
       EXPECT_EQ(none.matching, expected.matching);
-      for (std::size_t i = 0; i < expected.losses.size(); ++i) EXPECT_NEAR(value(none.loss[i]), expected.losses[i], kTolerance<T>) << "pair " << i;
-      EXPECT_DOUBLE_EQ(none.ratio, expected.counted / static_cast<double>(expected.matching.size()));
+      for (std::size_t i = 0; i < expected.losses.size(); ++i)
+        EXPECT_NEAR(value(none.loss[i]), expected.losses[i], kTolerance<T>) << "pair " << i;
+      EXPECT_DOUBLE_EQ(none.ratio,
+                       expected.counted / static_cast<double>(expected.matching.size()));
       EXPECT_EQ(none.statuses, std::vector<ImageStatus>(sizes[0], ImageStatus::ok));
       check_gradient(none.gradient, weights);
       const auto sum = run(input, {.reduction = Reduction::sum}, &incoming[0]);
@@ -202,7 +236,8 @@ TYPED_TEST(SmallToLarge, EqualsTheOracle) {
       EXPECT_NEAR(value(mean.loss[0]), expected.sum / expected.pairs, kTolerance<T>);
       EXPECT_EQ(mean.matching, expected.matching);
       check_gradient(mean.gradient, std::vector<double>(weights.size(), 1 / expected.pairs));
-      EXPECT_EQ(value(matching_similarity_loss_small_to_large(input.large(), input.small())), value(mean.loss[0]));
+      EXPECT_EQ(value(matching_similarity_loss_small_to_large(input.large(), input.small())),
+                value(mean.loss[0]));
     }
   }
 }
@@ -222,7 +257,8 @@ TEST(SmallToLargeOfDoubles, GradientEqualsCentralDifferencesOfTheOracle) {
         return reduction == Reduction::mean ? expected.sum / expected.pairs : expected.sum;
       };
       constexpr double kStep = 1e-6;
-      EXPECT_NEAR(outcome.gradient[i], (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep), 1e-8) << "element " << i;
+      EXPECT_NEAR(outcome.gradient[i], (loss_at(kStep) - loss_at(-kStep)) / (2 * kStep), 1e-8)
+          << "element " << i;
     }
   }
 }
@@ -230,7 +266,8 @@ TEST(SmallToLargeOfDoubles, GradientEqualsCentralDifferencesOfTheOracle) {
 TYPED_TEST(SmallToLarge, TheFirstOfEqualSlotsCountsOnBothSides) {
   using T = TypeParam;
   Case<T> input({1, 1, 4, 1, 5, 3}, 1);
-  // Large slots 1 and 2 are the same, and so are small slots 0, 2 and 3, which resemble them most: (0, 1) counts. Slots that are zero have cosine 0 with all.
+  // Large slots 1 and 2 are the same, and so are small slots 0, 2 and 3, which resemble them most:
+  // (0, 1) counts. Slots that are zero have cosine 0 with all.
   const auto set = [](std::vector<T>& x, std::int64_t slot, std::array<double, 3> to) {
     for (int c = 0; c < 3; ++c) x[slot * 3 + c] = element<T>(to[c]);
   };
@@ -257,17 +294,28 @@ TYPED_TEST(SmallToLarge, NonFiniteStaysInItsImage) {
     const std::int64_t image = repeat % 3;
     std::vector<T>& spoilt_slots = repeat % 2 == 0 ? spoilt.f : spoilt.p;
     const auto of_image = std::ssize(spoilt_slots) / 3;
-    spoilt_slots[image * of_image + std::uniform_int_distribution<std::int64_t>(0, of_image - 1)(random)] =
-        element<T>(std::array{std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()}[repeat / 6 % 3]);
+    spoilt_slots[image * of_image + std::uniform_int_distribution<std::int64_t>(
+                                        0, of_image - 1)(random)] = element<T>(std::array{
+        std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+        -std::numeric_limits<double>::infinity()}[repeat / 6 % 3]);
     const auto outcome = run(spoilt, {.reduction = Reduction::none});
-    for (std::int64_t i = 0; i < 3 * image_pairs; ++i) EXPECT_TRUE(i / image_pairs == image ? std::isnan(value(outcome.loss[i])) : outcome.loss[i] == expected.loss[i]) << i;
-    for (std::int64_t i = 0; i < 3 * image_slots; ++i) EXPECT_EQ(outcome.matching[i], i / image_slots == image ? -1 : expected.matching[i]) << i;
+    for (std::int64_t i = 0; i < 3 * image_pairs; ++i)
+      EXPECT_TRUE(i / image_pairs == image ? std::isnan(value(outcome.loss[i]))
+                                           : outcome.loss[i] == expected.loss[i])
+          << i;
+    for (std::int64_t i = 0; i < 3 * image_slots; ++i)
+      EXPECT_EQ(outcome.matching[i], i / image_slots == image ? -1 : expected.matching[i]) << i;
     for (std::int64_t i = 0; i < 3 * image_elements; ++i) {
-      EXPECT_TRUE(i / image_elements == image ? std::isnan(value(outcome.gradient[i])) : outcome.gradient[i] == expected.gradient[i]) << i;
+      EXPECT_TRUE(i / image_elements == image ? std::isnan(value(outcome.gradient[i]))
+                                              : outcome.gradient[i] == expected.gradient[i])
+          << i;
     }
-    for (std::int64_t i = 0; i < 3; ++i) EXPECT_EQ(outcome.statuses[i], i == image ? ImageStatus::nonfinite : ImageStatus::ok);
-    const auto counted = std::count_if(outcome.matching.begin(), outcome.matching.end(), [](std::int64_t slot) { return slot >= 0; });
-    EXPECT_DOUBLE_EQ(outcome.ratio, static_cast<double>(counted) / static_cast<double>(outcome.matching.size()));
+    for (std::int64_t i = 0; i < 3; ++i)
+      EXPECT_EQ(outcome.statuses[i], i == image ? ImageStatus::nonfinite : ImageStatus::ok);
+    const auto counted = std::count_if(outcome.matching.begin(), outcome.matching.end(),
+                                       [](std::int64_t slot) { return slot >= 0; });
+    EXPECT_DOUBLE_EQ(outcome.ratio,
+                     static_cast<double>(counted) / static_cast<double>(outcome.matching.size()));
     EXPECT_TRUE(std::isnan(value(run(spoilt, {.reduction = Reduction::sum}).loss[0])));
     const auto mean = run(spoilt);
     EXPECT_TRUE(std::isnan(value(mean.loss[0])));
@@ -281,18 +329,22 @@ TYPED_TEST(SmallToLarge, NonFiniteStaysInItsImage) {
       to->erase(to->begin() + image * size, to->begin() + (image + 1) * size);
     }
     given = mean.gradient;
-    given.erase(given.begin() + image * image_elements, given.begin() + (image + 1) * image_elements);
+    given.erase(given.begin() + image * image_elements,
+                given.begin() + (image + 1) * image_elements);
     EXPECT_TRUE(same_bits<T>(given, run(others).gradient));
 
     std::vector<T> untouched(clean.p.size(), element<T>(-7));
     T loss = element<T>(-7);
     try {
-      matching_similarity_loss_small_to_large(spoilt.large(), spoilt.small(), {.on_nonfinite = NonFinite::raise},
-                                              {.loss = &loss, .gradient = SmallToLargeGradient<T>{spoilt.like_small(untouched)}});
+      matching_similarity_loss_small_to_large(
+          spoilt.large(), spoilt.small(), {.on_nonfinite = NonFinite::raise},
+          {.loss = &loss, .gradient = SmallToLargeGradient<T>{spoilt.like_small(untouched)}});
       FAIL() << "no error";
     } catch (const NonFiniteError& error) {
       EXPECT_EQ(error.image, image);
-      EXPECT_EQ(std::string(error.what()), (repeat % 2 == 0 ? "f_large: image " : "p_small: image ") + std::to_string(image) + " of 3 holds a NaN or an infinity");
+      EXPECT_EQ(std::string(error.what()),
+                (repeat % 2 == 0 ? "f_large: image " : "p_small: image ") + std::to_string(image) +
+                    " of 3 holds a NaN or an infinity");
     }
     EXPECT_EQ(value(loss), -7);
     for (const T x : untouched) EXPECT_EQ(value(x), -7);
@@ -305,11 +357,14 @@ TYPED_TEST(SmallToLarge, BackwardWithTheSavedMatchingEqualsTheOnePass) {
   input.p[input.p.size() / 2] = element<T>(std::numeric_limits<double>::quiet_NaN());
   for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
     std::vector<T> incoming;
-    for (std::int64_t i = 0; i < input.pairs(); ++i) incoming.push_back(element<T>(1 + static_cast<double>(i % 3)));
+    for (std::int64_t i = 0; i < input.pairs(); ++i)
+      incoming.push_back(element<T>(1 + static_cast<double>(i % 3)));
     const auto expected = run(input, {.reduction = reduction}, incoming.data());
     const auto backward = [&](const std::int64_t* matching, const SmallToLargeOptions& options) {
       std::vector<T> gradient(input.p.size(), element<T>(-7));
-      const Status status = try_matching_similarity_loss_small_to_large_backward(input.large(), input.small(), matching, options, {input.like_small(gradient), incoming.data()});
+      const Status status = try_matching_similarity_loss_small_to_large_backward(
+          input.large(), input.small(), matching, options,
+          {input.like_small(gradient), incoming.data()});
       return std::pair(status, gradient);
     };
     const auto [status, gradient] = backward(expected.matching.data(), {.reduction = reduction});
@@ -319,12 +374,18 @@ TYPED_TEST(SmallToLarge, BackwardWithTheSavedMatchingEqualsTheOnePass) {
       Indices matching = expected.matching;
       matching[2 * 3 * 6 + 1] = wrong;
       const auto [failed, untouched] = backward(matching.data(), {.reduction = reduction});
-      EXPECT_EQ(std::string(failed.text()), "matching: " + std::to_string(wrong) + ", of image 1, is neither -1 nor a slot of the 5 of a large crop");
+      EXPECT_EQ(std::string(failed.text()),
+                "matching: " + std::to_string(wrong) +
+                    ", of image 1, is neither -1 nor a slot of the 5 of a large crop");
       EXPECT_EQ(failed.index(), 1);
       for (const T x : untouched) ASSERT_EQ(value(x), -7);
     }
-    EXPECT_EQ(std::string(backward(nullptr, {.reduction = reduction}).first.text()), "the pointer to the matching is null");
-    EXPECT_EQ(backward(expected.matching.data(), {.reduction = reduction, .on_nonfinite = NonFinite::raise}).first.code(), StatusCode::nonfinite);
+    EXPECT_EQ(std::string(backward(nullptr, {.reduction = reduction}).first.text()),
+              "the pointer to the matching is null");
+    EXPECT_EQ(backward(expected.matching.data(),
+                       {.reduction = reduction, .on_nonfinite = NonFinite::raise})
+                  .first.code(),
+              StatusCode::nonfinite);
   }
 }
 
@@ -334,7 +395,9 @@ TYPED_TEST(SmallToLarge, WhatDoesNotCountHasNoGradientWhateverComesIn) {
   const std::vector<T> incoming(2, element<T>(std::numeric_limits<double>::quiet_NaN()));
   const Indices matching = {-1, -1, -1, 1, -1, 0};
   std::vector<T> gradient(input.p.size(), element<T>(-7));
-  matching_similarity_loss_small_to_large_backward(input.large(), input.small(), matching.data(), {.reduction = Reduction::none}, {input.like_small(gradient), incoming.data()});
+  matching_similarity_loss_small_to_large_backward(input.large(), input.small(), matching.data(),
+                                                   {.reduction = Reduction::none},
+                                                   {input.like_small(gradient), incoming.data()});
   for (std::size_t i = 0; i < gradient.size(); ++i) {
     if (matching[i / 5] < 0) {
       EXPECT_EQ(value(gradient[i]), 0) << i;
@@ -344,14 +407,18 @@ TYPED_TEST(SmallToLarge, WhatDoesNotCountHasNoGradientWhateverComesIn) {
   }
 }
 
-// Any order of images, crops and slots in memory, backwards too, with gaps whose NaN would spread if it were read.
+// Any order of images, crops and slots in memory, backwards too, with gaps whose NaN would spread
+// if it were read.
 TYPED_TEST(SmallToLarge, StridesEqualCopies) {
   using T = TypeParam;
   for (std::uint64_t seed = 0; seed < 200; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     std::mt19937_64 random(seed);
-    const auto pick = [&](std::int64_t least, std::int64_t most) { return std::uniform_int_distribution<std::int64_t>(least, most)(random); };
-    const Case<T> input({pick(1, 4), pick(1, 3), pick(1, 6), pick(1, 3), pick(1, 6), pick(2, 40)}, seed);
+    const auto pick = [&](std::int64_t least, std::int64_t most) {
+      return std::uniform_int_distribution<std::int64_t>(least, most)(random);
+    };
+    const Case<T> input({pick(1, 4), pick(1, 3), pick(1, 6), pick(1, 3), pick(1, 6), pick(2, 40)},
+                        seed);
     struct Strided {
       std::vector<T> memory;
       SlotCrops<T> view;
@@ -367,46 +434,61 @@ TYPED_TEST(SmallToLarge, StridesEqualCopies) {
         if (backwards) first += (sizes[dimension] - 1) * stride;
         stride = stride * sizes[dimension] + pick(0, 3);
       }
-      Strided result{std::vector<T>(stride, element<T>(fill)), {nullptr, from.images, from.crops, from.slots, from.channels, strides[0], strides[1], strides[2]}};
+      Strided result{std::vector<T>(stride, element<T>(fill)),
+                     {nullptr, from.images, from.crops, from.slots, from.channels, strides[0],
+                      strides[1], strides[2]}};
       result.view.data = result.memory.data() + first;
       for (std::int64_t i = 0; i < from.images; ++i) {
         for (std::int64_t a = 0; a < from.crops; ++a) {
-          for (std::int64_t s = 0; s < from.slots; ++s) std::copy_n(from.at(i, a, s), from.channels, result.view.at(i, a, s));
+          for (std::int64_t s = 0; s < from.slots; ++s)
+            std::copy_n(from.at(i, a, s), from.channels, result.view.at(i, a, s));
         }
       }
       return result;
     };
     constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
     const auto expected = run(input, {.reduction = Reduction::none});
-    const Strided f = strided(input.large(), kNaN), p = strided(input.small(), kNaN), gradient = strided(input.small(), -1024);
+    const Strided f = strided(input.large(), kNaN), p = strided(input.small(), kNaN),
+                  gradient = strided(input.small(), -1024);
     Outcome<T> outcome = expected;
     matching_similarity_loss_small_to_large(f.view, p.view, {.reduction = Reduction::none},
-                                            {.loss = outcome.loss.data(), .gradient = SmallToLargeGradient<T>{gradient.view}, .matching = outcome.matching.data()});
+                                            {.loss = outcome.loss.data(),
+                                             .gradient = SmallToLargeGradient<T>{gradient.view},
+                                             .matching = outcome.matching.data()});
     outcome.gradient.clear();
     for (std::int64_t i = 0; i < p.view.images; ++i) {
       for (std::int64_t b = 0; b < p.view.crops; ++b) {
-        for (std::int64_t s = 0; s < p.view.slots; ++s) outcome.gradient.insert(outcome.gradient.end(), gradient.view.at(i, b, s), gradient.view.at(i, b, s) + p.view.channels);
+        for (std::int64_t s = 0; s < p.view.slots; ++s)
+          outcome.gradient.insert(outcome.gradient.end(), gradient.view.at(i, b, s),
+                                  gradient.view.at(i, b, s) + p.view.channels);
       }
     }
     EXPECT_EQ(outcome, expected);
-    EXPECT_EQ(std::count(gradient.memory.begin(), gradient.memory.end(), element<T>(-1024)), std::ssize(gradient.memory) - std::ssize(input.p)) << "gaps were written";
+    EXPECT_EQ(std::count(gradient.memory.begin(), gradient.memory.end(), element<T>(-1024)),
+              std::ssize(gradient.memory) - std::ssize(input.p))
+        << "gaps were written";
   }
 }
 
 TYPED_TEST(SmallToLarge, AnyNumberOfThreadsGivesTheSameBits) {
   using T = TypeParam;
   ThreadPool one(1);
-  for (const Sizes& sizes : {Sizes{37, 2, 7, 3, 5, 24}, {5, 1, 40, 2, 30, 65}, {300, 1, 2, 1, 3, 3}}) {
+  for (const Sizes& sizes :
+       {Sizes{37, 2, 7, 3, 5, 24}, {5, 1, 40, 2, 30, 65}, {300, 1, 2, 1, 3, 3}}) {
     Case<T> input(sizes, 3);
     input.p[input.p.size() / 3] = element<T>(std::numeric_limits<double>::infinity());
     for (const Reduction reduction : {Reduction::mean, Reduction::sum, Reduction::none}) {
       const auto expected = run(input, {.reduction = reduction, .executor = &one});
       for (const int threads : {2, 3, 16}) {
         ThreadPool pool(threads);
-        EXPECT_EQ(run(input, {.reduction = reduction, .executor = &pool}), expected) << threads << " threads";
-        std::vector<char> memory(small_to_large_workspace<T>(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5], threads));
+        EXPECT_EQ(run(input, {.reduction = reduction, .executor = &pool}), expected)
+            << threads << " threads";
+        std::vector<char> memory(small_to_large_workspace<T>(sizes[0], sizes[1], sizes[2], sizes[3],
+                                                             sizes[4], sizes[5], threads));
         Workspace workspace(memory.data(), memory.size());
-        EXPECT_EQ(run(input, {.reduction = reduction, .executor = &pool, .workspace = &workspace}), expected) << threads << " threads";
+        EXPECT_EQ(run(input, {.reduction = reduction, .executor = &pool, .workspace = &workspace}),
+                  expected)
+            << threads << " threads";
       }
     }
   }
@@ -417,16 +499,19 @@ TYPED_TEST(SmallToLarge, InstructionSetsAgree) {
   using T = TypeParam;
   for (const Sizes& sizes : kShapes) {
     const Case<T> input(sizes, 77);
-    const auto results = on_every_instruction_set([&] { return run(input, {.reduction = Reduction::none}); });
+    const auto results =
+        on_every_instruction_set([&] { return run(input, {.reduction = Reduction::none}); });
     for (const auto& [name, outcome] : results) {
       SCOPED_TRACE(name);
       EXPECT_EQ(outcome.matching, results[0].second.matching);
-      for (std::size_t i = 0; i < outcome.loss.size(); ++i) EXPECT_NEAR(value(outcome.loss[i]), value(results[0].second.loss[i]), 2 * kTolerance<T>);
+      for (std::size_t i = 0; i < outcome.loss.size(); ++i)
+        EXPECT_NEAR(value(outcome.loss[i]), value(results[0].second.loss[i]), 2 * kTolerance<T>);
     }
   }
 }
 
-// Slots of every magnitude that the type has, some of them zero, and floors of the norm above and below.
+// Slots of every magnitude that the type has, some of them zero, and floors of the norm above and
+// below.
 template <typename T>
 class SmallToLargeMagnitudes : public ::testing::Test {};
 using WideTypes = ::testing::Types<double, float>;
@@ -434,7 +519,8 @@ TYPED_TEST_SUITE(SmallToLargeMagnitudes, WideTypes);
 
 TYPED_TEST(SmallToLargeMagnitudes, SlotsOfAnyMagnitudeEqualTheOracle) {
   using T = TypeParam;
-  constexpr int kLeast = std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits, kMost = std::numeric_limits<T>::max_exponent - 4;
+  constexpr int kLeast = std::numeric_limits<T>::min_exponent - std::numeric_limits<T>::digits,
+                kMost = std::numeric_limits<T>::max_exponent - 4;
   for (std::uint64_t seed = 0; seed < 300; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Case<T> input({2, 2, 3, 2, 4, 3 + static_cast<std::int64_t>(seed % 30)}, seed);
@@ -442,14 +528,18 @@ TYPED_TEST(SmallToLargeMagnitudes, SlotsOfAnyMagnitudeEqualTheOracle) {
     const std::int64_t channels = input.sizes[5];
     for (std::vector<T>* const x : {&input.f, &input.p}) {
       for (std::int64_t slot = 0; slot < std::ssize(*x) / channels; ++slot) {
-        const int kind = std::uniform_int_distribution<>(0, 9)(random), exponent = std::uniform_int_distribution<>(kLeast, kMost)(random);
-        for (std::int64_t c = 0; c < channels; ++c) (*x)[slot * channels + c] = kind == 0 ? T(0) : std::ldexp((*x)[slot * channels + c], exponent);
+        const int kind = std::uniform_int_distribution<>(0, 9)(random),
+                  exponent = std::uniform_int_distribution<>(kLeast, kMost)(random);
+        for (std::int64_t c = 0; c < channels; ++c)
+          (*x)[slot * channels + c] =
+              kind == 0 ? T(0) : std::ldexp((*x)[slot * channels + c], exponent);
       }
     }
     const double eps = std::array{1e-10, 1e-30, 1e-300, 1e10}[seed % 4];
     const auto outcome = run(input, {.reduction = Reduction::none, .eps = eps});
     const auto f = plain(input.large()), p = plain(input.small());
-    // Far below the floor, cosines are equal but for rounding; so the loss is that of the matching that was found, and that is as good as the best of each slot.
+    // Far below the floor, cosines are equal but for rounding; so the loss is that of the matching
+    // that was found, and that is as good as the best of each slot.
     const Expected expected = expected_of(f, p, eps);
     for (std::size_t pair = 0; pair < expected.losses.size(); ++pair) {
       double sum = 0, count = 0;
@@ -459,19 +549,27 @@ TYPED_TEST(SmallToLargeMagnitudes, SlotsOfAnyMagnitudeEqualTheOracle) {
         const auto& small = p[pair / 4][pair % 2];
         const auto& large = f[pair / 4][pair / 2 % 2];
         const double cosine = oracle::cosine(small[s], large[l], eps);
-        for (const auto& other : large) EXPECT_LE(oracle::cosine(small[s], other, eps), cosine + 4 * kTolerance<T>);
-        for (const auto& other : small) EXPECT_LE(oracle::cosine(other, large[l], eps), cosine + 4 * kTolerance<T>);
+        for (const auto& other : large)
+          EXPECT_LE(oracle::cosine(small[s], other, eps), cosine + 4 * kTolerance<T>);
+        for (const auto& other : small)
+          EXPECT_LE(oracle::cosine(other, large[l], eps), cosine + 4 * kTolerance<T>);
         sum += (1 - cosine) / 2;
         ++count;
       }
       EXPECT_NEAR(outcome.loss[pair], sum / count, 2 * kTolerance<T>);
     }
-    const auto gradient = expected_gradient(f, p, outcome.matching, std::vector<double>(expected.losses.size(), 1.0), eps);
+    const auto gradient = expected_gradient(f, p, outcome.matching,
+                                            std::vector<double>(expected.losses.size(), 1.0), eps);
     for (std::size_t i = 0; i < gradient.size(); ++i) {
-      const double norm = oracle::largest(p[i / channels / 8][i / channels / 4 % 2][i / channels % 4]);
+      const double norm =
+          oracle::largest(p[i / channels / 8][i / channels / 4 % 2][i / channels % 4]);
       const double size = norm > eps ? 1 / norm : 1 / eps;
-      if (!(std::abs(gradient[i]) < 0.9 * static_cast<double>(std::numeric_limits<T>::max()))) continue;
-      EXPECT_NEAR(outcome.gradient[i], gradient[i], 4 * kTolerance<T> * size + static_cast<double>(std::numeric_limits<T>::denorm_min())) << "element " << i;
+      if (!(std::abs(gradient[i]) < 0.9 * static_cast<double>(std::numeric_limits<T>::max())))
+        continue;
+      EXPECT_NEAR(
+          outcome.gradient[i], gradient[i],
+          4 * kTolerance<T> * size + static_cast<double>(std::numeric_limits<T>::denorm_min()))
+          << "element " << i;
     }
   }
 }
@@ -484,7 +582,8 @@ TYPED_TEST(SmallToLargeMagnitudes, SmallIncomingGradientsAreNotLost) {
   Case<T> tiny = input;
   for (T& x : tiny.p) x *= incoming;  // their norm cancels what comes in
   const auto outcome = run(tiny, {.reduction = Reduction::sum, .eps = 1e-300}, &incoming);
-  for (std::size_t i = 0; i < whole.gradient.size(); ++i) EXPECT_NEAR(outcome.gradient[i], whole.gradient[i], 8 * kTolerance<T>);
+  for (std::size_t i = 0; i < whole.gradient.size(); ++i)
+    EXPECT_NEAR(outcome.gradient[i], whole.gradient[i], 8 * kTolerance<T>);
 }
 
 TYPED_TEST(SmallToLarge, ZeroSlotsOnAnyFloor) {
@@ -509,7 +608,8 @@ TYPED_TEST(SmallToLarge, SizesOfNoneAndOne) {
     Case<T> input(sizes, 1);
     for (T& x : input.f) x = element<T>(2);
     for (T& x : input.p) x = element<T>(-0.5);  // their cosine is -1
-    const bool counts = bits == 63, counts_without_channels = bits == 31, has_pairs = input.pairs() > 0, has_slots = has_pairs && sizes[4] > 0;
+    const bool counts = bits == 63, counts_without_channels = bits == 31,
+               has_pairs = input.pairs() > 0, has_slots = has_pairs && sizes[4] > 0;
     const double wanted = counts ? 1 : 0.5;
     const auto none = run(input, {.reduction = Reduction::none});
     const auto mean = run(input), sum = run(input, {.reduction = Reduction::sum});
@@ -529,11 +629,13 @@ TYPED_TEST(SmallToLarge, SizesOfNoneAndOne) {
       EXPECT_TRUE(has_slots ? none.ratio == 0 : std::isnan(none.ratio));
     }
     for (const auto* const outcome : {&none, &mean, &sum}) {
-      for (const T x : outcome->gradient) EXPECT_EQ(value(x), 0);  // in one dimension a direction has nowhere to turn
+      for (const T x : outcome->gradient)
+        EXPECT_EQ(value(x), 0);  // in one dimension a direction has nowhere to turn
       EXPECT_EQ(outcome->statuses, std::vector<ImageStatus>(sizes[0], ImageStatus::ok));
     }
     std::vector<T> gradient(input.p.size(), element<T>(-7));
-    matching_similarity_loss_small_to_large_backward(input.large(), input.small(), none.matching.data(), {}, {input.like_small(gradient)});
+    matching_similarity_loss_small_to_large_backward(
+        input.large(), input.small(), none.matching.data(), {}, {input.like_small(gradient)});
     EXPECT_TRUE(same_bits<T>(gradient, mean.gradient));
   }
 }
@@ -555,8 +657,10 @@ TYPED_TEST(SmallToLargeOf16Bits, GiveTheirFloatsResultsRounded) {
       const auto outcome = run(input, {.reduction = reduction});
       const auto expected = run(wide, {.reduction = reduction});
       EXPECT_EQ(outcome.matching, expected.matching);
-      for (std::size_t i = 0; i < outcome.loss.size(); ++i) EXPECT_EQ(value(outcome.loss[i]), value(element<T>(expected.loss[i])));
-      for (std::size_t i = 0; i < outcome.gradient.size(); ++i) EXPECT_EQ(value(outcome.gradient[i]), value(element<T>(expected.gradient[i])));
+      for (std::size_t i = 0; i < outcome.loss.size(); ++i)
+        EXPECT_EQ(value(outcome.loss[i]), value(element<T>(expected.loss[i])));
+      for (std::size_t i = 0; i < outcome.gradient.size(); ++i)
+        EXPECT_EQ(value(outcome.gradient[i]), value(element<T>(expected.gradient[i])));
     }
   }
 }
@@ -567,9 +671,14 @@ TYPED_TEST(SmallToLarge, BadInputIsAnErrorBeforeAnythingIsWritten) {
   std::vector<T> gradient(input.p.size(), element<T>(-7)), loss(4, element<T>(-7));
   Indices matching(12, -7);
   double ratio = -7;
-  const auto text_of = [&](const SlotCrops<const T>& f, const SlotCrops<const T>& p, const SlotCrops<T>& g, const SmallToLargeOptions& options) {
-    const Status status = try_matching_similarity_loss_small_to_large(
-        f, p, options, {.loss = loss.data(), .counted_ratio = &ratio, .gradient = SmallToLargeGradient<T>{g}, .matching = matching.data()});
+  const auto text_of = [&](const SlotCrops<const T>& f, const SlotCrops<const T>& p,
+                           const SlotCrops<T>& g, const SmallToLargeOptions& options) {
+    const Status status =
+        try_matching_similarity_loss_small_to_large(f, p, options,
+                                                    {.loss = loss.data(),
+                                                     .counted_ratio = &ratio,
+                                                     .gradient = SmallToLargeGradient<T>{g},
+                                                     .matching = matching.data()});
     EXPECT_EQ(status.code(), StatusCode::invalid_argument);
     return std::string(status.text());
   };
@@ -580,24 +689,44 @@ TYPED_TEST(SmallToLarge, BadInputIsAnErrorBeforeAnythingIsWritten) {
     return view;
   };
   using Const = SlotCrops<const T>;
-  EXPECT_EQ(text_of(with(f, &Const::images, 1), p, g, {}), "f_large [1, 1, 2, 4] and p_small [2, 2, 3, 4]: images and channels must be the same");
-  EXPECT_EQ(text_of(f, with(p, &Const::channels, 3), g, {}), "f_large [2, 1, 2, 4] and p_small [2, 2, 3, 3]: images and channels must be the same");
-  EXPECT_EQ(text_of(with(f, &Const::crops, -1), p, g, {}), "f_large [2, -1, 2, 4]: a size is negative");
-  EXPECT_EQ(text_of(f, with(p, &Const::slots, std::int64_t{1} << 60), g, {}), "p_small [2, 2, 1152921504606846976, 4]: the product of the sizes overflows");
-  EXPECT_EQ(text_of(f, with(p, &Const::slot_stride, std::int64_t{1} << 62), g, {}), "p_small [2, 2, 3, 4]: the strides [image 24, crop 12, slot 4611686018427387904] overflow");
-  EXPECT_EQ(text_of({nullptr, 2, 1, 2, 4}, p, g, {}), "f_large [2, 1, 2, 4]: the data pointer is null");
-  EXPECT_EQ(text_of(f, p, with(g, &SlotCrops<T>::slots, 2), {}), "p_small [2, 2, 3, 4] and its gradient [2, 2, 2, 4]: the sizes must be the same");
-  const SlotCrops<const T> long_f{input.f.data(), 1, std::int64_t{1} << 25, std::int64_t{1} << 25, 1, 0, 0, 0}, long_p{input.p.data(), 1, std::int64_t{1} << 5, std::int64_t{1} << 6, 1, 0, 0, 0};
-  EXPECT_NE(text_of(long_f, long_p, with(g, &SlotCrops<T>::images, 0), {}).find("the product of the sizes overflows"), std::string::npos);
-  for (const double eps : {0.0, -1.0, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()}) {
-    EXPECT_NE(text_of(f, p, g, {.eps = eps}).find("it must be positive and finite"), std::string::npos);
+  EXPECT_EQ(text_of(with(f, &Const::images, 1), p, g, {}),
+            "f_large [1, 1, 2, 4] and p_small [2, 2, 3, 4]: images and channels must be the same");
+  EXPECT_EQ(text_of(f, with(p, &Const::channels, 3), g, {}),
+            "f_large [2, 1, 2, 4] and p_small [2, 2, 3, 3]: images and channels must be the same");
+  EXPECT_EQ(text_of(with(f, &Const::crops, -1), p, g, {}),
+            "f_large [2, -1, 2, 4]: a size is negative");
+  EXPECT_EQ(text_of(f, with(p, &Const::slots, std::int64_t{1} << 60), g, {}),
+            "p_small [2, 2, 1152921504606846976, 4]: the product of the sizes overflows");
+  EXPECT_EQ(
+      text_of(f, with(p, &Const::slot_stride, std::int64_t{1} << 62), g, {}),
+      "p_small [2, 2, 3, 4]: the strides [image 24, crop 12, slot 4611686018427387904] overflow");
+  EXPECT_EQ(text_of({nullptr, 2, 1, 2, 4}, p, g, {}),
+            "f_large [2, 1, 2, 4]: the data pointer is null");
+  EXPECT_EQ(text_of(f, p, with(g, &SlotCrops<T>::slots, 2), {}),
+            "p_small [2, 2, 3, 4] and its gradient [2, 2, 2, 4]: the sizes must be the same");
+  const SlotCrops<const T> long_f{
+      input.f.data(), 1, std::int64_t{1} << 25, std::int64_t{1} << 25, 1, 0, 0, 0},
+      long_p{input.p.data(), 1, std::int64_t{1} << 5, std::int64_t{1} << 6, 1, 0, 0, 0};
+  EXPECT_NE(text_of(long_f, long_p, with(g, &SlotCrops<T>::images, 0), {})
+                .find("the product of the sizes overflows"),
+            std::string::npos);
+  for (const double eps : {0.0, -1.0, std::numeric_limits<double>::infinity(),
+                           std::numeric_limits<double>::quiet_NaN()}) {
+    EXPECT_NE(text_of(f, p, g, {.eps = eps}).find("it must be positive and finite"),
+              std::string::npos);
   }
-  EXPECT_THROW(matching_similarity_loss_small_to_large(f, p, {.reduction = Reduction::none}), InvalidArgument);
+  EXPECT_THROW(matching_similarity_loss_small_to_large(f, p, {.reduction = Reduction::none}),
+               InvalidArgument);
   EXPECT_THROW(contiguous_crops<T>(nullptr, 1, 1, 1, 1), InvalidArgument);
-  EXPECT_THROW(contiguous_crops(gradient.data(), 1, std::int64_t{1} << 31, std::int64_t{1} << 31, std::int64_t{1} << 31), InvalidArgument);
+  EXPECT_THROW(contiguous_crops(gradient.data(), 1, std::int64_t{1} << 31, std::int64_t{1} << 31,
+                                std::int64_t{1} << 31),
+               InvalidArgument);
   char few[64];
   Workspace small(few, sizeof few);
-  EXPECT_EQ(try_matching_similarity_loss_small_to_large(f, p, {.workspace = &small}, {.loss = loss.data()}).code(), StatusCode::out_of_memory);
+  EXPECT_EQ(try_matching_similarity_loss_small_to_large(f, p, {.workspace = &small},
+                                                        {.loss = loss.data()})
+                .code(),
+            StatusCode::out_of_memory);
   for (const T x : gradient) EXPECT_EQ(value(x), -7);
   for (const T x : loss) EXPECT_EQ(value(x), -7);
   EXPECT_EQ(matching, Indices(12, -7));

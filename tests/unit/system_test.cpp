@@ -24,7 +24,8 @@ class Cgroup : public ::testing::Test {
     std::ofstream(root_ / path) << text;
   }
 
-  const std::filesystem::path root_ = std::filesystem::temp_directory_path() / ("osc_cgroup_test." + std::to_string(getpid()));
+  const std::filesystem::path root_ =
+      std::filesystem::temp_directory_path() / ("osc_cgroup_test." + std::to_string(getpid()));
 };
 
 TEST_F(Cgroup, Version2TakesTheSmallestOnTheWayUp) {

@@ -17,15 +17,18 @@ TYPED_TEST_SUITE(VectorMath, Types);
 TYPED_TEST(VectorMath, NormOfAnyMagnitudeNeitherOverflowsNorVanishes) {
   using T = TypeParam;
   using Limits = std::numeric_limits<T>;
-  for (const T magnitude : {Limits::denorm_min(), Limits::min(), T(1e-20), T(1), T(1e20), Limits::max()}) {
+  for (const T magnitude :
+       {Limits::denorm_min(), Limits::min(), T(1e-20), T(1), T(1e20), Limits::max()}) {
     for (const std::int64_t size : {1, 4, 9, 100}) {
       SCOPED_TRACE(::testing::Message() << magnitude << " x " << size);
       const std::vector<T> x(size, magnitude);
       const Norm result = norm(x.data(), size);
       EXPECT_TRUE(result.finite());
-      // |x| / magnitude is the root of the size; the scale is a power of two, so this is exact but for the rounding of the root.
+      // |x| / magnitude is the root of the size; the scale is a power of two, so this is exact but
+      // for the rounding of the root.
       const double expected = std::sqrt(static_cast<double>(size));
-      EXPECT_NEAR(result.length / (static_cast<double>(magnitude) * result.scale), expected, 4e-16 * expected);
+      EXPECT_NEAR(result.length / (static_cast<double>(magnitude) * result.scale), expected,
+                  4e-16 * expected);
       int exponent = 0;
       EXPECT_EQ(std::frexp(result.scale, &exponent), 0.5);
       EXPECT_TRUE(result.exceeds(static_cast<double>(magnitude) / 2));
@@ -63,7 +66,8 @@ TYPED_TEST(VectorMath, DotOfEveryLength) {
     for (std::int64_t i = 0; i < size; ++i) {
       a[i] = static_cast<TypeParam>(i + 1);
       b[i] = static_cast<TypeParam>(i % 5 - 2);
-      expected += 4.0 * static_cast<double>(a[i]) * static_cast<double>(b[i]);  // small integers: exact in any order
+      expected += 4.0 * static_cast<double>(a[i]) *
+                  static_cast<double>(b[i]);  // small integers: exact in any order
     }
     EXPECT_EQ(dot(a.data(), 4.0, b.data(), size), expected) << size;
   }

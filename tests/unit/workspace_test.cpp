@@ -31,7 +31,8 @@ TEST(Workspace, OfTheCallersMemoryDoesNotGrow) {
   EXPECT_EQ(workspace.reserve(64 + 64), nullptr);
 }
 
-// As many bytes as it says are enough, whatever their alignment; far fewer are an error that says so, and nothing is written.
+// As many bytes as it says are enough, whatever their alignment; far fewer are an error that says
+// so, and nothing is written.
 TEST(Workspace, WhatACallSaysItNeedsIsEnough) {
   constexpr std::int64_t kImages = 40, kSlots = 9, kChannels = 70;
   ThreadPool pool(3);
@@ -39,16 +40,20 @@ TEST(Workspace, WhatACallSaysItNeedsIsEnough) {
   for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<float>(i * i % 101) - 50;
   const auto view = view_major_slots(slots.data(), {2 * kImages, kSlots, kChannels});
   const float expected = matching_similarity_loss_per_img(view, view, {.executor = &pool});
-  const std::size_t bytes = matching_similarity_workspace<float>(kImages, kSlots, kChannels, pool.concurrency());
+  const std::size_t bytes =
+      matching_similarity_workspace<float>(kImages, kSlots, kChannels, pool.concurrency());
   for (std::size_t offset = 0; offset < 64; offset += 7) {
     std::vector<char> memory(bytes + offset);
     Workspace workspace(memory.data() + offset, bytes);
-    EXPECT_EQ(matching_similarity_loss_per_img(view, view, {.executor = &pool, .workspace = &workspace}), expected);
+    EXPECT_EQ(
+        matching_similarity_loss_per_img(view, view, {.executor = &pool, .workspace = &workspace}),
+        expected);
   }
   std::vector<char> little(100);
   Workspace workspace(little.data(), little.size());
   float loss = -7;
-  const Status status = try_matching_similarity_loss_per_img(view, view, {.workspace = &workspace}, {.loss = &loss});
+  const Status status =
+      try_matching_similarity_loss_per_img(view, view, {.workspace = &workspace}, {.loss = &loss});
   EXPECT_EQ(status.code(), StatusCode::out_of_memory);
   EXPECT_NE(std::string(status.text()).find("bytes"), std::string::npos);
   EXPECT_EQ(loss, -7);

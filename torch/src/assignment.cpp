@@ -6,14 +6,19 @@
 
 namespace osc::libtorch {
 
-std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tensor& cost, bool maximize, OnUnsolvable on_unsolvable) {
+std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tensor& cost,
+                                                               bool maximize,
+                                                               OnUnsolvable on_unsolvable) {
   TORCH_CHECK_VALUE(cost.defined(), "cost is an undefined tensor");
   TORCH_CHECK_VALUE(cost.dim() >= 2, "cost has shape ", cost.sizes(), "; wanted [..., R, K]");
-  TORCH_CHECK_TYPE(!cost.is_complex() && !cost.is_quantized(), "cost is ", cost.scalar_type(), "; wanted real numbers");
-  TORCH_CHECK_VALUE(cost.is_cpu() && cost.layout() == torch::kStrided, "cost is a ", cost.layout(), " tensor on ", cost.device(),
-                    "; wanted a dense one on the CPU");
-  const bool is_read_in_place = cost.is_floating_point() && cost.element_size() <= 8 && cost.element_size() >= 2;
-  const torch::Tensor given = (is_read_in_place ? cost.detach() : cost.detach().to(torch::kDouble)).resolve_neg();
+  TORCH_CHECK_TYPE(!cost.is_complex() && !cost.is_quantized(), "cost is ", cost.scalar_type(),
+                   "; wanted real numbers");
+  TORCH_CHECK_VALUE(cost.is_cpu() && cost.layout() == torch::kStrided, "cost is a ", cost.layout(),
+                    " tensor on ", cost.device(), "; wanted a dense one on the CPU");
+  const bool is_read_in_place =
+      cost.is_floating_point() && cost.element_size() <= 8 && cost.element_size() >= 2;
+  const torch::Tensor given =
+      (is_read_in_place ? cost.detach() : cost.detach().to(torch::kDouble)).resolve_neg();
 
   const auto rows = cost.size(-2), columns = cost.size(-1);
   const auto batch_shape = cost.sizes().slice(0, cost.dim() - 2).vec();
@@ -30,8 +35,11 @@ std::tuple<torch::Tensor, torch::Tensor> linear_sum_assignment(const torch::Tens
   translated([&] {
     return with_element_type(batch, [&](auto element) {
       using T = decltype(element);
-      const CostMatrices<T> costs{elements<T>(batch), problems, rows, columns, batch.stride(0), batch.stride(1), batch.stride(2)};
-      osc::linear_sum_assignment(costs, {column_of_row.mutable_data_ptr<std::int64_t>(), row_of_column.mutable_data_ptr<std::int64_t>()},
+      const CostMatrices<T> costs{elements<T>(batch), problems,        rows,           columns,
+                                  batch.stride(0),    batch.stride(1), batch.stride(2)};
+      osc::linear_sum_assignment(costs,
+                                 {column_of_row.mutable_data_ptr<std::int64_t>(),
+                                  row_of_column.mutable_data_ptr<std::int64_t>()},
                                  {maximize, on_unsolvable, &host_executor()});
     });
   });
@@ -44,7 +52,8 @@ torch::Tensor match_slots(const torch::Tensor& f, double eps, NonFinite on_nonfi
   const torch::Tensor matching = torch::empty({slots.size(0) / 2, slots.size(1)}, torch::kLong);
   translated([&] {
     return with_element_type(slots, [&](auto element) {
-      osc::match_slots(view<decltype(element)>(slots), matching.mutable_data_ptr<std::int64_t>(), {eps, on_nonfinite, &host_executor()});
+      osc::match_slots(view<decltype(element)>(slots), matching.mutable_data_ptr<std::int64_t>(),
+                       {eps, on_nonfinite, &host_executor()});
     });
   });
   return matching;

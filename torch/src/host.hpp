@@ -34,18 +34,15 @@ auto translated(const Call& call) {
 template <typename Call>
 auto with_element_type(const torch::Tensor& tensor, const Call& call) {
   switch (tensor.scalar_type()) {
-    case torch::kDouble:
-      return call(double{});
-    case torch::kHalf:
-      return call(float16{});
-    case torch::kBFloat16:
-      return call(bfloat16{});
-    default:
-      return call(float{});
+    case torch::kDouble: return call(double{});
+    case torch::kHalf: return call(float16{});
+    case torch::kBFloat16: return call(bfloat16{});
+    default: return call(float{});
   }
 }
 
-// ValueError or TypeError unless `tensor` is a dense CPU tensor of a dtype that the losses take; and of shape [2B, S, C].
+// ValueError or TypeError unless `tensor` is a dense CPU tensor of a dtype that the losses take;
+// and of shape [2B, S, C].
 void check_elements(const char* name, const torch::Tensor& tensor);
 void check_slots(const char* name, const torch::Tensor& slots);
 
@@ -65,19 +62,23 @@ T* mutable_elements(const torch::Tensor& tensor) {
 // The tensor itself where the kernels can read it, or a contiguous copy.
 torch::Tensor readable(const torch::Tensor& slots);
 
-// Memory for the gradient of `slots`, of their layout, contiguous where the kernels could not write that.
+// Memory for the gradient of `slots`, of their layout, contiguous where the kernels could not write
+// that.
 torch::Tensor empty_gradient(const torch::Tensor& slots);
 
-// Features of whole images [2B, C], as slots of which each image has one. ValueError or TypeError for what is not such.
+// Features of whole images [2B, C], as slots of which each image has one. ValueError or TypeError
+// for what is not such.
 torch::Tensor features_as_slots(const char* name, const torch::Tensor& features);
 
 template <typename T>
 SlotPairs<const T> view(const torch::Tensor& slots) {
-  return view_major_slots(elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
+  return view_major_slots(elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)},
+                          {slots.stride(0), slots.stride(1), slots.stride(2)});
 }
 template <typename T>
 SlotPairs<T> mutable_view(const torch::Tensor& slots) {
-  return view_major_slots(mutable_elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)}, {slots.stride(0), slots.stride(1), slots.stride(2)});
+  return view_major_slots(mutable_elements<T>(slots), {slots.size(0), slots.size(1), slots.size(2)},
+                          {slots.stride(0), slots.stride(1), slots.stride(2)});
 }
 
 }  // namespace osc::libtorch

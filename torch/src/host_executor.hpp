@@ -1,4 +1,5 @@
-// PyTorch's intra-op threads (torch.set_num_threads) as an Executor, through the functions of its stable ABI: of libtorch it needs no C++ header, and no OpenMP of the wheel's.
+// PyTorch's intra-op threads (torch.set_num_threads) as an Executor, through the functions of its
+// stable ABI: of libtorch it needs no C++ header, and no OpenMP of the wheel's.
 #pragma once
 
 #include <torch/csrc/stable/c/shim.h>
@@ -22,7 +23,8 @@ class HostExecutor final : public Executor {
 
   void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) override {
     Call call{body, {}, nullptr};
-    if (torch_parallel_for(0, count, grain, &run, &call) != AOTI_TORCH_SUCCESS) throw std::runtime_error("PyTorch's thread pool failed");
+    if (torch_parallel_for(0, count, grain, &run, &call) != AOTI_TORCH_SUCCESS)
+      throw std::runtime_error("PyTorch's thread pool failed");
     if (call.failure) std::rethrow_exception(call.failure);
   }
 

@@ -1,4 +1,5 @@
-// Vectors of 256 bits: AVX2, FMA and F16C. For files that are compiled with these instructions; cpu/simd/vector128.hpp says what each operation does.
+// Vectors of 256 bits: AVX2, FMA and F16C. For files that are compiled with these instructions;
+// cpu/simd/vector128.hpp says what each operation does.
 #pragma once
 
 #include <immintrin.h>
@@ -21,14 +22,20 @@ struct Simd<float> {
 
   static Mask mask(std::uint64_t bits) {
     const __m256i lane_bits = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
-    const __m256i set_bits = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits & 0xff)), lane_bits);
+    const __m256i set_bits =
+        _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits & 0xff)), lane_bits);
     return _mm256_castsi256_ps(_mm256_cmpeq_epi32(set_bits, lane_bits));
   }
   static Mask first_lanes(std::int64_t count) {
-    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)),
+                                                  _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)));
   }
-  static std::uint32_t bits(Mask mask) { return static_cast<std::uint32_t>(_mm256_movemask_ps(mask)); }
-  static Vector select(Mask mask, Vector where_set, Vector elsewhere) { return _mm256_blendv_ps(elsewhere, where_set, mask); }
+  static std::uint32_t bits(Mask mask) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(mask));
+  }
+  static Vector select(Mask mask, Vector where_set, Vector elsewhere) {
+    return _mm256_blendv_ps(elsewhere, where_set, mask);
+  }
 
   static Vector set(float x) { return _mm256_set1_ps(x); }
   static Vector load(const float* x) { return _mm256_loadu_ps(x); }
@@ -45,14 +52,28 @@ struct Simd<float> {
     return select(first_lanes(count), from_bfloat16(load16_first(x, count)), set(fill));
   }
   static void store(float* x, Vector a) { _mm256_storeu_ps(x, a); }
-  static void store(float16* x, Vector a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(x), to_float16(a)); }
-  static void store(bfloat16* x, Vector a) { _mm_storeu_si128(reinterpret_cast<__m128i*>(x), to_bfloat16(a)); }
-  static void store_first(float* x, std::int64_t count, Vector a) { _mm256_maskstore_ps(x, _mm256_castps_si256(first_lanes(count)), a); }
-  static void store_first(float16* x, std::int64_t count, Vector a) { store16_first(x, count, to_float16(a)); }
-  static void store_first(bfloat16* x, std::int64_t count, Vector a) { store16_first(x, count, to_bfloat16(a)); }
+  static void store(float16* x, Vector a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(x), to_float16(a));
+  }
+  static void store(bfloat16* x, Vector a) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(x), to_bfloat16(a));
+  }
+  static void store_first(float* x, std::int64_t count, Vector a) {
+    _mm256_maskstore_ps(x, _mm256_castps_si256(first_lanes(count)), a);
+  }
+  static void store_first(float16* x, std::int64_t count, Vector a) {
+    store16_first(x, count, to_float16(a));
+  }
+  static void store_first(bfloat16* x, std::int64_t count, Vector a) {
+    store16_first(x, count, to_bfloat16(a));
+  }
   static void stream(float* x, Vector a) { _mm256_stream_ps(x, a); }
-  static void stream(float16* x, Vector a) { _mm_stream_si128(reinterpret_cast<__m128i*>(x), to_float16(a)); }
-  static void stream(bfloat16* x, Vector a) { _mm_stream_si128(reinterpret_cast<__m128i*>(x), to_bfloat16(a)); }
+  static void stream(float16* x, Vector a) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(x), to_float16(a));
+  }
+  static void stream(bfloat16* x, Vector a) {
+    _mm_stream_si128(reinterpret_cast<__m128i*>(x), to_bfloat16(a));
+  }
 
   static Vector add(Vector a, Vector b) { return _mm256_add_ps(a, b); }
   static Vector sub(Vector a, Vector b) { return _mm256_sub_ps(a, b); }
@@ -61,7 +82,8 @@ struct Simd<float> {
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
   static constexpr float kWholeNumbers = 0x1.8p23f;
   static Vector power_of_two(Vector shifted) {
-    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23), _mm256_castps_si256(set(1))));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_slli_epi32(_mm256_castps_si256(shifted), 23),
+                                                _mm256_castps_si256(set(1))));
   }
   static Vector sqrt(Vector a) { return _mm256_sqrt_ps(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_ps(a, b); }
@@ -122,13 +144,18 @@ struct Simd<float> {
     _mm_store_si128(reinterpret_cast<__m128i*>(lanes), a);
     for (std::int64_t i = 0; i < count; ++i) x[i] = lanes[i];
   }
-  static Vector from_bfloat16(__m128i x) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16)); }
-  static __m128i to_float16(Vector a) { return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+  static Vector from_bfloat16(__m128i x) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
+  }
+  static __m128i to_float16(Vector a) {
+    return _mm256_cvtps_ph(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
   static __m128i to_bfloat16(Vector a) {
     const __m256i bits = _mm256_castps_si256(a);
     const __m256i high = _mm256_srli_epi32(bits, 16);
     const __m256i odd = _mm256_and_si256(high, _mm256_set1_epi32(1));
-    const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+    const __m256i rounded = _mm256_srli_epi32(
+        _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
     return _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
   }
 };
@@ -141,14 +168,20 @@ struct Simd<double> {
 
   static Mask mask(std::uint64_t bits) {
     const __m256i lane_bits = _mm256_setr_epi64x(1, 2, 4, 8);
-    const __m256i set_bits = _mm256_and_si256(_mm256_set1_epi64x(static_cast<long long>(bits & 0xf)), lane_bits);
+    const __m256i set_bits =
+        _mm256_and_si256(_mm256_set1_epi64x(static_cast<long long>(bits & 0xf)), lane_bits);
     return _mm256_castsi256_pd(_mm256_cmpeq_epi64(set_bits, lane_bits));
   }
   static Mask first_lanes(std::int64_t count) {
-    return _mm256_castsi256_pd(_mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3)));
+    return _mm256_castsi256_pd(
+        _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), _mm256_setr_epi64x(0, 1, 2, 3)));
   }
-  static std::uint32_t bits(Mask mask) { return static_cast<std::uint32_t>(_mm256_movemask_pd(mask)); }
-  static Vector select(Mask mask, Vector where_set, Vector elsewhere) { return _mm256_blendv_pd(elsewhere, where_set, mask); }
+  static std::uint32_t bits(Mask mask) {
+    return static_cast<std::uint32_t>(_mm256_movemask_pd(mask));
+  }
+  static Vector select(Mask mask, Vector where_set, Vector elsewhere) {
+    return _mm256_blendv_pd(elsewhere, where_set, mask);
+  }
 
   static Vector set(double x) { return _mm256_set1_pd(x); }
   static Vector load(const double* x) { return _mm256_loadu_pd(x); }
@@ -157,7 +190,9 @@ struct Simd<double> {
     return select(lanes, _mm256_maskload_pd(x, _mm256_castpd_si256(lanes)), set(fill));
   }
   static void store(double* x, Vector a) { _mm256_storeu_pd(x, a); }
-  static void store_first(double* x, std::int64_t count, Vector a) { _mm256_maskstore_pd(x, _mm256_castpd_si256(first_lanes(count)), a); }
+  static void store_first(double* x, std::int64_t count, Vector a) {
+    _mm256_maskstore_pd(x, _mm256_castpd_si256(first_lanes(count)), a);
+  }
   static void stream(double* x, Vector a) { _mm256_stream_pd(x, a); }
 
   static Vector add(Vector a, Vector b) { return _mm256_add_pd(a, b); }
@@ -167,7 +202,8 @@ struct Simd<double> {
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
   static constexpr double kWholeNumbers = 0x1.8p52;
   static Vector power_of_two(Vector shifted) {
-    return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52), _mm256_castpd_si256(set(1))));
+    return _mm256_castsi256_pd(_mm256_add_epi64(_mm256_slli_epi64(_mm256_castpd_si256(shifted), 52),
+                                                _mm256_castpd_si256(set(1))));
   }
   static Vector sqrt(Vector a) { return _mm256_sqrt_pd(a); }
   static Vector min(Vector a, Vector b) { return _mm256_min_pd(a, b); }
@@ -214,8 +250,10 @@ inline std::uint64_t meeting(const std::uint64_t* sets, std::int64_t count, std:
   const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(set));
   std::uint64_t result = 0;
   for (std::int64_t i = 0; i < count; i += 4) {
-    const __m256i common = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sets + i)), wanted);
-    const int none = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(common, _mm256_setzero_si256())));
+    const __m256i common =
+        _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sets + i)), wanted);
+    const int none =
+        _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(common, _mm256_setzero_si256())));
     result |= static_cast<std::uint64_t>(~none & 0xf) << i;
   }
   return result;

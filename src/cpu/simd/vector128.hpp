@@ -1,20 +1,30 @@
-// Vectors of 128 bits in the compiler's own vector types: SSE2, NEON, or whatever the target has. The operations that the kernels are written in:
+// Vectors of 128 bits in the compiler's own vector types: SSE2, NEON, or whatever the target has.
+// The operations that the kernels are written in:
 //
-//   mask, first_lanes      lanes chosen by the lowest bits, or the first `count`; bits() is the way back
+//   mask, first_lanes      lanes chosen by the lowest bits, or the first `count`; bits() is the way
+//                          back
 //   select                 lane by lane
-//   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on the way; of NaN, only the one that arithmetic makes is sure to stay one
-//   load_first             the first `count` lanes from memory, nothing beyond them is touched; the others are `fill`
+//   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on
+//                          the way; of NaN, only the one that arithmetic makes is sure to stay one
+//   load_first             the first `count` lanes from memory, nothing beyond them is touched; the
+//                          others are `fill`
 //   store_first            the first `count` lanes to memory, nothing beyond them is touched
-//   stream                 a store that leaves the caches alone; aligned to the vector's bytes in memory. fence_streams() after the last one.
+//   stream                 a store that leaves the caches alone; aligned to the vector's bytes in
+//                          memory. fence_streams() after the last one.
 //   mul_add                a * b + c, rounded once where the processor can
 //   sqrt                   rounded to nearest
-//   power_of_two           2^n of a whole number n, given as n + kWholeNumbers, whose lowest bits are those of n
+//   power_of_two           2^n of a whole number n, given as n + kWholeNumbers, whose lowest bits
+//                          are those of n
 //   min, max               of numbers; any result for NaN
 //   least, greatest        of all lanes, in every lane
-//   least_two              a, b: in every lane the least and the second least of all lanes of both, given that b is nowhere less than a
-//   least_two_of_each      the same of four pairs a[i], b[i] at once; not every instruction set has a faster way for that
-//   sum, sums              over the lanes; sums: lane i of the result is the sum of a[i], each added in the same order
-//   meeting                bit i of the result: whether sets[i] and `set` have a bit in common, for i < count <= 64; more may be read, up to the next multiple of 8
+//   least_two              a, b: in every lane the least and the second least of all lanes of both,
+//                          given that b is nowhere less than a
+//   least_two_of_each      the same of four pairs a[i], b[i] at once; not every instruction set has
+//                          a faster way for that
+//   sum, sums              over the lanes; sums: lane i of the result is the sum of a[i], each
+//                          added in the same order
+//   meeting                bit i of the result: whether sets[i] and `set` have a bit in common, for
+//                          i < count <= 64; more may be read, up to the next multiple of 8
 #pragma once
 
 #include <cstdint>
@@ -65,13 +75,15 @@ struct Simd {
     return result;
   }
   static Vector select(Mask mask, Vector where_set, Vector elsewhere) {
-    return reinterpret_cast<Vector>((mask & reinterpret_cast<Mask>(where_set)) | (~mask & reinterpret_cast<Mask>(elsewhere)));
+    return reinterpret_cast<Vector>((mask & reinterpret_cast<Mask>(where_set)) |
+                                    (~mask & reinterpret_cast<Mask>(elsewhere)));
   }
 
   static constexpr T kWholeNumbers = sizeof(T) == 4 ? T(0x1.8p23) : T(0x1.8p52);
   static Vector power_of_two(Vector shifted) {
     constexpr int kFractionBits = sizeof(T) == 4 ? 23 : 52;
-    return reinterpret_cast<Vector>((reinterpret_cast<Mask>(shifted) << kFractionBits) + reinterpret_cast<Mask>(set(1)));
+    return reinterpret_cast<Vector>((reinterpret_cast<Mask>(shifted) << kFractionBits) +
+                                    reinterpret_cast<Mask>(set(1)));
   }
 
   static Vector set(T x) { return Vector{} + x; }
@@ -164,7 +176,8 @@ inline void fence_streams() {}
 
 inline std::uint64_t meeting(const std::uint64_t* sets, std::int64_t count, std::uint64_t set) {
   std::uint64_t result = 0;
-  for (std::int64_t i = 0; i < count; ++i) result |= static_cast<std::uint64_t>((sets[i] & set) != 0) << i;
+  for (std::int64_t i = 0; i < count; ++i)
+    result |= static_cast<std::uint64_t>((sets[i] & set) != 0) << i;
   return result;
 }
 

@@ -23,7 +23,8 @@ namespace fs = std::filesystem;
 std::map<std::string, std::string> all_files(const fs::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) files[entry.path().lexically_relative(folder).string()] = read_file(entry.path());
+    if (entry.is_regular_file())
+      files[entry.path().lexically_relative(folder).string()] = read_file(entry.path());
   }
   return files;
 }
@@ -76,9 +77,11 @@ TEST(Generate, RefusesAFolderThatIsNotEmpty) {
   create_folder(out);
   generate_scenes(1, 0, out);
   const auto before = all_files(out);
-  EXPECT_EQ(user_error([&] { generate_scenes(1, 1, out); }), out + ": is not empty; scenes are written into a new or an empty folder");
+  EXPECT_EQ(user_error([&] { generate_scenes(1, 1, out); }),
+            out + ": is not empty; scenes are written into a new or an empty folder");
   EXPECT_EQ(all_files(out), before);
-  EXPECT_EQ(user_error([&] { generate_scenes(1, 1, out + "/objects.jsonl"); }), out + "/objects.jsonl: is a file, not a folder");
+  EXPECT_EQ(user_error([&] { generate_scenes(1, 1, out + "/objects.jsonl"); }),
+            out + "/objects.jsonl: is a file, not a folder");
 }
 
 TEST(Generate, AFullDiskLeavesNothingBehind) {

@@ -34,14 +34,17 @@ std::vector<std::string> names(const FolderContents& contents) {
 
 TEST(ListImages, FindsAllBelowTheFolderInOrder) {
   const TemporaryFolder folder;
-  for (const char* name : {"b.png", "a.JPG", "sub/deep/c.jpeg", "sub/x.Png", "notes.txt", "png", ".hidden.png", ".git/d.png", "folder.png/inside.png"}) {
+  for (const char* name : {"b.png", "a.JPG", "sub/deep/c.jpeg", "sub/x.Png", "notes.txt", "png",
+                           ".hidden.png", ".git/d.png", "folder.png/inside.png"}) {
     put(folder / name, numbered_png(0));
   }
   fs::create_directory_symlink(folder.path(), folder / "loop");
   fs::create_symlink(folder / "b.png", folder / "link.png");
   std::vector<std::string> found;
-  for (const fs::path& path : list_images(folder.path())) found.push_back(path.lexically_relative(folder.path()).string());
-  EXPECT_EQ(found, (std::vector<std::string>{"a.JPG", "b.png", "folder.png/inside.png", "link.png", "sub/deep/c.jpeg", "sub/x.Png"}));
+  for (const fs::path& path : list_images(folder.path()))
+    found.push_back(path.lexically_relative(folder.path()).string());
+  EXPECT_EQ(found, (std::vector<std::string>{"a.JPG", "b.png", "folder.png/inside.png", "link.png",
+                                             "sub/deep/c.jpeg", "sub/x.Png"}));
 }
 
 TEST(ListImages, PrefersTheFolderOfImages) {
@@ -54,15 +57,19 @@ TEST(ListImages, PrefersTheFolderOfImages) {
 
 TEST(ListImages, RefusesWhatHoldsNone) {
   const TemporaryFolder folder;
-  EXPECT_EQ(user_error([&] { list_images(folder.path()); }), folder.path().string() + ": holds no PNG or JPEG image");
+  EXPECT_EQ(user_error([&] { list_images(folder.path()); }),
+            folder.path().string() + ": holds no PNG or JPEG image");
   put(folder / "f.png", numbered_png(0));
-  EXPECT_EQ(user_error([&] { list_images(folder / "f.png"); }), (folder / "f.png").string() + ": is not a folder");
-  EXPECT_EQ(user_error([&] { list_images(folder / "missing"); }), (folder / "missing").string() + ": No such file or directory");
+  EXPECT_EQ(user_error([&] { list_images(folder / "f.png"); }),
+            (folder / "f.png").string() + ": is not a folder");
+  EXPECT_EQ(user_error([&] { list_images(folder / "missing"); }),
+            (folder / "missing").string() + ": No such file or directory");
 }
 
 TEST(ReadImageFolder, KeepsTheOrderForAnyNumberOfThreads) {
   const TemporaryFolder folder;
-  for (int i = 0; i < 60; ++i) put(folder / (std::to_string(100 + i) + ".png"), i % 20 == 7 ? "broken" : numbered_png(i));
+  for (int i = 0; i < 60; ++i)
+    put(folder / (std::to_string(100 + i) + ".png"), i % 20 == 7 ? "broken" : numbered_png(i));
   const FolderContents one = read_image_folder(folder.path(), 2, 1);
   const FolderContents many = read_image_folder(folder.path(), 2, 4);
   ASSERT_EQ(one.entries.size(), 57U);
@@ -82,10 +89,13 @@ TEST(ReadImageFolder, KeepsTheOrderForAnyNumberOfThreads) {
 
 TEST(ReadImageFolder, StopsWhereTooManyAreBroken) {
   const TemporaryFolder folder;
-  for (int i = 0; i < 10; ++i) put(folder / (std::to_string(i) + ".png"), i < 4 ? "broken" : numbered_png(i));
+  for (int i = 0; i < 10; ++i)
+    put(folder / (std::to_string(i) + ".png"), i < 4 ? "broken" : numbered_png(i));
   EXPECT_EQ(read_image_folder(folder.path(), 1, 2, 0.4).entries.size(), 6U);
   const std::string message = user_error([&] { read_image_folder(folder.path(), 1, 2, 0.39); });
-  EXPECT_TRUE(message.starts_with(folder.path().string() + ": 4 of 10 images cannot be read; " + (folder / "0.png").string() + ": ")) << message;
+  EXPECT_TRUE(message.starts_with(folder.path().string() + ": 4 of 10 images cannot be read; " +
+                                  (folder / "0.png").string() + ": "))
+      << message;
   EXPECT_TRUE(message.ends_with("; …")) << message;
   EXPECT_EQ(std::ranges::count(message, '\n'), 0);
 }
@@ -94,7 +104,8 @@ TEST(ReadImageFolder, StopsWhereAllAreBroken) {
   const TemporaryFolder folder;
   put(folder / "a.png", "");
   EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 1, 1.0); }),
-            folder.path().string() + ": 1 of 1 images cannot be read; " + (folder / "a.png").string() + ": the file is empty");
+            folder.path().string() + ": 1 of 1 images cannot be read; " +
+                (folder / "a.png").string() + ": the file is empty");
 }
 
 TEST(ReadImageFolder, ReadsAndScalesGroundTruth) {
@@ -104,12 +115,14 @@ TEST(ReadImageFolder, ReadsAndScalesGroundTruth) {
   put(folder / "images/sub/b.png", encode_png(image));
   put(folder / "masks/a.png", encode_png(Mask{2, 4, {0, 1, 0, 1, 2, 2, 2, 2}}));
   put(folder / "masks/sub/b.png", encode_png(Mask{2, 4, {3, 3, 3, 3, 3, 3, 3, 3}}));
-  put(folder / "objects.jsonl", objects_json_line("a", std::vector<SceneObject>{{1, 2, 1.5F, 1.0F}}) + "\n");
+  put(folder / "objects.jsonl",
+      objects_json_line("a", std::vector<SceneObject>{{1, 2, 1.5F, 1.0F}}) + "\n");
   const FolderContents contents = read_image_folder(folder.path(), 4, 1);
   ASSERT_EQ(names(contents), (std::vector<std::string>{"a", "sub/b"}));
   const FolderEntry& a = contents.entries[0];
   ASSERT_TRUE(a.mask);
-  EXPECT_EQ(a.mask->values, (std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2}));
+  EXPECT_EQ(a.mask->values,
+            (std::vector<std::uint8_t>{0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2}));
   ASSERT_EQ(a.objects.size(), 1U);
   EXPECT_EQ(a.objects[0].x, 3.0F);
   EXPECT_EQ(a.objects[0].y, 1.0F);
@@ -133,12 +146,15 @@ TEST(ReadImageFolder, WrongGroundTruthIsAnError) {
   put(folder / "images/a.png", numbered_png(1));
   const std::string mask = folder / "masks/a.png";
   put(mask, encode_png(Mask{2, 1, {0, 1}}));
-  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }), mask + ": the mask has 2 x 1 pixels, its image 1 x 1");
+  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
+            mask + ": the mask has 2 x 1 pixels, its image 1 x 1");
   put(mask, "text");
-  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }), mask + ": is not a mask: wanted a PNG image");
+  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
+            mask + ": is not a mask: wanted a PNG image");
   fs::remove(mask);
   put(folder / "objects.jsonl", "text\n");
-  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }), (folder / "objects.jsonl").string() + ":1: is not a JSON object");
+  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
+            (folder / "objects.jsonl").string() + ":1: is not a JSON object");
 }
 
 }  // namespace

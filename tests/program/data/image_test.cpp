@@ -36,7 +36,8 @@ TEST(ReadImage, NamesThePathAndTheReason) {
   EXPECT_EQ(user_error([&] { read_image(path); }), path + ": corrupt PNG: the file is truncated");
   const std::string named_like_one = folder / "folder.png";
   create_folder(named_like_one);
-  EXPECT_EQ(user_error([&] { read_image(named_like_one); }), named_like_one + ": is a folder, not a file");
+  EXPECT_EQ(user_error([&] { read_image(named_like_one); }),
+            named_like_one + ": is a folder, not a file");
 }
 
 TEST(ReadMask, ReadsWhatEncodePngWrites) {
@@ -51,7 +52,8 @@ TEST(IndexColour, DiffersFromItsNeighbours) {
     return std::abs(a.red - b.red) + std::abs(a.green - b.green) + std::abs(a.blue - b.blue);
   };
   for (int i = 0; i < 12; ++i) {
-    for (int j = 0; j < i; ++j) EXPECT_GE(distance(index_colour(i), index_colour(j)), 90) << i << " " << j;
+    for (int j = 0; j < i; ++j)
+      EXPECT_GE(distance(index_colour(i), index_colour(j)), 90) << i << " " << j;
   }
   std::set<std::tuple<int, int, int>> all;
   for (int i = 0; i < 256; ++i) {

@@ -46,7 +46,8 @@ struct JpegFile {
     jpeg_set_defaults(&jpeg);
     if (stored != JCS_UNKNOWN) jpeg_set_colorspace(&jpeg, stored);
     jpeg_set_quality(&jpeg, 100, TRUE);
-    for (int c = 0; c < jpeg.num_components; ++c) jpeg.comp_info[c].h_samp_factor = jpeg.comp_info[c].v_samp_factor = 1;
+    for (int c = 0; c < jpeg.num_components; ++c)
+      jpeg.comp_info[c].h_samp_factor = jpeg.comp_info[c].v_samp_factor = 1;
     if (!adobe_marker) jpeg.write_Adobe_marker = FALSE;
     if (progressive) jpeg_simple_progression(&jpeg);
     if (!scans.empty()) {
@@ -78,7 +79,8 @@ void expect_constant(const JpegFile& file, const std::array<int, 3>& expected) {
   ASSERT_EQ(image.width, static_cast<int>(file.width));
   ASSERT_EQ(image.height, static_cast<int>(file.height));
   ASSERT_EQ(image.pixels.size(), std::size_t{file.width} * file.height * 3);
-  for (std::size_t i = 0; i < image.pixels.size(); ++i) ASSERT_NEAR(image.pixels[i], expected[i % 3], kTolerance) << i;
+  for (std::size_t i = 0; i < image.pixels.size(); ++i)
+    ASSERT_NEAR(image.pixels[i], expected[i % 3], kTolerance) << i;
 }
 
 // Smooth, so that compression keeps it.
@@ -97,12 +99,11 @@ JpegFile gradient(unsigned width, unsigned height) {
 void expect_gradient(const JpegFile& file) {
   const Image image = decode_image(file.encode());
   ASSERT_EQ(image.pixels.size(), file.pixels.size());
-  for (std::size_t i = 0; i < file.pixels.size(); ++i) ASSERT_NEAR(image.pixels[i], file.pixels[i], kTolerance) << i;
+  for (std::size_t i = 0; i < file.pixels.size(); ++i)
+    ASSERT_NEAR(image.pixels[i], file.pixels[i], kTolerance) << i;
 }
 
-TEST(Jpeg, Rgb) {
-  expect_gradient(gradient(40, 23));
-}
+TEST(Jpeg, Rgb) { expect_gradient(gradient(40, 23)); }
 
 TEST(Jpeg, Progressive) {
   JpegFile file = gradient(40, 23);
@@ -116,13 +117,9 @@ TEST(Jpeg, StoredAsRgb) {
   expect_gradient(file);
 }
 
-TEST(Jpeg, Grey) {
-  expect_constant({9, 5, JCS_GRAYSCALE, constant(45, {90})}, {90, 90, 90});
-}
+TEST(Jpeg, Grey) { expect_constant({9, 5, JCS_GRAYSCALE, constant(45, {90})}, {90, 90, 90}); }
 
-TEST(Jpeg, OnePixel) {
-  expect_constant({1, 1, JCS_RGB, {200, 100, 50}}, {200, 100, 50});
-}
+TEST(Jpeg, OnePixel) { expect_constant({1, 1, JCS_RGB, {200, 100, 50}}, {200, 100, 50}); }
 
 TEST(Jpeg, CmykAsTheStandardHasIt) {
   // Full ink is 255 here. Cyan ink takes red away; black takes all.
@@ -146,9 +143,13 @@ TEST(Jpeg, EveryTruncationIsFound) {
     file.progressive = progressive;
     const std::string whole = file.encode();
     for (std::size_t length = 0; length < whole.size(); ++length) {
-      EXPECT_NE(user_error([&] { decode_image(std::string_view(whole).substr(0, length)); }), "(no error)") << length;
+      EXPECT_NE(user_error([&] { decode_image(std::string_view(whole).substr(0, length)); }),
+                "(no error)")
+          << length;
     }
-    EXPECT_EQ(user_error([&] { decode_image(std::string_view(whole).substr(0, whole.size() * 3 / 4)); }), "corrupt JPEG: Premature end of JPEG file");
+    EXPECT_EQ(
+        user_error([&] { decode_image(std::string_view(whole).substr(0, whole.size() * 3 / 4)); }),
+        "corrupt JPEG: Premature end of JPEG file");
   }
 }
 
@@ -166,9 +167,13 @@ std::string with_size(std::string bytes, unsigned width, unsigned height) {
 
 TEST(Jpeg, ClaimsOfManyPixelsAreRefused) {
   const std::string bytes = gradient(16, 16).encode();
-  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 32769, 1)); }).find("too large: 32769 x 1"), std::string::npos);
-  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 20000, 20000)); }).find("too large"), std::string::npos);
-  EXPECT_EQ(user_error([&] { decode_image(with_size(bytes, 10000, 10000)); }), "corrupt JPEG: the file is truncated");
+  EXPECT_NE(
+      user_error([&] { decode_image(with_size(bytes, 32769, 1)); }).find("too large: 32769 x 1"),
+      std::string::npos);
+  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 20000, 20000)); }).find("too large"),
+            std::string::npos);
+  EXPECT_EQ(user_error([&] { decode_image(with_size(bytes, 10000, 10000)); }),
+            "corrupt JPEG: the file is truncated");
   EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 0, 16)); }), "(no error)");
   EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 16, 0)); }), "(no error)");
 }
@@ -189,23 +194,27 @@ TEST(Jpeg, ScansWithoutEndAreRefused) {
 }
 
 TEST(Jpeg, IsNoMask) {
-  EXPECT_EQ(user_error([] { decode_mask(gradient(8, 8).encode()); }), "is not a mask: wanted a PNG image");
+  EXPECT_EQ(user_error([] { decode_mask(gradient(8, 8).encode()); }),
+            "is not a mask: wanted a PNG image");
 }
 
 TEST(Jpeg, MutatedFilesAreDecodedOrRefused) {
   JpegFile progressive = gradient(20, 17);
   progressive.progressive = true;
   const JpegFile cmyk{8, 8, JCS_CMYK, constant(64, {0, 255, 20, 30}), JCS_YCCK};
-  const std::vector<std::string> originals = {gradient(20, 17).encode(), progressive.encode(), cmyk.encode()};
+  const std::vector<std::string> originals = {gradient(20, 17).encode(), progressive.encode(),
+                                              cmyk.encode()};
   std::mt19937 random(3);
   int refused = 0, decoded = 0;
   for (int round = 0; round < 6000; ++round) {
     std::string bytes = originals[static_cast<std::size_t>(round) % originals.size()];
-    for (auto n = 1 + random() % 4; n > 0; --n) bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (auto n = 1 + random() % 4; n > 0; --n)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
     if (round % 7 == 0) bytes.resize(random() % (bytes.size() + 1));
     try {
       const Image image = decode_image(bytes);
-      ASSERT_EQ(image.pixels.size(), static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3);
+      ASSERT_EQ(image.pixels.size(),
+                static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3);
       ++decoded;
     } catch (const UserError&) {
       ++refused;

@@ -45,26 +45,33 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 }
 
 TEST(ObjectsJsonl, TheLineIsAsDocumented) {
-  EXPECT_EQ(objects_json_line("000007", std::vector<SceneObject>{{8, 0, 12.5F, 20.0F}, {18, 5, 0.0F, 35.75F}}), kLine);
+  EXPECT_EQ(objects_json_line(
+                "000007", std::vector<SceneObject>{{8, 0, 12.5F, 20.0F}, {18, 5, 0.0F, 35.75F}}),
+            kLine);
 }
 
 TEST(ObjectsJsonl, ReadsWhatItWrites) {
   std::string text;
-  for (std::uint64_t index = 0; index < 20; ++index) text += objects_json_line(std::to_string(index), tetromino_scene(1, index).objects) + "\n";
+  for (std::uint64_t index = 0; index < 20; ++index)
+    text += objects_json_line(std::to_string(index), tetromino_scene(1, index).objects) + "\n";
   const auto objects = read_text(text);
   ASSERT_EQ(objects.size(), 20U);
-  for (std::uint64_t index = 0; index < 20; ++index) expect_equal(objects.at(std::to_string(index)), tetromino_scene(1, index).objects);
+  for (std::uint64_t index = 0; index < 20; ++index)
+    expect_equal(objects.at(std::to_string(index)), tetromino_scene(1, index).objects);
 }
 
 TEST(ObjectsJsonl, OrdersByMaskValue) {
-  const std::string turned = replaced(replaced(kLine, "\"mask\":1", "\"mask\":3"), "\"mask\":2", "\"mask\":1");
+  const std::string turned =
+      replaced(replaced(kLine, "\"mask\":1", "\"mask\":3"), "\"mask\":2", "\"mask\":1");
   const auto objects = read_text(replaced(turned, "\"mask\":3", "\"mask\":2"));
   EXPECT_EQ(objects.at("000007")[0].colour, 5);
   EXPECT_EQ(objects.at("000007")[1].colour, 0);
 }
 
 TEST(ObjectsJsonl, PassesOverEmptyLinesAndUnknownKeys) {
-  const auto objects = read_text(std::string("\n") + replaced(kLine, "{\"image\"", "{\"weight\":3,\"image\"") + "\r\n  \n{\"image\":\"empty\",\"objects\":[]}");
+  const auto objects =
+      read_text(std::string("\n") + replaced(kLine, "{\"image\"", "{\"weight\":3,\"image\"") +
+                "\r\n  \n{\"image\":\"empty\",\"objects\":[]}");
   EXPECT_EQ(objects.at("000007").size(), 2U);
   EXPECT_TRUE(objects.at("empty").empty());
 }
@@ -72,18 +79,31 @@ TEST(ObjectsJsonl, PassesOverEmptyLinesAndUnknownKeys) {
 TEST(ObjectsJsonl, NamesFileAndLine) {
   EXPECT_EQ(objects_error(kLine + "\n{\"image\":"), "objects.jsonl:2: is not a JSON object");
   EXPECT_EQ(objects_error("\n\n[1]\n"), "objects.jsonl:3: is not a JSON object");
-  EXPECT_EQ(objects_error(kLine + "\n" + kLine), "objects.jsonl:2: names an image for the second time");
+  EXPECT_EQ(objects_error(kLine + "\n" + kLine),
+            "objects.jsonl:2: names an image for the second time");
 }
 
 TEST(ObjectsJsonl, RefusesWhatDoesNotFit) {
   const std::vector<std::pair<std::string, std::string>> changes = {
-      {"\"image\":\"000007\"", "\"image\":7"},       {"\"image\":\"000007\",", ""},          {"\"shape\":\"L90\"", "\"shape\":\"L0\""},
-      {"\"shape\":\"L90\",", ""},                    {"\"shape_id\":18", "\"shape_id\":19"}, {"\"shape_id\":18", "\"shape_id\":-1"},
-      {"\"shape_id\":18", "\"shape_id\":18.0"},      {"\"shape_id\":18", "\"shape_id\":18446744073709551615"},
-      {"\"colour\":\"cyan\"", "\"colour\":\"red\""}, {"\"colour_id\":5", "\"colour_id\":6"}, {"\"x\":12.5", "\"x\":-1"},
-      {"\"x\":12.5", "\"x\":1e300"},                 {"\"x\":12.5", "\"x\":\"left\""},       {"\"y\":20.0", "\"y\":null"},
-      {"\"mask\":1", "\"mask\":0"},                  {"\"mask\":1", "\"mask\":2"},           {"\"mask\":1", "\"mask\":3"},
-      {"\"objects\":[", "\"objects\":[1,"},          {"\"x\":12.5", "\"x\":1e999"},
+      {"\"image\":\"000007\"", "\"image\":7"},
+      {"\"image\":\"000007\",", ""},
+      {"\"shape\":\"L90\"", "\"shape\":\"L0\""},
+      {"\"shape\":\"L90\",", ""},
+      {"\"shape_id\":18", "\"shape_id\":19"},
+      {"\"shape_id\":18", "\"shape_id\":-1"},
+      {"\"shape_id\":18", "\"shape_id\":18.0"},
+      {"\"shape_id\":18", "\"shape_id\":18446744073709551615"},
+      {"\"colour\":\"cyan\"", "\"colour\":\"red\""},
+      {"\"colour_id\":5", "\"colour_id\":6"},
+      {"\"x\":12.5", "\"x\":-1"},
+      {"\"x\":12.5", "\"x\":1e300"},
+      {"\"x\":12.5", "\"x\":\"left\""},
+      {"\"y\":20.0", "\"y\":null"},
+      {"\"mask\":1", "\"mask\":0"},
+      {"\"mask\":1", "\"mask\":2"},
+      {"\"mask\":1", "\"mask\":3"},
+      {"\"objects\":[", "\"objects\":[1,"},
+      {"\"x\":12.5", "\"x\":1e999"},
   };
   for (const auto& [from, to] : changes) {
     const std::string message = objects_error(replaced(kLine, from, to));
@@ -92,7 +112,8 @@ TEST(ObjectsJsonl, RefusesWhatDoesNotFit) {
   EXPECT_TRUE(objects_error(R"({"image":"a","objects":{}})").starts_with("objects.jsonl:1: "));
   EXPECT_TRUE(objects_error(R"({"image":"a"})").starts_with("objects.jsonl:1: "));
   EXPECT_TRUE(objects_error(std::string(100000, '[')).starts_with("objects.jsonl:1: "));
-  EXPECT_TRUE(objects_error("{\"image\":\"\xff\",\"objects\":[]}").starts_with("objects.jsonl:1: "));
+  EXPECT_TRUE(
+      objects_error("{\"image\":\"\xff\",\"objects\":[]}").starts_with("objects.jsonl:1: "));
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace {
 
 Image grey_image(int width, int height, const std::vector<int>& values) {
   Image image{width, height, {}};
-  for (const int value : values) image.pixels.insert(image.pixels.end(), 3, static_cast<std::uint8_t>(value));
+  for (const int value : values)
+    image.pixels.insert(image.pixels.end(), 3, static_cast<std::uint8_t>(value));
   return image;
 }
 
@@ -25,7 +26,8 @@ std::vector<int> first_channel(const Image& image) {
 
 Image random_image(int width, int height, unsigned seed) {
   std::mt19937 random(seed);
-  Image image{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width * height) * 3)};
+  Image image{width, height,
+              std::vector<std::uint8_t>(static_cast<std::size_t>(width * height) * 3)};
   for (auto& value : image.pixels) value = static_cast<std::uint8_t>(random() & 255);
   return image;
 }
@@ -35,7 +37,8 @@ int slow_area_average(const Image& image, int x, int y, int channel, int width, 
   double sum = 0;
   for (int v = y * image.height; v < (y + 1) * image.height; ++v) {
     for (int u = x * image.width; u < (x + 1) * image.width; ++u) {
-      sum += image.pixels[static_cast<std::size_t>(((v / height) * image.width + u / width) * 3 + channel)];
+      sum += image.pixels[static_cast<std::size_t>(((v / height) * image.width + u / width) * 3 +
+                                                   channel)];
     }
   }
   return static_cast<int>(std::lround(sum / (image.width * image.height)));
@@ -47,14 +50,18 @@ TEST(Resize, TheSameSizeIsTheSameImage) {
 }
 
 TEST(Resize, HalvingAveragesPairs) {
-  EXPECT_EQ(first_channel(resize(grey_image(4, 1, {0, 10, 100, 200}), 2, 1)), (std::vector<int>{5, 150}));
-  EXPECT_EQ(first_channel(resize(grey_image(1, 4, {0, 10, 100, 200}), 1, 2)), (std::vector<int>{5, 150}));
-  EXPECT_EQ(first_channel(resize(grey_image(2, 2, {0, 40, 80, 120}), 1, 1)), (std::vector<int>{60}));
+  EXPECT_EQ(first_channel(resize(grey_image(4, 1, {0, 10, 100, 200}), 2, 1)),
+            (std::vector<int>{5, 150}));
+  EXPECT_EQ(first_channel(resize(grey_image(1, 4, {0, 10, 100, 200}), 1, 2)),
+            (std::vector<int>{5, 150}));
+  EXPECT_EQ(first_channel(resize(grey_image(2, 2, {0, 40, 80, 120}), 1, 1)),
+            (std::vector<int>{60}));
 }
 
 TEST(Resize, ThreeToTwoSharesTheMiddle) {
   // (1 * 30 + 0.5 * 90) / 1.5 and (0.5 * 90 + 1 * 240) / 1.5
-  EXPECT_EQ(first_channel(resize(grey_image(3, 1, {30, 90, 240}), 2, 1)), (std::vector<int>{50, 190}));
+  EXPECT_EQ(first_channel(resize(grey_image(3, 1, {30, 90, 240}), 2, 1)),
+            (std::vector<int>{50, 190}));
 }
 
 TEST(Resize, ShrinkingIsTheAreaAverage) {
@@ -68,7 +75,10 @@ TEST(Resize, ShrinkingIsTheAreaAverage) {
         for (int c = 0; c < 3; ++c) {
           const int expected = slow_area_average(image, x, y, c, width, height);
           // Floats may fall on the other side of a half.
-          ASSERT_LE(std::abs(small.pixels[static_cast<std::size_t>((y * width + x) * 3 + c)] - expected), 1) << width << " x " << height;
+          ASSERT_LE(
+              std::abs(small.pixels[static_cast<std::size_t>((y * width + x) * 3 + c)] - expected),
+              1)
+              << width << " x " << height;
         }
       }
     }
@@ -76,14 +86,18 @@ TEST(Resize, ShrinkingIsTheAreaAverage) {
 }
 
 TEST(Resize, EnlargingIsBilinearBetweenCentres) {
-  EXPECT_EQ(first_channel(resize(grey_image(2, 1, {0, 100}), 4, 1)), (std::vector<int>{0, 25, 75, 100}));
-  EXPECT_EQ(first_channel(resize(grey_image(1, 2, {0, 100}), 1, 4)), (std::vector<int>{0, 25, 75, 100}));
-  EXPECT_EQ(first_channel(resize(grey_image(1, 1, {77}), 2, 2)), (std::vector<int>{77, 77, 77, 77}));
+  EXPECT_EQ(first_channel(resize(grey_image(2, 1, {0, 100}), 4, 1)),
+            (std::vector<int>{0, 25, 75, 100}));
+  EXPECT_EQ(first_channel(resize(grey_image(1, 2, {0, 100}), 1, 4)),
+            (std::vector<int>{0, 25, 75, 100}));
+  EXPECT_EQ(first_channel(resize(grey_image(1, 1, {77}), 2, 2)),
+            (std::vector<int>{77, 77, 77, 77}));
 }
 
 TEST(Resize, EachAxisOnItsOwn) {
   // Halved across, doubled down.
-  EXPECT_EQ(first_channel(resize(grey_image(2, 2, {0, 20, 100, 120}), 1, 4)), (std::vector<int>{10, 35, 85, 110}));
+  EXPECT_EQ(first_channel(resize(grey_image(2, 2, {0, 20, 100, 120}), 1, 4)),
+            (std::vector<int>{10, 35, 85, 110}));
 }
 
 TEST(Resize, AConstantImageStaysConstant) {
@@ -107,7 +121,9 @@ TEST(Resize, LongAndThin) {
 
 TEST(Resize, MasksTakeTheNearestValue) {
   const Mask mask{4, 2, {1, 2, 3, 4, 5, 6, 7, 8}};
-  EXPECT_EQ(resize(mask, 8, 4).values, (std::vector<std::uint8_t>{1, 1, 2, 2, 3, 3, 4, 4, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 5, 5, 6, 6, 7, 7, 8, 8}));
+  EXPECT_EQ(resize(mask, 8, 4).values,
+            (std::vector<std::uint8_t>{1, 1, 2, 2, 3, 3, 4, 4, 1, 1, 2, 2, 3, 3, 4, 4,
+                                       5, 5, 6, 6, 7, 7, 8, 8, 5, 5, 6, 6, 7, 7, 8, 8}));
   EXPECT_EQ(resize(mask, 2, 1).values, (std::vector<std::uint8_t>{6, 8}));
   EXPECT_EQ(resize(Mask{3, 1, {1, 2, 3}}, 1, 1).values, (std::vector<std::uint8_t>{2}));
   EXPECT_EQ(resize(mask, 4, 2).values, mask.values);

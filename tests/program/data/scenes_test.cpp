@@ -47,10 +47,12 @@ TEST(Scenes, HaveThreeWholeObjectsOnBlack) {
     ASSERT_EQ(scene.image.pixels.size(), static_cast<std::size_t>(kSceneSide * kSceneSide * 3));
     ASSERT_EQ(scene.mask.values.size(), static_cast<std::size_t>(kSceneSide * kSceneSide));
     ASSERT_EQ(scene.objects.size(), static_cast<std::size_t>(kSceneObjects));
-    // 100 pixels each: with any overlap, the later object would have taken some of the earlier one's.
+    // 100 pixels each: with any overlap, the later object would have taken some of the earlier
+    // one's.
     std::array<int, kSceneObjects + 1> pixels{};
     for (const std::uint8_t value : scene.mask.values) ++pixels.at(value);
-    for (std::size_t k = 1; k < pixels.size(); ++k) ASSERT_EQ(pixels[k], kObjectPixels) << "scene " << index;
+    for (std::size_t k = 1; k < pixels.size(); ++k)
+      ASSERT_EQ(pixels[k], kObjectPixels) << "scene " << index;
   }
 }
 
@@ -65,7 +67,9 @@ TEST(Scenes, ColoursAndCentroidsAreThoseOfThePixels) {
         sum_x[value - 1] += static_cast<double>(i % kSceneSide) + 0.5;
         sum_y[value - 1] += static_cast<double>(i / kSceneSide) + 0.5;
       }
-      for (std::size_t c = 0; c < 3; ++c) ASSERT_EQ(scene.image.pixels[i * 3 + c], expected[c]) << "scene " << index << " pixel " << i;
+      for (std::size_t c = 0; c < 3; ++c)
+        ASSERT_EQ(scene.image.pixels[i * 3 + c], expected[c])
+            << "scene " << index << " pixel " << i;
     }
     for (std::size_t k = 0; k < kSceneObjects; ++k) {
       EXPECT_NEAR(scene.objects[k].x, sum_x[k] / kObjectPixels, 1e-5);
@@ -93,11 +97,25 @@ TEST(Scenes, ShapesAreEqualWhereTheirPixelsAre) {
 
 TEST(Scenes, NamesAreThoseOfThePictures) {
   // One row of letters for each row of cells. Degrees are clockwise from the piece's 0.
-  const std::map<std::string, std::vector<std::string>> pictures = {
-      {"I0", {"####"}},        {"I90", {"#", "#", "#", "#"}},  {"O0", {"##", "##"}},           {"T0", {"###", ".#."}},        {"T90", {".#", "##", ".#"}},
-      {"T180", {".#.", "###"}}, {"T270", {"#.", "##", "#."}},  {"L0", {"###", "#.."}},         {"L90", {"##", ".#", ".#"}},   {"L180", {"..#", "###"}},
-      {"L270", {"#.", "#.", "##"}}, {"J0", {"###", "..#"}},    {"J90", {".#", ".#", "##"}},    {"J180", {"#..", "###"}},      {"J270", {"##", "#.", "#."}},
-      {"Z0", {"##.", ".##"}},  {"Z90", {".#", "##", "#."}},    {"S0", {".##", "##."}},         {"S90", {"#.", "##", ".#"}}};
+  const std::map<std::string, std::vector<std::string>> pictures = {{"I0", {"####"}},
+                                                                    {"I90", {"#", "#", "#", "#"}},
+                                                                    {"O0", {"##", "##"}},
+                                                                    {"T0", {"###", ".#."}},
+                                                                    {"T90", {".#", "##", ".#"}},
+                                                                    {"T180", {".#.", "###"}},
+                                                                    {"T270", {"#.", "##", "#."}},
+                                                                    {"L0", {"###", "#.."}},
+                                                                    {"L90", {"##", ".#", ".#"}},
+                                                                    {"L180", {"..#", "###"}},
+                                                                    {"L270", {"#.", "#.", "##"}},
+                                                                    {"J0", {"###", "..#"}},
+                                                                    {"J90", {".#", ".#", "##"}},
+                                                                    {"J180", {"#..", "###"}},
+                                                                    {"J270", {"##", "#.", "#."}},
+                                                                    {"Z0", {"##.", ".##"}},
+                                                                    {"Z90", {".#", "##", "#."}},
+                                                                    {"S0", {".##", "##."}},
+                                                                    {"S90", {"#.", "##", ".#"}}};
   ASSERT_EQ(pictures.size(), static_cast<std::size_t>(kSceneShapes));
   for (std::uint64_t index = 0; index < 300; ++index) {
     const Scene scene = tetromino_scene(6, index);
@@ -134,14 +152,18 @@ TEST(Scenes, ShapesAndColoursAreAsFrequentAsTheyShouldBe) {
   }
   const auto five_sigma = [](double n, double p) { return 5 * std::sqrt(n * p * (1 - p)); };
   for (const int n : colours) EXPECT_NEAR(n, kScenes * 3 / 6.0, five_sigma(kScenes * 3, 1 / 6.0));
-  // The first piece always finds a place unless the scene starts again: each piece 1/7, shared by its orientations. Scenes that start again, and pieces that are
-  // drawn anew, favour compact pieces a little: hence the margin on top of chance.
+  // The first piece always finds a place unless the scene starts again: each piece 1/7, shared by
+  // its orientations. Scenes that start again, and pieces that are drawn anew, favour compact
+  // pieces a little: hence the margin on top of chance.
   for (int shape = 0; shape < kSceneShapes; ++shape) {
     const char piece = shape_name(shape)[0];
-    const int orientations = piece == 'O' ? 1 : piece == 'T' || piece == 'L' || piece == 'J' ? 4 : 2;
+    const int orientations = piece == 'O'                                   ? 1
+                             : piece == 'T' || piece == 'L' || piece == 'J' ? 4
+                                                                            : 2;
     const double p = 1.0 / (7 * orientations);
     const auto s = static_cast<std::size_t>(shape);
-    EXPECT_NEAR(first_shapes[s], kScenes * p, five_sigma(kScenes, p) + 0.02 * kScenes * p) << shape_name(shape);
+    EXPECT_NEAR(first_shapes[s], kScenes * p, five_sigma(kScenes, p) + 0.02 * kScenes * p)
+        << shape_name(shape);
     EXPECT_NEAR(shapes[s], kScenes * 3 * p, 0.35 * kScenes * 3 * p) << shape_name(shape);
   }
 }
@@ -157,10 +179,12 @@ TEST(Scenes, AreAFunctionOfSeedAndIndex) {
 }
 
 TEST(Scenes, AreTheSameOnEveryMachine) {
-  // FNV-1a over the pixels of the first scenes, as a second implementation in Python has it. A change here changes every published figure.
+  // FNV-1a over the pixels of the first scenes, as a second implementation in Python has it. A
+  // change here changes every published figure.
   std::uint64_t hash = 0xcbf29ce484222325;
   for (std::uint64_t index = 0; index < 100; ++index) {
-    for (const std::uint8_t value : tetromino_scene(0, index).image.pixels) hash = (hash ^ value) * 0x100000001b3;
+    for (const std::uint8_t value : tetromino_scene(0, index).image.pixels)
+      hash = (hash ^ value) * 0x100000001b3;
   }
   EXPECT_EQ(hash, 0x4706322a0d193383U);
 }

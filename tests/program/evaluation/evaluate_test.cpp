@@ -17,13 +17,18 @@ std::set<std::string> keys(const json& object) {
   return names;
 }
 
-json evaluate_small(bool with_embedding, MaskReading reading, const ImageSet& images, const ImageSet* gallery) {
-  return evaluate({untrained_model(with_embedding, reading, 1), untrained_model(with_embedding, reading, 2), &images, gallery, 5}, [](const std::string&) {});
+json evaluate_small(bool with_embedding, MaskReading reading, const ImageSet& images,
+                    const ImageSet* gallery) {
+  return evaluate({untrained_model(with_embedding, reading, 1),
+                   untrained_model(with_embedding, reading, 2), &images, gallery, 5},
+                  [](const std::string&) {});
 }
 
 const std::set<std::string> kMaskScores{"fg_ari", "ari", "miou"};
-const std::set<std::string> kRecognitionScores{"same_kind",          "same_kind_weak",       "same_kind_strong", "this_object_weak", "this_object_strong",
-                                               "slot_identity_weak", "slot_identity_strong", "candidates_weak",  "candidates_strong"};
+const std::set<std::string> kRecognitionScores{
+    "same_kind",          "same_kind_weak",     "same_kind_strong",     "this_object_weak",
+    "this_object_strong", "slot_identity_weak", "slot_identity_strong", "candidates_weak",
+    "candidates_strong"};
 
 TEST(Evaluate, HasEveryScoreAndBaseline) {
   const ImageSet images = scenes(Split::final, 12), gallery = scenes(Split::gallery, 15);
@@ -31,9 +36,13 @@ TEST(Evaluate, HasEveryScoreAndBaseline) {
   EXPECT_EQ(result["images"], 12);
   EXPECT_EQ(result["source"], images.source);
   EXPECT_EQ(result["fg_ari"], result["masks"]["clean"]["fg_ari"]);
-  EXPECT_EQ(keys(result["baselines"]["masks"]), (std::set<std::string>{"untrained", "attention", "one_start", "kmeans_colour", "kmeans_seeded"}));
-  EXPECT_EQ(keys(result["baselines"]["recognition"]), (std::set<std::string>{"slot_feature", "template", "template_position", "untrained_embedding",
-                                                                              "random_matching", "what", "which", "which_untrained", "which_random_matching", "untrained"}));
+  EXPECT_EQ(keys(result["baselines"]["masks"]),
+            (std::set<std::string>{"untrained", "attention", "one_start", "kmeans_colour",
+                                   "kmeans_seeded"}));
+  EXPECT_EQ(keys(result["baselines"]["recognition"]),
+            (std::set<std::string>{"slot_feature", "template", "template_position",
+                                   "untrained_embedding", "random_matching", "what", "which",
+                                   "which_untrained", "which_random_matching", "untrained"}));
   std::vector<json> mask_tables{result["masks"]}, recognition_tables{result["recognition"]};
   for (const json& table : result["baselines"]["masks"]) mask_tables.push_back(table);
   for (const json& table : result["baselines"]["recognition"]) recognition_tables.push_back(table);
@@ -41,40 +50,48 @@ TEST(Evaluate, HasEveryScoreAndBaseline) {
     EXPECT_EQ(keys(table), (std::set<std::string>{"clean", "weak", "strong"}));
     for (const json& scores : table) {
       EXPECT_EQ(keys(scores), kMaskScores);
-      for (const json& score : scores) EXPECT_TRUE(score.is_number() && score >= -1 && score <= 1) << score;
+      for (const json& score : scores)
+        EXPECT_TRUE(score.is_number() && score >= -1 && score <= 1) << score;
     }
   }
   for (const json& scores : recognition_tables) EXPECT_EQ(keys(scores), kRecognitionScores);
-  EXPECT_GT(result["recognition"]["candidates_weak"], 25);  // of 36 objects nearly all are visible in both weak views
+  EXPECT_GT(result["recognition"]["candidates_weak"],
+            25);  // of 36 objects nearly all are visible in both weak views
   EXPECT_TRUE(result["recognition"]["same_kind_strong"].is_number());
   EXPECT_TRUE(result["baselines"]["recognition"]["template"]["slot_identity_weak"].is_null());
 }
 
 TEST(Evaluate, KmeansBaselinesFindTheScenesObjects) {
   const ImageSet images = scenes(Split::final, 40);
-  const json masks = evaluate_small(false, MaskReading::attention, images, nullptr)["baselines"]["masks"];
+  const json masks =
+      evaluate_small(false, MaskReading::attention, images, nullptr)["baselines"]["masks"];
   EXPECT_GT(masks["kmeans_seeded"]["clean"]["fg_ari"], 0.92);
   EXPECT_GT(masks["kmeans_seeded"]["strong"]["miou"], 0.8);
-  EXPECT_GT(masks["kmeans_seeded"]["clean"]["miou"], masks["untrained"]["clean"]["miou"].get<double>() + 0.3);
+  EXPECT_GT(masks["kmeans_seeded"]["clean"]["miou"],
+            masks["untrained"]["clean"]["miou"].get<double>() + 0.3);
   EXPECT_GT(masks["kmeans_colour"]["clean"]["ari"], 0.8);  // colours that repeat cost it the rest
 }
 
 TEST(Evaluate, WithoutSecondStageTheSlotFeatureIsTheEmbedding) {
   const ImageSet images = scenes(Split::final, 10), gallery = scenes(Split::gallery, 10);
   const json result = evaluate_small(false, MaskReading::attention, images, &gallery);
-  EXPECT_EQ(keys(result["baselines"]["masks"]), (std::set<std::string>{"untrained", "kmeans_colour", "kmeans_seeded"}));
-  EXPECT_EQ(keys(result["baselines"]["recognition"]), (std::set<std::string>{"template", "template_position", "untrained"}));
+  EXPECT_EQ(keys(result["baselines"]["masks"]),
+            (std::set<std::string>{"untrained", "kmeans_colour", "kmeans_seeded"}));
+  EXPECT_EQ(keys(result["baselines"]["recognition"]),
+            (std::set<std::string>{"template", "template_position", "untrained"}));
   EXPECT_TRUE(result["recognition"]["same_kind"].is_number());
 }
 
 TEST(Evaluate, RepeatsForTheSameSeed) {
   const ImageSet images = scenes(Split::final, 10), gallery = scenes(Split::gallery, 10);
-  EXPECT_EQ(evaluate_small(true, MaskReading::explanation, images, &gallery), evaluate_small(true, MaskReading::explanation, images, &gallery));
+  EXPECT_EQ(evaluate_small(true, MaskReading::explanation, images, &gallery),
+            evaluate_small(true, MaskReading::explanation, images, &gallery));
 }
 
 TEST(Evaluate, WithoutGalleryKindsAreUnknownTheRestIsNot) {
   const ImageSet images = scenes(Split::final, 10);
-  const json scores = evaluate_small(true, MaskReading::explanation, images, nullptr)["recognition"];
+  const json scores =
+      evaluate_small(true, MaskReading::explanation, images, nullptr)["recognition"];
   EXPECT_TRUE(scores["same_kind"].is_null());
   EXPECT_TRUE(scores["same_kind_strong"].is_null());
   EXPECT_TRUE(scores["this_object_weak"].is_number());

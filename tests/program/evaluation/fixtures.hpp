@@ -13,13 +13,17 @@ namespace osc::program {
 
 inline constexpr int kSide = 36;
 
-inline const bool kOneThread = (at::set_num_threads(1), true);  // ctest runs as many programs at once as there are cores
+inline const bool kOneThread =
+    (at::set_num_threads(1), true);  // ctest runs as many programs at once as there are cores
 
 using Bytes = std::vector<std::uint8_t>;
 
-inline ImageSet scenes(Split split, std::int64_t count) { return make_scene_set(split, 0, count, kSide, 1); }
+inline ImageSet scenes(Split split, std::int64_t count) {
+  return make_scene_set(split, 0, count, kSide, 1);
+}
 
-inline Model untrained_model(bool with_embedding, MaskReading reading = MaskReading::explanation, std::uint64_t seed = 1) {
+inline Model untrained_model(bool with_embedding, MaskReading reading = MaskReading::explanation,
+                             std::uint64_t seed = 1) {
   torch::manual_seed(seed);
   Model model;
   model.slots = SlotModel(SlotModelOptions{});

@@ -13,9 +13,10 @@ constexpr int kMask = kTemplateSide * kTemplateSide;
 
 struct Painting {
   int side;
-  std::vector<float> image;           // [3, side, side]
-  std::vector<std::uint8_t> slots;    // [side, side]
-  explicit Painting(int side_) : side(side_), image(3UL * side_ * side_), slots(1UL * side_ * side_) {}
+  std::vector<float> image;         // [3, side, side]
+  std::vector<std::uint8_t> slots;  // [side, side]
+  explicit Painting(int side_)
+      : side(side_), image(3UL * side_ * side_), slots(1UL * side_ * side_) {}
 
   // An L of three cells, `cell` pixels each, its corner at (x, y), as slot 1.
   Painting& l_shape(int x, int y, int cell, std::vector<float> colour) {
@@ -24,13 +25,16 @@ struct Painting {
         for (int dx = 0; dx < cell; ++dx) {
           const int pixel = (y + row * cell + dy) * side + x + column * cell + dx;
           slots[pixel] = 1;
-          for (int channel = 0; channel < 3; ++channel) image[channel * side * side + pixel] = colour[channel];
+          for (int channel = 0; channel < 3; ++channel)
+            image[channel * side * side + pixel] = colour[channel];
         }
       }
     }
     return *this;
   }
-  std::vector<float> described(double place_weight = 0, int slot = 1) const { return hand_template(image, slots, side, slot, place_weight); }
+  std::vector<float> described(double place_weight = 0, int slot = 1) const {
+    return hand_template(image, slots, side, slot, place_weight);
+  }
 };
 
 float dot(const std::vector<float>& a, const std::vector<float>& b, int first, int count) {

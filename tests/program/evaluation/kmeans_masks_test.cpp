@@ -15,12 +15,16 @@ struct Canvas {
   torch::Tensor images;  // [n, 3, side, side] in 0…1
   torch::Tensor truth;   // int64 [n, side, side]
 
-  explicit Canvas(std::int64_t n) : images(torch::zeros({n, 3, kSide, kSide})), truth(torch::zeros({n, kSide, kSide}, torch::kInt64)) {}
+  explicit Canvas(std::int64_t n)
+      : images(torch::zeros({n, 3, kSide, kSide})),
+        truth(torch::zeros({n, kSide, kSide}, torch::kInt64)) {}
 
-  void paint(std::int64_t image, std::int64_t label, std::int64_t x, std::int64_t y, std::int64_t width, std::int64_t height, std::vector<float> colour) {
+  void paint(std::int64_t image, std::int64_t label, std::int64_t x, std::int64_t y,
+             std::int64_t width, std::int64_t height, std::vector<float> colour) {
     using torch::indexing::Slice;
     truth.index_put_({image, Slice(y, y + height), Slice(x, x + width)}, label);
-    images.index_put_({image, Slice(), Slice(y, y + height), Slice(x, x + width)}, torch::tensor(colour).view({3, 1, 1}));
+    images.index_put_({image, Slice(), Slice(y, y + height), Slice(x, x + width)},
+                      torch::tensor(colour).view({3, 1, 1}));
   }
 
   SegmentationScores score(const torch::Tensor& predicted) const {
@@ -44,7 +48,8 @@ Canvas three_colours() {
 
 TEST(KmeansMasks, ThreeColoursOnBlackArePerfect) {
   const Canvas canvas = three_colours();
-  for (const auto& masks : {kmeans_colour_masks(normalise(canvas.images), 4), kmeans_seeded_masks(normalise(canvas.images), 4)}) {
+  for (const auto& masks : {kmeans_colour_masks(normalise(canvas.images), 4),
+                            kmeans_seeded_masks(normalise(canvas.images), 4)}) {
     const SegmentationScores scores = canvas.score(masks);
     EXPECT_DOUBLE_EQ(scores.fg_ari, 1);
     EXPECT_DOUBLE_EQ(scores.ari, 1);

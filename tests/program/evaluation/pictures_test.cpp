@@ -72,12 +72,16 @@ TEST(Pictures, RetrievalsSayWhetherTheKindIsTheSame) {
   ImageSet set = scenes(Split::heldout, 12), gallery = scenes(Split::gallery, 12);
   const auto all_known = [](const std::vector<Retrieval>& rows, bool same) {
     return std::ranges::all_of(rows, [=](const Retrieval& row) {
-      return std::ranges::all_of(row.nearest, [=](const ObjectView& object) { return !object.same_kind || *object.same_kind == same; });
+      return std::ranges::all_of(row.nearest, [=](const ObjectView& object) {
+        return !object.same_kind || *object.same_kind == same;
+      });
     });
   };
   const auto known = [](const std::vector<Retrieval>& rows) {
     return std::accumulate(rows.begin(), rows.end(), 0L, [](long sum, const Retrieval& row) {
-      return sum + std::ranges::count_if(row.nearest, [](const ObjectView& object) { return object.same_kind.has_value(); });
+      return sum + std::ranges::count_if(row.nearest, [](const ObjectView& object) {
+               return object.same_kind.has_value();
+             });
     });
   };
   const auto paint_all = [](ImageSet& images, int shape) {

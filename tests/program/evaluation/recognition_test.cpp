@@ -15,7 +15,9 @@ struct TwoViews {
   Bytes slots0{2, 2, 0, 0, 0, 1, 1, 1, /**/ 1, 1, 1, 0, 0, 2, 2, 2};
   Bytes truth1{1, 1, 1, 0, 0, 2, 2, 2, /**/ 2, 2, 2, 0, 0, 0, 1, 1};
   Bytes slots1{0, 0, 0, 1, 1, 2, 2, 2, /**/ 0, 0, 0, 2, 2, 2, 1, 1};
-  std::vector<std::vector<SceneObject>> labels{{{.shape = 3, .colour = 1}, {.shape = 4, .colour = 0}}, {{.shape = 3, .colour = 1}, {.shape = 3, .colour = 2}}};
+  std::vector<std::vector<SceneObject>> labels{
+      {{.shape = 3, .colour = 1}, {.shape = 4, .colour = 0}},
+      {{.shape = 3, .colour = 1}, {.shape = 3, .colour = 2}}};
 
   ReadImages view0() const { return {truth0, slots0, 2}; }
   ReadImages view1() const { return {truth1, slots1, 2}; }
@@ -27,7 +29,9 @@ torch::Tensor one_hot(const std::vector<std::vector<std::int64_t>>& axis, std::i
   torch::Tensor features = torch::zeros({std::ssize(axis), std::ssize(axis[0]), width});
   for (std::size_t image = 0; image < axis.size(); ++image) {
     for (std::size_t slot = 0; slot < axis[image].size(); ++slot) {
-      features.index_put_({static_cast<std::int64_t>(image), static_cast<std::int64_t>(slot), axis[image][slot]}, 1.0F);
+      features.index_put_(
+          {static_cast<std::int64_t>(image), static_cast<std::int64_t>(slot), axis[image][slot]},
+          1.0F);
     }
   }
   return features;
@@ -51,7 +55,8 @@ TEST(Recognition, ObjectsGetTheSlotThatCoversThem) {
   for (std::size_t row = 0; row < 4; ++row) {
     EXPECT_EQ(rows[row].image, static_cast<std::int64_t>(row / 2));
     EXPECT_EQ(rows[row].slot, slots[row]);
-    EXPECT_EQ(rows[row].kind, object_kind(scene.labels, rows[row].image, static_cast<int>(row % 2) + 1));
+    EXPECT_EQ(rows[row].kind,
+              object_kind(scene.labels, rows[row].image, static_cast<int>(row % 2) + 1));
   }
 }
 
@@ -88,7 +93,8 @@ TEST(Recognition, PairsNeedTwentyPixelsOf36SquaredInBothViews) {
 TEST(Recognition, FeaturesOfRows) {
   const torch::Tensor features = torch::arange(12.0F).view({2, 3, 2});
   const std::vector<ObjectRow> rows{{1, 2}, {0, 1}};
-  EXPECT_TRUE(torch::equal(features_of(features, rows), torch::tensor({{10.0F, 11.0F}, {2.0F, 3.0F}})));
+  EXPECT_TRUE(
+      torch::equal(features_of(features, rows), torch::tensor({{10.0F, 11.0F}, {2.0F, 3.0F}})));
   EXPECT_EQ(features_of(features, {}).sizes(), (std::vector<std::int64_t>{0, 2}));
 }
 
@@ -101,10 +107,13 @@ TEST(Recognition, NearestByAngleAndByDistance) {
 
 TEST(Recognition, NearestAgreesWithPlainLoops) {
   torch::manual_seed(3);
-  const torch::Tensor queries = torch::randn({1500, 5}), candidates = torch::randn({40, 5}) * 2;  // more queries than one block
+  const torch::Tensor queries = torch::randn({1500, 5}),
+                      candidates = torch::randn({40, 5}) * 2;  // more queries than one block
   const torch::Tensor by_distance = torch::cdist(queries, candidates).argmin(1);
-  const torch::Tensor by_angle = torch::cosine_similarity(queries.unsqueeze(1), candidates.unsqueeze(0), -1).argmax(1);
-  EXPECT_TRUE(torch::equal(nearest_candidates(queries, candidates, Likeness::euclidean), by_distance));
+  const torch::Tensor by_angle =
+      torch::cosine_similarity(queries.unsqueeze(1), candidates.unsqueeze(0), -1).argmax(1);
+  EXPECT_TRUE(
+      torch::equal(nearest_candidates(queries, candidates, Likeness::euclidean), by_distance));
   EXPECT_TRUE(torch::equal(nearest_candidates(queries, candidates, Likeness::cosine), by_angle));
 }
 
@@ -114,7 +123,8 @@ TEST(Recognition, SameKindShare) {
   const torch::Tensor axes = torch::eye(4);
   const torch::Tensor perfect = axes.index_select(0, torch::tensor({3, 0, 2, 1}));
   EXPECT_DOUBLE_EQ(same_kind_share(perfect, queries, axes, gallery, Likeness::cosine), 1);
-  EXPECT_DOUBLE_EQ(same_kind_share(axes, queries, axes, gallery, Likeness::cosine), 0.25);  // the third alone stands where it should
+  EXPECT_DOUBLE_EQ(same_kind_share(axes, queries, axes, gallery, Likeness::cosine),
+                   0.25);  // the third alone stands where it should
   EXPECT_DOUBLE_EQ(same_kind_share(perfect, queries, axes, gallery, Likeness::euclidean), 1);
   EXPECT_TRUE(std::isnan(same_kind_share(axes, {}, axes, gallery, Likeness::cosine)));
 }
@@ -122,14 +132,18 @@ TEST(Recognition, SameKindShare) {
 TEST(Recognition, FoundAgainShare) {
   const torch::Tensor axes = torch::eye(4);
   EXPECT_DOUBLE_EQ(found_again_share(axes, axes * 3, Likeness::cosine), 1);
-  EXPECT_DOUBLE_EQ(found_again_share(axes, axes.index_select(0, torch::tensor({1, 0, 2, 3})), Likeness::cosine), 0.5);
-  EXPECT_TRUE(std::isnan(found_again_share(torch::empty({0, 4}), torch::empty({0, 4}), Likeness::cosine)));
+  EXPECT_DOUBLE_EQ(
+      found_again_share(axes, axes.index_select(0, torch::tensor({1, 0, 2, 3})), Likeness::cosine),
+      0.5);
+  EXPECT_TRUE(
+      std::isnan(found_again_share(torch::empty({0, 4}), torch::empty({0, 4}), Likeness::cosine)));
 }
 
 TEST(Recognition, SlotIdentityFollowsTheMatching) {
   const TwoViews scene;
   const std::vector<ObjectPair> pairs = scene.pairs();
-  // What each slot shows, in scene.slots0 and slots1: object 1, object 2 or background (axis 0, 1, 2).
+  // What each slot shows, in scene.slots0 and slots1: object 1, object 2 or background (axis 0, 1,
+  // 2).
   const torch::Tensor first = one_hot({{0, 1, 2}, {2, 0, 1}});
   const torch::Tensor second = one_hot({{0, 2, 1}, {1, 0, 2}});
   EXPECT_DOUBLE_EQ(slot_identity_share(first, second, pairs), 1);
@@ -139,7 +153,8 @@ TEST(Recognition, SlotIdentityFollowsTheMatching) {
 }
 
 TEST(Recognition, MatchingIsOneToOneAndBestInSum) {
-  // Slot 0 of the first view likes slot 0 of the second a little better than slot 1 does, but only slot 0 can take slot 1.
+  // Slot 0 of the first view likes slot 0 of the second a little better than slot 1 does, but only
+  // slot 0 can take slot 1.
   const torch::Tensor first = torch::tensor({{{1.0F, 0.0F}, {0.6F, 0.8F}}});
   const torch::Tensor second = torch::tensor({{{0.8F, 0.6F}, {0.9F, -0.436F}}});
   EXPECT_TRUE(torch::equal(match_views(first, second), torch::tensor({{1, 0}}, torch::kInt64)));

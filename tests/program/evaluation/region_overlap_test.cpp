@@ -36,7 +36,8 @@ TEST(RegionOverlap, BestRegionAndBestObject) {
 }
 
 TEST(RegionOverlap, MatchingGivesEachObjectARegionOfItsOwn) {
-  // Region 0 is the best of both objects; the sum of IoUs is greatest where object 1 takes region 1.
+  // Region 0 is the best of both objects; the sum of IoUs is greatest where object 1 takes
+  // region 1.
   const Bytes truth{1, 1, 1, 2, 2, 2};
   const Bytes predicted{1, 0, 0, 0, 0, 0};
   const RegionOverlap overlap(truth, predicted);

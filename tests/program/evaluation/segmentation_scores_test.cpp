@@ -13,7 +13,8 @@
 namespace osc::program {
 namespace {
 
-// The adjusted Rand index from its definition: every pair of pixels is together or apart in each of the partitions.
+// The adjusted Rand index from its definition: every pair of pixels is together or apart in each of
+// the partitions.
 double ari_by_pairs(const Bytes& truth, const Bytes& predicted, int first_label) {
   double both = 0, truth_only = 0, predicted_only = 0, neither = 0;
   for (std::size_t i = 0; i < truth.size(); ++i) {
@@ -21,17 +22,20 @@ double ari_by_pairs(const Bytes& truth, const Bytes& predicted, int first_label)
       if (truth[i] < first_label || truth[j] < first_label) continue;
       const bool in_truth = truth[i] == truth[j];
       const bool in_prediction = predicted[i] == predicted[j];
-      (in_truth ? (in_prediction ? both : truth_only) : (in_prediction ? predicted_only : neither)) += 1;
+      (in_truth ? (in_prediction ? both : truth_only)
+                : (in_prediction ? predicted_only : neither)) += 1;
     }
   }
   return 2 * (both * neither - truth_only * predicted_only) /
-         ((both + truth_only) * (truth_only + neither) + (both + predicted_only) * (predicted_only + neither));
+         ((both + truth_only) * (truth_only + neither) +
+          (both + predicted_only) * (predicted_only + neither));
 }
 
 // The best mean IoU over every way to give each object a region of its own, or none.
 double miou_by_brute_force(const Bytes& truth, const Bytes& predicted, int objects, int regions) {
   std::vector<int> choice;
-  for (int region = 0; region < std::max(objects, regions); ++region) choice.push_back(region);  // numbers from `regions` on are "none"
+  for (int region = 0; region < std::max(objects, regions); ++region)
+    choice.push_back(region);  // numbers from `regions` on are "none"
   double best = 0;
   do {
     double sum = 0;
@@ -58,14 +62,16 @@ TEST(SegmentationScores, AgreeWithPairCountingAndBruteForce) {
     Bytes truth, predicted;
     for (int i = 0; i < 80; ++i) {
       truth.push_back(static_cast<std::uint8_t>(i <= objects ? i : random() % (objects + 1)));
-      predicted.push_back(static_cast<std::uint8_t>(random() % 2 ? truth.back() % regions : random() % regions));
+      predicted.push_back(
+          static_cast<std::uint8_t>(random() % 2 ? truth.back() % regions : random() % regions));
     }
     const SegmentationScores scores = score_segmentation(truth, predicted);
     EXPECT_NEAR(scores.ari, ari_by_pairs(truth, predicted, 0), 1e-12) << "trial " << trial;
     if (objects > 1) {  // the definition divides by zero where all pixels are together in both
       EXPECT_NEAR(scores.fg_ari, ari_by_pairs(truth, predicted, 1), 1e-12) << "trial " << trial;
     }
-    EXPECT_NEAR(scores.miou, miou_by_brute_force(truth, predicted, objects, regions), 1e-12) << "trial " << trial;
+    EXPECT_NEAR(scores.miou, miou_by_brute_force(truth, predicted, objects, regions), 1e-12)
+        << "trial " << trial;
   }
 }
 
@@ -79,7 +85,8 @@ TEST(SegmentationScores, PerfectMasksUnderAnyNumbering) {
 }
 
 TEST(SegmentationScores, ByHand) {
-  // Two objects of 2 pixels beside 2 of background. Region 0: both of object 1 and one of background; region 1: the rest.
+  // Two objects of 2 pixels beside 2 of background. Region 0: both of object 1 and one of
+  // background; region 1: the rest.
   const Bytes truth{0, 0, 1, 1, 2, 2};
   const Bytes predicted{0, 1, 0, 0, 1, 1};
   const SegmentationScores scores = score_segmentation(truth, predicted);
@@ -127,7 +134,8 @@ TEST(SegmentationScores, TruthWithoutObjects) {
 TEST(SegmentationScores, MeanLeavesOutImagesWithoutObjects) {
   const Bytes truth{0, 1, 2, 2, /**/ 0, 0, 0, 0, /**/ 1, 1, 2, 2};
   const Bytes predicted{0, 1, 2, 2, /**/ 0, 1, 2, 3, /**/ 0, 1, 0, 1};
-  const SegmentationScores last = score_segmentation(std::span(truth).subspan(8), std::span(predicted).subspan(8));
+  const SegmentationScores last =
+      score_segmentation(std::span(truth).subspan(8), std::span(predicted).subspan(8));
   const SegmentationScores mean = mean_segmentation_scores(truth, predicted, 3);
   EXPECT_DOUBLE_EQ(mean.fg_ari, (1 + last.fg_ari) / 2);
   EXPECT_DOUBLE_EQ(mean.ari, (1 + last.ari) / 2);

@@ -14,7 +14,8 @@ TEST(Targets, TokensAreMeansOfTheirPixels) {
   const torch::Tensor images = torch::rand({2, 3, 8, 8});
   const Targets targets = token_targets(images);
   ASSERT_EQ(targets.colour.sizes(), torch::IntArrayRef({2, 16, 3}));
-  const torch::Tensor expected = images[1].slice(1, 2, 4).slice(2, 6, 8).mean({1, 2});  // token row 1, column 3
+  const torch::Tensor expected =
+      images[1].slice(1, 2, 4).slice(2, 6, 8).mean({1, 2});  // token row 1, column 3
   EXPECT_TRUE(torch::allclose(targets.colour[1][1 * 4 + 3], expected, 0, 1e-6));
 }
 
@@ -25,7 +26,8 @@ TEST(Targets, PositionsOfTokensAndPixelsShareTheirUnits) {
   EXPECT_NEAR(tokens[0][0].item<double>(), -3.3, 1e-5);   // (0/17 − 0.5) · 3.3 · 2
   EXPECT_NEAR(tokens[17][0].item<double>(), 3.3, 1e-5);   // x of the first row's last token
   EXPECT_NEAR(tokens[17][1].item<double>(), -3.3, 1e-5);  // y
-  const torch::Tensor block = (pixels[0] + pixels[1] + pixels[36] + pixels[37]) / 4;  // the four pixels of token 0
+  const torch::Tensor block =
+      (pixels[0] + pixels[1] + pixels[36] + pixels[37]) / 4;  // the four pixels of token 0
   EXPECT_TRUE(torch::allclose(block, tokens[0], 0, 1e-4));
 }
 
@@ -45,9 +47,14 @@ TEST(Targets, ErrorIsTheWeightedSquaredDistance) {
     for (int s = 0; s < 3; ++s) {
       for (int k = 0; k < 9; ++k) {
         double expected = 0;
-        for (int c = 0; c < 3; ++c) expected += std::pow(explanation[n][s][c].item<double>() - targets.colour[n][k][c].item<double>(), 2);
+        for (int c = 0; c < 3; ++c)
+          expected += std::pow(
+              explanation[n][s][c].item<double>() - targets.colour[n][k][c].item<double>(), 2);
         for (int c = 0; c < 2; ++c) {
-          expected += targets.saliency[n][k].item<double>() * std::pow(explanation[n][s][3 + c].item<double>() - targets.position[k][c].item<double>(), 2);
+          expected += targets.saliency[n][k].item<double>() *
+                      std::pow(explanation[n][s][3 + c].item<double>() -
+                                   targets.position[k][c].item<double>(),
+                               2);
         }
         EXPECT_NEAR(error[n][s][k].item<double>(), expected, 1e-4 * (1 + expected));
       }
@@ -70,7 +77,8 @@ TEST(FoundObjects, EachPixelBelongsToOneSlot) {
   torch::manual_seed(0);
   SlotModel model(kSmall);
   for (const MaskReading reading : {MaskReading::explanation, MaskReading::attention}) {
-    const FoundObjects found = find_objects(model, torch::randn({4, 3, 12, 12}), make_generator(0, 0), reading);
+    const FoundObjects found =
+        find_objects(model, torch::randn({4, 3, 12, 12}), make_generator(0, 0), reading);
     EXPECT_EQ(found.features.sizes(), torch::IntArrayRef({4, 3, 8}));
     EXPECT_TRUE(torch::equal(found.masks.sum(1), torch::ones({4, 144})));
     EXPECT_TRUE(torch::equal(found.masks.argmax(1), found.slot.view({4, 144})));
@@ -82,9 +90,11 @@ TEST(FoundObjects, MoreStartsExplainNoWorse) {
   SlotModel model(kSmall);
   const torch::Tensor images = torch::randn({1, 3, 12, 12});
   const auto error_of = [&](int starts) {
-    const FoundObjects found = find_objects(model, images, make_generator(5, 0), MaskReading::explanation, starts);
+    const FoundObjects found =
+        find_objects(model, images, make_generator(5, 0), MaskReading::explanation, starts);
     const torch::NoGradGuard no_grad;
-    const torch::Tensor error = explanation_error(pixel_targets(images), model->explain(found.features));
+    const torch::Tensor error =
+        explanation_error(pixel_targets(images), model->explain(found.features));
     return std::get<0>(error.min(1)).mean().item<double>();
   };
   EXPECT_LE(error_of(8), error_of(1) + 1e-6);
@@ -110,9 +120,11 @@ TEST(ObjectCrops, UndoAKnownMirroring) {
   masks[0][0].slice(0, 15, 20).slice(1, 12, 27).fill_(1);  // an L
   const torch::Tensor images = torch::rand({1, 3, 36, 36});
   const torch::Tensor plain = object_crops(images, masks.flatten(2)).crops;
-  const torch::Tensor undone = object_crops(images.flip(3), masks.flip(3).flatten(2), torch::tensor({true})).crops;
+  const torch::Tensor undone =
+      object_crops(images.flip(3), masks.flip(3).flatten(2), torch::tensor({true})).crops;
   EXPECT_TRUE(torch::allclose(plain, undone, 0, 1e-3));
-  EXPECT_FALSE(torch::allclose(plain, object_crops(images.flip(3), masks.flip(3).flatten(2)).crops, 0, 1e-1));
+  EXPECT_FALSE(torch::allclose(plain, object_crops(images.flip(3), masks.flip(3).flatten(2)).crops,
+                               0, 1e-1));
 }
 
 TEST(ObjectEmbedding, WhatDoesNotDependOnThePlace) {

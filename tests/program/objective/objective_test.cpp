@@ -26,17 +26,22 @@ TEST(Objective, IsTheWeightedSumOfItsTerms) {
   ASSERT_EQ(value.terms.size(), 2u);
   EXPECT_EQ(value.terms[0].first, "explain");
   EXPECT_EQ(value.terms[1].first, "contrastive");
-  EXPECT_NEAR(value.total.item<double>(), 2 * value.terms[0].second.item<double>() + 0.5 * value.terms[1].second.item<double>(), 1e-4);
+  EXPECT_NEAR(value.total.item<double>(),
+              2 * value.terms[0].second.item<double>() + 0.5 * value.terms[1].second.item<double>(),
+              1e-4);
 }
 
 TEST(Explain, IsTheAttentionWeightedError) {
   torch::manual_seed(1);
   const StepFeatures features = random_features();
-  const torch::Tensor error = explanation_error(token_targets(features.images), features.explanation);
+  const torch::Tensor error =
+      explanation_error(token_targets(features.images), features.explanation);
   double expected = 0;
   for (int n = 0; n < 4; ++n) {
     for (int s = 0; s < 3; ++s) {
-      for (int k = 0; k < 16; ++k) expected += features.attention[n][s][k].item<double>() * error[n][s][k].item<double>() / (4 * 16 * 5);
+      for (int k = 0; k < 16; ++k)
+        expected += features.attention[n][s][k].item<double>() * error[n][s][k].item<double>() /
+                    (4 * 16 * 5);
     }
   }
   EXPECT_NEAR(make_explain_term()->loss(features).item<double>(), expected, 1e-4);
@@ -55,7 +60,8 @@ TEST(Similarity, LearnsTheHeadAndTheFeatureButNotTheTarget) {
 }
 
 TEST(Contrastive, UsesTheMatchingThatItIsGiven) {
-  // Slot s of both views is the unit vector e_s: the optimal matching is the identity, and a wrong one is the worst there is.
+  // Slot s of both views is the unit vector e_s: the optimal matching is the identity, and a wrong
+  // one is the worst there is.
   StepFeatures features;
   features.slots = {torch::eye(3).unsqueeze(0).repeat({2, 1, 1})};
   const std::shared_ptr<Term> term = make_contrastive_term(1);
@@ -75,7 +81,8 @@ TEST(Global, IsSmallestWhereViewsAgreeAndImagesDiffer) {
   features.slots = {torch::cat({images, images.roll(1, 0)})};
   EXPECT_LT(agreeing, term->loss(features).item<double>());
   features.slots = {torch::ones({16, 3, 8})};
-  EXPECT_NEAR(term->loss(features).item<double>(), std::log(15.0), 1e-4);  // all the same: every other row is as likely
+  EXPECT_NEAR(term->loss(features).item<double>(), std::log(15.0),
+              1e-4);  // all the same: every other row is as likely
 }
 
 }  // namespace

@@ -18,7 +18,8 @@ using Pixel = std::array<int, 3>;
 
 Image solid(int width, int height, Colour colour) {
   Image image{width, height, {}};
-  for (int i = 0; i < width * height; ++i) image.pixels.insert(image.pixels.end(), {colour.red, colour.green, colour.blue});
+  for (int i = 0; i < width * height; ++i)
+    image.pixels.insert(image.pixels.end(), {colour.red, colour.green, colour.blue});
   return image;
 }
 
@@ -29,7 +30,8 @@ Pixel pixel(const Image& image, int x, int y) {
 
 Pixel as_pixel(Colour colour) { return {colour.red, colour.green, colour.blue}; }
 
-void paint(Image& image, Mask& mask, int left, int top, int width, int height, Colour colour, std::uint8_t value) {
+void paint(Image& image, Mask& mask, int left, int top, int width, int height, Colour colour,
+           std::uint8_t value) {
   for (int y = top; y < top + height; ++y) {
     for (int x = left; x < left + width; ++x) {
       std::uint8_t* at = &image.pixels[(static_cast<std::size_t>(y) * image.width + x) * 3];
@@ -67,9 +69,12 @@ TEST(Overlay, TintsAndOutlines) {
   };
   EXPECT_EQ(pixel(overlay, 12, 16), tinted(76, index_colour(2)));  // 76: how bright red is
   EXPECT_EQ(pixel(overlay, 2, 2), tinted(0, index_colour(0)));
-  for (const auto& [x, y] : {std::pair(8, 12), {17, 21}, {8, 16}, {12, 21}}) EXPECT_EQ(pixel(overlay, x, y), as_pixel(index_colour(2))) << x << "," << y;
-  for (const auto& [x, y] : {std::pair(7, 16), {18, 16}, {12, 11}, {12, 22}}) EXPECT_EQ(pixel(overlay, x, y), as_pixel(index_colour(0))) << x << "," << y;
-  EXPECT_EQ(pixel(overlay, 9, 13), tinted(76, index_colour(2))) << "the outline of a small image is one pixel wide";
+  for (const auto& [x, y] : {std::pair(8, 12), {17, 21}, {8, 16}, {12, 21}})
+    EXPECT_EQ(pixel(overlay, x, y), as_pixel(index_colour(2))) << x << "," << y;
+  for (const auto& [x, y] : {std::pair(7, 16), {18, 16}, {12, 11}, {12, 22}})
+    EXPECT_EQ(pixel(overlay, x, y), as_pixel(index_colour(0))) << x << "," << y;
+  EXPECT_EQ(pixel(overlay, 9, 13), tinted(76, index_colour(2)))
+      << "the outline of a small image is one pixel wide";
 }
 
 TEST(Overlay, OutlinesLargeImagesInProportion) {
@@ -88,7 +93,8 @@ TEST(Overlay, OutlinesLargeImagesInProportion) {
 TEST(Overlay, TakesAnySlotNumberAndAnySize) {
   for (const auto& [width, height] : {std::pair(1, 1), {1, 40}, {37, 2}}) {
     Mask mask{width, height, {}};
-    for (int i = 0; i < width * height; ++i) mask.values.push_back(static_cast<std::uint8_t>(255 - i));
+    for (int i = 0; i < width * height; ++i)
+      mask.values.push_back(static_cast<std::uint8_t>(255 - i));
     const Image overlay = draw_overlay(solid(width, height, kGreen), mask);
     EXPECT_EQ(overlay.width, width);
     EXPECT_EQ(overlay.height, height);
@@ -97,8 +103,10 @@ TEST(Overlay, TakesAnySlotNumberAndAnySize) {
 }
 
 TEST(Overlay, RefusesAMaskOfAnotherSize) {
-  EXPECT_THROW(draw_overlay(solid(4, 4, kRed), Mask{4, 3, std::vector<std::uint8_t>(12)}), std::invalid_argument);
-  EXPECT_THROW(draw_single_region(solid(4, 4, kRed), Mask{3, 4, std::vector<std::uint8_t>(12)}, 0), std::invalid_argument);
+  EXPECT_THROW(draw_overlay(solid(4, 4, kRed), Mask{4, 3, std::vector<std::uint8_t>(12)}),
+               std::invalid_argument);
+  EXPECT_THROW(draw_single_region(solid(4, 4, kRed), Mask{3, 4, std::vector<std::uint8_t>(12)}, 0),
+               std::invalid_argument);
 }
 
 TEST(SingleRegion, FadesTheRest) {
@@ -131,7 +139,8 @@ Retrieval with_results(std::size_t count) {
     ObjectView object;
     object.image = solid(36, 36, kBlack);
     object.mask = {36, 36, std::vector<std::uint8_t>(36 * 36, 0)};
-    paint(object.image, object.mask, 8, 12, 10, 10, {0, static_cast<std::uint8_t>(250 - 10 * i), 0}, 3);
+    paint(object.image, object.mask, 8, 12, 10, 10, {0, static_cast<std::uint8_t>(250 - 10 * i), 0},
+          3);
     object.slot = 3;
     object.similarity = 1 - 0.05 * static_cast<double>(i);
     retrieval.nearest.push_back(object);
@@ -142,7 +151,8 @@ Retrieval with_results(std::size_t count) {
 std::pair<int, int> tile_corner(int rank) {
   const int column = rank % kSheetColumns;
   const int row = rank / kSheetColumns;
-  return {kSheetMargin + kSheetTile + kSheetDivider + column * (kSheetTile + kSheetGap), kSheetMargin + row * (kSheetTile + kSheetCaption)};
+  return {kSheetMargin + kSheetTile + kSheetDivider + column * (kSheetTile + kSheetGap),
+          kSheetMargin + row * (kSheetTile + kSheetCaption)};
 }
 
 std::size_t colours_in(const Image& image, int left, int top, int width, int height) {
@@ -170,7 +180,8 @@ TEST(Sheet, HasATileForEachResultInItsPlace) {
     EXPECT_EQ(pixel(sheet, left + kSheetTile - 1, top + kSheetTile - 1), as_pixel(kBlack)) << rank;
     EXPECT_EQ(pixel(sheet, left - 1, top), paper) << rank;
     EXPECT_EQ(pixel(sheet, left + kSheetTile, top), paper) << rank;
-    EXPECT_EQ(colours_in(sheet, left, top + kSheetTile, kSheetTile, kSheetCaption), 3U) << "paper, the rank and the similarity under " << rank;
+    EXPECT_EQ(colours_in(sheet, left, top + kSheetTile, kSheetTile, kSheetCaption), 3U)
+        << "paper, the rank and the similarity under " << rank;
   }
   const auto [left, top] = tile_corner(8);
   EXPECT_EQ(colours_in(sheet, left, top, kSheetTile, kSheetTile), 1U);
@@ -203,20 +214,30 @@ Image sheet_of(double similarity) {
 TEST(Sheet, WritesTheSimilarityInDigits) {
   const int right = tile_corner(0).first + kSheetTile;
   const int below = tile_corner(0).second + kSheetTile;
-  for (const auto& [similarity, text] : {std::pair(1.0, "1.00"), {0.974, "0.97"}, {0.3, "0.30"}, {-0.456, "-0.46"}, {-0.001, "0.00"}, {25.0, "9.99"},
-                                         {std::numeric_limits<double>::quiet_NaN(), "-"}, {std::numeric_limits<double>::infinity(), "-"}}) {
+  for (const auto& [similarity, text] : {std::pair(1.0, "1.00"),
+                                         {0.974, "0.97"},
+                                         {0.3, "0.30"},
+                                         {-0.456, "-0.46"},
+                                         {-0.001, "0.00"},
+                                         {25.0, "9.99"},
+                                         {std::numeric_limits<double>::quiet_NaN(), "-"},
+                                         {std::numeric_limits<double>::infinity(), "-"}}) {
     const Image sheet = sheet_of(similarity);
     Colour ink = {255, 255, 255};
     for (int y = below; y < below + kSheetCaption; ++y) {
       for (int x = right - 60; x < right; ++x) {
         const Pixel here = pixel(sheet, x, y);
-        if (here[0] < ink.red) ink = {static_cast<std::uint8_t>(here[0]), static_cast<std::uint8_t>(here[1]), static_cast<std::uint8_t>(here[2])};
+        if (here[0] < ink.red)
+          ink = {static_cast<std::uint8_t>(here[0]), static_cast<std::uint8_t>(here[1]),
+                 static_cast<std::uint8_t>(here[2])};
       }
     }
     Image expected = solid(60, kSheetCaption, {250, 250, 248});
     draw_text(expected, 60 - text_width(text, 2), 8, text, 2, ink);
     for (int y = 0; y < kSheetCaption; ++y) {
-      for (int x = 0; x < 60; ++x) ASSERT_EQ(pixel(sheet, right - 60 + x, below + y), pixel(expected, x, y)) << text << " at " << x << "," << y;
+      for (int x = 0; x < 60; ++x)
+        ASSERT_EQ(pixel(sheet, right - 60 + x, below + y), pixel(expected, x, y))
+            << text << " at " << x << "," << y;
     }
   }
 }
@@ -232,7 +253,8 @@ TEST(Sheet, MarksTheKindByShapeAsWellAsColour) {
     const int middle = kSheetTile / 2;
     for (int y = 0; y < kSheetCaption; ++y) {
       for (int x = middle - 8; x < middle + 8; ++x) {
-        if (pixel(sheet, left + x, top + kSheetTile + y) != pixel(sheet, 0, 0)) marks[rank].insert({x, y});
+        if (pixel(sheet, left + x, top + kSheetTile + y) != pixel(sheet, 0, 0))
+          marks[rank].insert({x, y});
       }
     }
     EXPECT_FALSE(marks[rank].empty());
@@ -265,8 +287,10 @@ TEST(Sheet, AveragesLargeImages) {
   Retrieval retrieval;
   const int side = 10 * kSheetTile;
   retrieval.query.image = solid(side, side, kBlack);
-  retrieval.query.mask = {side, side, std::vector<std::uint8_t>(static_cast<std::size_t>(side) * side, 0)};
-  for (std::size_t i = 0; i < retrieval.query.image.pixels.size(); i += 6) retrieval.query.image.pixels[i] = 200;  // every second column
+  retrieval.query.mask = {side, side,
+                          std::vector<std::uint8_t>(static_cast<std::size_t>(side) * side, 0)};
+  for (std::size_t i = 0; i < retrieval.query.image.pixels.size(); i += 6)
+    retrieval.query.image.pixels[i] = 200;  // every second column
   const Image sheet = draw_retrieval_sheet(retrieval);
   EXPECT_EQ(pixel(sheet, kSheetMargin + 50, kSheetMargin + 50), (Pixel{100, 0, 0}));
 }

@@ -53,12 +53,17 @@ TEST(Numbers, CoordinatesAreShortAndAscii) {
 }
 
 TEST(Numbers, NumberAtReadsOnlyFiniteNumbers) {
-  const nlohmann::json object = {{"a", {{"b", 2}}}, {"text", "3"}, {"null", nullptr}, {"nan", std::numeric_limits<double>::quiet_NaN()}, {"list", {1, 2}}};
+  const nlohmann::json object = {{"a", {{"b", 2}}},
+                                 {"text", "3"},
+                                 {"null", nullptr},
+                                 {"nan", std::numeric_limits<double>::quiet_NaN()},
+                                 {"list", {1, 2}}};
   EXPECT_EQ(number_at(object, {"a", "b"}), 2.0);
   EXPECT_EQ(number_at(object, {"a"}), std::nullopt);
   EXPECT_EQ(number_at(object, {"a", "c"}), std::nullopt);
   EXPECT_EQ(number_at(object, {"a", "b", "c"}), std::nullopt);
-  for (const std::string_view key : {"text", "null", "nan", "list"}) EXPECT_EQ(number_at(object, {key}), std::nullopt) << key;
+  for (const std::string_view key : {"text", "null", "nan", "list"})
+    EXPECT_EQ(number_at(object, {key}), std::nullopt) << key;
   EXPECT_EQ(number_at(nullptr, {"a"}), std::nullopt);
   EXPECT_EQ(number_at(nlohmann::json::array({1}), {"a"}), std::nullopt);
 }

@@ -14,7 +14,8 @@ namespace {
 
 std::vector<CurvePoint> points_of(const std::vector<double>& values) {
   std::vector<CurvePoint> points;
-  for (const double value : values) points.push_back({static_cast<double>(points.size() + 1), value});
+  for (const double value : values)
+    points.push_back({static_cast<double>(points.size() + 1), value});
   return points;
 }
 
@@ -92,12 +93,16 @@ TEST(Chart, IsLogarithmicWhereMuchIsSpanned) {
 }
 
 TEST(Chart, LabelsItsAxes) {
-  const test::Page linear = test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 0}, {2000, 4}})));
-  for (const std::string tick : {"500", "1,000", "2,000"}) EXPECT_NE(linear.text.find(tick), std::string::npos) << linear.text;
+  const test::Page linear =
+      test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 0}, {2000, 4}})));
+  for (const std::string tick : {"500", "1,000", "2,000"})
+    EXPECT_NE(linear.text.find(tick), std::string::npos) << linear.text;
   EXPECT_TRUE(linear.text.starts_with("01234")) << linear.text;
-  const test::Page logarithmic = test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 0.011}, {2000, 0.9}})));
+  const test::Page logarithmic =
+      test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 0.011}, {2000, 0.9}})));
   EXPECT_TRUE(logarithmic.text.starts_with("0.010.030.10.31")) << logarithmic.text;
-  const test::Page wide = test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 1e-8}, {10, 1e5}})));
+  const test::Page wide =
+      test::read_page("<!DOCTYPE html>\n" + draw_chart(noisy({{0, 1e-8}, {10, 1e5}})));
   EXPECT_NE(wide.text.find("1e−"), std::string::npos) << wide.text;
 }
 
@@ -133,20 +138,23 @@ TEST(Chart, ThinningKeepsTheExtremes) {
   const std::string with_spike = draw_chart(noisy(points_of(values)));
   values[31'234] = 1.0;
   EXPECT_NE(with_spike, draw_chart(noisy(points_of(values))));
-  EXPECT_NE(with_spike.find(" 18.3h0"), std::string::npos) << "9.5 of an axis to 10: a twentieth of 166 below the top at 10";
+  EXPECT_NE(with_spike.find(" 18.3h0"), std::string::npos)
+      << "9.5 of an axis to 10: a twentieth of 166 below the top at 10";
 }
 
 TEST(Chart, TellsSeveralCurvesApartInWords) {
   CurveChart chart;
   chart.name = "scores <held-out>";
   chart.range = {0.0, 1.0};
-  chart.curves = {{"FG-ARI", points_of({0.1, 0.97})}, {"ARI", {}}, {"m<IoU", points_of({0.1, 0.97})}};
+  chart.curves = {
+      {"FG-ARI", points_of({0.1, 0.97})}, {"ARI", {}}, {"m<IoU", points_of({0.1, 0.97})}};
   expect_sound(chart);
   const std::string svg = draw_chart(chart);
   EXPECT_NE(svg.find("FG-ARI</text>"), std::string::npos);
   EXPECT_NE(svg.find("m&lt;IoU</text>"), std::string::npos);
   EXPECT_EQ(svg.find(">ARI</text>"), std::string::npos);
-  EXPECT_NE(svg.find("scores &lt;held-out&gt;; FG-ARI: 0.100 at step 1, 0.970 at step 2"), std::string::npos);
+  EXPECT_NE(svg.find("scores &lt;held-out&gt;; FG-ARI: 0.100 at step 1, 0.970 at step 2"),
+            std::string::npos);
 }
 
 TEST(Smoothed, IsAMovingMean) {
@@ -161,7 +169,8 @@ TEST(Smoothed, IsAMovingMean) {
       const int reach = std::min(10, i);  // a fortieth of the points to either side
       double sum = 0;
       int count = 0;
-      for (int j = i - reach; j <= std::min(399, i + reach); ++j, ++count) sum += logarithmic ? std::log(values[j]) : values[j];
+      for (int j = i - reach; j <= std::min(399, i + reach); ++j, ++count)
+        sum += logarithmic ? std::log(values[j]) : values[j];
       EXPECT_NEAR(smooth[i], logarithmic ? std::exp(sum / count) : sum / count, 1e-12) << i;
     }
   }
@@ -174,7 +183,8 @@ TEST(Spread, KeepsOrderDistanceAndBounds) {
   EXPECT_EQ(spread({-5}, 10, 0, 100), (std::vector<double>{0}));
   EXPECT_TRUE(spread({}, 10, 0, 100).empty());
   const std::vector<double> crowded = spread(std::vector<double>(21, 40.0), 10, 0, 100);
-  for (std::size_t i = 0; i < crowded.size(); ++i) EXPECT_NEAR(crowded[i], 5.0 * static_cast<double>(i), 1e-9);
+  for (std::size_t i = 0; i < crowded.size(); ++i)
+    EXPECT_NEAR(crowded[i], 5.0 * static_cast<double>(i), 1e-9);
 }
 
 }  // namespace

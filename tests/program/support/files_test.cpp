@@ -73,15 +73,18 @@ TEST(ReadFile, NamesThePathAndTheReason) {
   const TemporaryFolder folder;
   const std::string missing = folder / "missing";
   EXPECT_EQ(user_error([&] { read_file(missing); }), missing + ": No such file or directory");
-  EXPECT_EQ(user_error([&] { read_file(folder.path()); }), folder.path().string() + ": is a folder, not a file");
+  EXPECT_EQ(user_error([&] { read_file(folder.path()); }),
+            folder.path().string() + ": is a folder, not a file");
 }
 
 TEST(ReadFile, StopsAtTheLimit) {
   const TemporaryFolder folder;
   put(folder / "f", "12345");
   EXPECT_EQ(read_file(folder / "f", 5), "12345");
-  EXPECT_NE(user_error([&] { read_file(folder / "f", 4); }).find("larger than 4 bytes"), std::string::npos);
-  EXPECT_NE(user_error([&] { read_file("/dev/zero", 100000); }).find("larger than 100000 bytes"), std::string::npos);
+  EXPECT_NE(user_error([&] { read_file(folder / "f", 4); }).find("larger than 4 bytes"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { read_file("/dev/zero", 100000); }).find("larger than 100000 bytes"),
+            std::string::npos);
 }
 
 TEST(WriteFileAtomically, WritesAndReplaces) {
@@ -120,15 +123,18 @@ TEST(WriteFileAtomically, AFullDiskLeavesTheOldFileAndNothingElse) {
 TEST(WriteFileAtomically, WritesToADeviceWithoutReplacingIt) {
   write_file_atomically("/dev/null", "bytes");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
-  EXPECT_EQ(user_error([] { write_file_atomically("/dev/full", "bytes"); }), "/dev/full: No space left on device");
+  EXPECT_EQ(user_error([] { write_file_atomically("/dev/full", "bytes"); }),
+            "/dev/full: No space left on device");
   EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
 TEST(WriteFileAtomically, NamesThePathAndTheReason) {
   const TemporaryFolder folder;
   const std::string missing = folder / "missing/f";
-  EXPECT_EQ(user_error([&] { write_file_atomically(missing, ""); }), missing + ": No such file or directory");
-  EXPECT_EQ(user_error([&] { write_file_atomically(folder.path(), ""); }), folder.path().string() + ": is a folder, not a file");
+  EXPECT_EQ(user_error([&] { write_file_atomically(missing, ""); }),
+            missing + ": No such file or directory");
+  EXPECT_EQ(user_error([&] { write_file_atomically(folder.path(), ""); }),
+            folder.path().string() + ": is a folder, not a file");
   EXPECT_EQ(entries(folder.path()), 0);
 }
 

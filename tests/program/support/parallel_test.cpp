@@ -24,11 +24,13 @@ TEST(ParallelFor, CallsEachIndexOnce) {
 
 TEST(ParallelFor, ThrowsTheErrorOfTheLeastIndex) {
   for (const int threads : {1, 4}) {
-    for (const std::int64_t slow : {20, 21}) {  // the least failing index fails after another thread's, and before
+    for (const std::int64_t slow :
+         {20, 21}) {  // the least failing index fails after another thread's, and before
       std::string message;
       try {
         parallel_for(100, threads, [&](std::int64_t i) {
-          if (i == 20 || i == 21) std::this_thread::sleep_for(std::chrono::milliseconds(i == slow ? 60 : 30));
+          if (i == 20 || i == 21)
+            std::this_thread::sleep_for(std::chrono::milliseconds(i == slow ? 60 : 30));
           if (i >= 20) throw std::runtime_error(std::to_string(i));
         });
       } catch (const std::runtime_error& error) {

@@ -47,8 +47,12 @@ TEST(Optimizer, StepsAsLibtorchsAdamW) {
   const torch::Tensor b2 = b.detach().clone().requires_grad_();
   Optimizer ours({{"a", a}, {"b", b}}, 0.1, 1.0);
   std::vector<torch::optim::OptimizerParamGroup> groups;
-  groups.emplace_back(std::vector<torch::Tensor>{a2}, std::make_unique<torch::optim::AdamWOptions>(torch::optim::AdamWOptions(0.01).weight_decay(0.1)));
-  groups.emplace_back(std::vector<torch::Tensor>{b2}, std::make_unique<torch::optim::AdamWOptions>(torch::optim::AdamWOptions(0.01).weight_decay(0)));
+  groups.emplace_back(std::vector<torch::Tensor>{a2},
+                      std::make_unique<torch::optim::AdamWOptions>(
+                          torch::optim::AdamWOptions(0.01).weight_decay(0.1)));
+  groups.emplace_back(std::vector<torch::Tensor>{b2},
+                      std::make_unique<torch::optim::AdamWOptions>(
+                          torch::optim::AdamWOptions(0.01).weight_decay(0)));
   torch::optim::AdamW theirs(groups, torch::optim::AdamWOptions(0.01));
   for (int step = 0; step < 5; ++step) {
     const torch::Tensor x = torch::randn({3, 4});
@@ -67,7 +71,9 @@ TEST(Optimizer, StepsAsLibtorchsAdamW) {
 TEST(CheckpointFile, GivesBackWhatWasWritten) {
   const TemporaryFolder folder;
   const Checkpoint written{{{"step", "7"}, {"note", "quotes \" and \\ and ü"}},
-                           {{"x", torch::randn({2, 3})}, {"empty", torch::empty({0, 4})}, {"scalar", torch::tensor(5, torch::kInt64)}}};
+                           {{"x", torch::randn({2, 3})},
+                            {"empty", torch::empty({0, 4})},
+                            {"scalar", torch::tensor(5, torch::kInt64)}}};
   write_checkpoint(folder.path() / "checkpoint", written);
   const Checkpoint read = read_checkpoint(folder.path() / "checkpoint");
   EXPECT_EQ(read.metadata, written.metadata);
@@ -106,11 +112,13 @@ TEST(CheckpointFile, RefusesSizesAndPositionsThatAreNoWholeNumbers) {
   };
   with("[5]", "[5]");
   EXPECT_TRUE(torch::equal(read_checkpoint(path).tensors.at("x"), torch::zeros({5})));
-  for (const char* const shape : {"[5.0]", "[-5]", "[1e30]", "[18446744073709551615]", "[true]", "[\"5\"]", "[[5]]", "{\"5\":5}", "5", "null"}) {
+  for (const char* const shape : {"[5.0]", "[-5]", "[1e30]", "[18446744073709551615]", "[true]",
+                                  "[\"5\"]", "[[5]]", "{\"5\":5}", "5", "null"}) {
     with("[5]", shape);
     EXPECT_THROW(read_checkpoint(path), UserError) << shape;
   }
-  for (const char* const range : {"[0,1e68]", "[1e68,0]", "[0,20.0]", "[-1,20]", "[20,0]", "[0,20,20]", "[0]", "[]", "20", "null"}) {
+  for (const char* const range : {"[0,1e68]", "[1e68,0]", "[0,20.0]", "[-1,20]", "[20,0]",
+                                  "[0,20,20]", "[0]", "[]", "20", "null"}) {
     with("[0,20]", range);
     EXPECT_THROW(read_checkpoint(path), UserError) << range;
   }
@@ -136,11 +144,19 @@ TEST(Config, SharesStepsBetweenStages) {
 TEST(MetricsLog, ForgetsWhatCameAfterTheCheckpoint) {
   const TemporaryFolder folder;
   const RunFolder run{folder.path()};
-  std::ofstream(run.metrics()) << R"({"step":1,"seconds":1.5})" "\n" R"({"step":2,"seconds":2.5})" "\n" R"({"step":3,"seconds":3.5})" "\n" R"({"st)";
+  std::ofstream(run.metrics()) << R"({"step":1,"seconds":1.5})"
+                                  "\n"
+                                  R"({"step":2,"seconds":2.5})"
+                                  "\n"
+                                  R"({"step":3,"seconds":3.5})"
+                                  "\n"
+                                  R"({"st)";
   MetricsLog log(run, 2);
   EXPECT_EQ(log.seconds_before(), 2.5);
   log.append({{"step", 3}, {"again", true}});
-  EXPECT_EQ(read_file(run.metrics()), "{\"step\":1,\"seconds\":1.5}\n{\"step\":2,\"seconds\":2.5}\n{\"step\":3,\"again\":true}\n");
+  EXPECT_EQ(
+      read_file(run.metrics()),
+      "{\"step\":1,\"seconds\":1.5}\n{\"step\":2,\"seconds\":2.5}\n{\"step\":3,\"again\":true}\n");
 }
 
 TEST(Trainer, GoesOnFromACheckpointAsIfNeverStopped) {
@@ -164,7 +180,9 @@ TEST(Trainer, GoesOnFromACheckpointAsIfNeverStopped) {
       const Checkpoint a = whole.checkpoint();
       const Checkpoint b = resumed.checkpoint();
       EXPECT_EQ(a.metadata, b.metadata);
-      for (const auto& [name, tensor] : a.tensors) EXPECT_TRUE(torch::equal(tensor, b.tensors.at(name))) << name << " after stopping at " << stop;
+      for (const auto& [name, tensor] : a.tensors)
+        EXPECT_TRUE(torch::equal(tensor, b.tensors.at(name)))
+            << name << " after stopping at " << stop;
     }
   }
 }

@@ -1,4 +1,5 @@
-// Losses of whole images on libtorch tensors, with their gradients. Features are [2B, C]: rows i and i + B are the two views of image i. Dtypes, devices and errors as in
+// Losses of whole images on libtorch tensors, with their gradients. Features are [2B, C]: rows i
+// and i + B are the two views of image i. Dtypes, devices and errors as in
 // osc/libtorch/loss_objects.hpp.
 #pragma once
 
@@ -12,16 +13,23 @@ namespace osc::libtorch {
 
 using osc::Reduction;
 
-// (1 - cosine) / 2 of each projection and the features of the other view, which receive no gradient. Scalar, or for Reduction::none the vector of length 2B.
-// Source: X. Chen and K. He, "Exploring simple Siamese representation learning", CVPR 2021.
-torch::Tensor cosine_sim_loss(const torch::Tensor& feats, const torch::Tensor& projs, Reduction reduction = Reduction::mean);
+// (1 - cosine) / 2 of each projection and the features of the other view, which receive no
+// gradient. Scalar, or for Reduction::none the vector of length 2B. Source: X. Chen and K. He,
+// "Exploring simple Siamese representation learning", CVPR 2021.
+torch::Tensor cosine_sim_loss(const torch::Tensor& feats, const torch::Tensor& projs,
+                              Reduction reduction = Reduction::mean);
 
-// Cross entropy that tells each projection's other view from the other 2B - 2 projections, by cosines over the temperature (positive); and the share of projections that resemble none
-// as much as their other view. Numbers and cost as matching_contrastive_loss with S = 1.
-// Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual representations", ICML 2020.
-std::tuple<torch::Tensor, torch::Tensor> contrastive_loss(const torch::Tensor& projs, double temperature = 1, Reduction reduction = Reduction::mean);
+// Cross entropy that tells each projection's other view from the other 2B - 2 projections, by
+// cosines over the temperature (positive); and the share of projections that resemble none as much
+// as their other view. Numbers and cost as matching_contrastive_loss with S = 1. Source: T. Chen,
+// S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual
+// representations", ICML 2020.
+std::tuple<torch::Tensor, torch::Tensor> contrastive_loss(const torch::Tensor& projs,
+                                                          double temperature = 1,
+                                                          Reduction reduction = Reduction::mean);
 
-// x [..., N, D]: the variance and the covariance term of N samples of D features, each the mean over the groups of the leading dimensions. More in osc/variance_covariance_loss.hpp.
+// x [..., N, D]: the variance and the covariance term of N samples of D features, each the mean
+// over the groups of the leading dimensions. More in osc/variance_covariance_loss.hpp.
 std::tuple<torch::Tensor, torch::Tensor> variance_covariance_loss(const torch::Tensor& x);
 
 }  // namespace osc::libtorch
