@@ -1,4 +1,4 @@
-#include "osc/assignment.hpp"
+#include "old/assignment.hpp"
 
 #include <algorithm>
 
@@ -6,7 +6,7 @@
 #include "checked_size.hpp"
 #include "cpu/kernels.hpp"
 #include "element_types.hpp"
-#include "usual_arithmetic.hpp"
+#include "runtime/floating_point.hpp"
 
 namespace osc {
 namespace {
@@ -17,9 +17,9 @@ constexpr std::int64_t kLargestSide =
 template <typename T>
 Status check_sizes(const CostMatrices<T>& costs) noexcept {
   const auto fail = [&](const char* reason) {
-    return Status(StatusCode::invalid_argument, -1, "costs [%lld, %lld, %lld]: %s",
-                  static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
-                  static_cast<long long>(costs.columns), reason);
+    return failure(StatusCode::invalid_argument, -1, "costs [%lld, %lld, %lld]: %s",
+                   static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
+                   static_cast<long long>(costs.columns), reason);
   };
   if (costs.problems < 0 || costs.rows < 0 || costs.columns < 0) return fail("a size is negative");
   constexpr std::int64_t kElementBytes = 8;
@@ -34,7 +34,7 @@ Status check_sizes(const CostMatrices<T>& costs) noexcept {
                      {costs.rows, costs.row_stride},
                      {costs.columns, costs.column_stride}},
                     sizeof(T))) {
-    return Status(
+    return failure(
         StatusCode::invalid_argument, -1,
         "costs [%lld, %lld, %lld]: the strides [%lld, %lld, %lld] overflow",
         static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
@@ -49,10 +49,10 @@ Status check(const CostMatrices<T>& costs) noexcept {
   Status status = check_sizes(costs);
   if (!status.ok() || costs.problems == 0 || costs.rows == 0 || costs.columns == 0 || costs.data)
     return status;
-  return Status(StatusCode::invalid_argument, -1,
-                "costs [%lld, %lld, %lld]: the data pointer is null",
-                static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
-                static_cast<long long>(costs.columns));
+  return failure(StatusCode::invalid_argument, -1,
+                 "costs [%lld, %lld, %lld]: the data pointer is null",
+                 static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
+                 static_cast<long long>(costs.columns));
 }
 
 template <typename T>
@@ -80,7 +80,7 @@ CostMatrices<T> contiguous_costs(const T* data, std::int64_t problems, std::int6
 template <typename T>
 Status try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentResults& results,
                                  const AssignmentOptions& options) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status = check(costs);
   if (!status.ok()) return status;
   const cpu::Kernels* const table = cpu::kernels(status);
@@ -129,12 +129,12 @@ Status try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentR
     return status;
   const auto why = static_cast<AssignmentStatus>(first_failure % kStatuses);
   const std::int64_t problem = first_failure / kStatuses;
-  return Status(StatusCode::unsolvable, problem,
-                "costs [%lld, %lld, %lld]: problem %lld has no answer: %s",
-                static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
-                static_cast<long long>(costs.columns), static_cast<long long>(problem),
-                why == AssignmentStatus::unbounded_cost && options.maximize ? "a cost is +inf"
-                                                                            : describe(why));
+  return failure(StatusCode::unsolvable, problem,
+                 "costs [%lld, %lld, %lld]: problem %lld has no answer: %s",
+                 static_cast<long long>(costs.problems), static_cast<long long>(costs.rows),
+                 static_cast<long long>(costs.columns), static_cast<long long>(problem),
+                 why == AssignmentStatus::unbounded_cost && options.maximize ? "a cost is +inf"
+                                                                             : describe(why));
 }
 
 template <typename T>

@@ -8,11 +8,11 @@
 #include <new>
 
 #include "cpu/arena.hpp"
-#include "guarded.hpp"
 #include "osc/executor.hpp"
 #include "osc/status.hpp"
 #include "osc/workspace.hpp"
-#include "usual_arithmetic.hpp"
+#include "runtime/failure.hpp"
+#include "runtime/floating_point.hpp"
 
 namespace osc {
 
@@ -67,7 +67,7 @@ void on_parts(const Crew& crew, const Work& work) {
     return;
   }
   crew.executor->parallel_for(crew.parts, 1, [&](std::int64_t begin, std::int64_t end) {
-    const UsualArithmetic usual;
+    const ScopedFloatingPoint usual;
     for (std::int64_t part = begin; part < end; ++part) work(part);
   });
 }
@@ -80,8 +80,8 @@ inline char* take_memory(std::size_t bytes, Workspace* workspace, Workspace& own
                            : nullptr;
   if (!memory)
     status =
-        Status(StatusCode::out_of_memory, -1,
-               "no memory for %zu bytes (and up to 63 for their alignment) of workspace", bytes);
+        failure(StatusCode::out_of_memory, -1,
+                "no memory for %zu bytes (and up to 63 for their alignment) of workspace", bytes);
   return memory;
 }
 

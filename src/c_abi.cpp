@@ -1,417 +1,214 @@
-// The C interface over the C++ one: arguments are put into views, a Status becomes an osc_status
-// and a text.
-#include <string>
+// The C interface: checked calls become the views of the losses.
 #include <tuple>
 
-#include "guarded.hpp"
-#include "osc/assignment.hpp"
-#include "osc/contrastive_loss.hpp"
-#include "osc/error.hpp"
-#include "osc/loss_objects.hpp"
+#include "old/assignment.hpp"
+#include "old/contrastive_loss.hpp"
+#include "old/loss_objects.hpp"
+#include "old/small_to_large_loss.hpp"
+#include "old/variance_covariance_loss.hpp"
 #include "osc/osc.h"
-#include "osc/small_to_large_loss.hpp"
-#include "osc/system.hpp"
-#include "osc/variance_covariance_loss.hpp"
-#include "osc/version.hpp"
+#include "runtime/call.hpp"
 
-struct osc_pool {
-  osc::ThreadPool threads;
-};
-
-struct osc_workspace {
-  osc::Workspace memory;
-};
-
+namespace osc {
 namespace {
 
-static_assert(OSC_OK == static_cast<int>(osc::StatusCode::ok) &&
-              OSC_INVALID_ARGUMENT == static_cast<int>(osc::StatusCode::invalid_argument) &&
-              OSC_NONFINITE == static_cast<int>(osc::StatusCode::nonfinite) &&
-              OSC_UNSOLVABLE == static_cast<int>(osc::StatusCode::unsolvable) &&
-              OSC_OUT_OF_MEMORY == static_cast<int>(osc::StatusCode::out_of_memory) &&
-              OSC_INTERNAL == static_cast<int>(osc::StatusCode::internal));
-
-thread_local std::string last_error;
-
-osc_status reported(const osc::Status& status) noexcept {
-  if (!status.ok()) {
-    try {
-      last_error = status.text();
-    } catch (...) {
-      last_error.clear();
-    }
-  }
-  return static_cast<osc_status>(status.code());
-}
-
-// Calls call(T()) with T the C++ type of `dtype`.
-template <typename Call>
-osc_status with_type(int32_t dtype, const Call& call) noexcept {
-  return reported(osc::guarded([&] {
-    switch (dtype) {
-      case OSC_FLOAT64: return call(double());
-      case OSC_FLOAT32: return call(float());
-      case OSC_FLOAT16: return call(osc::float16());
-      case OSC_BFLOAT16: return call(osc::bfloat16());
-      default:
-        throw osc::InvalidArgument("unknown dtype " + std::to_string(dtype) +
-                                   ": it must be OSC_FLOAT64, _FLOAT32, _FLOAT16 or OSC_BFLOAT16");
-    }
-  }));
-}
+double or_default(double value, double default_value) { return value == 0 ? default_value : value; }
 
 template <typename T>
-osc::SlotPairs<const T> slots(const char* name, const int64_t* sizes, const void* data,
-                              const int64_t* strides) {
-  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
-  if (!strides)
-    throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
-  return {static_cast<const T*>(data),
-          sizes[0],
-          sizes[1],
-          sizes[2],
-          strides[0],
-          strides[1],
-          strides[2]};
+SlotPairs<T> slots(const View<T, 4>& v) {
+  return {v.data, v.sizes[1], v.sizes[2], v.sizes[3], v.strides[0], v.strides[1], v.strides[2]};
 }
-
 template <typename T>
-osc::SlotPairs<T> written_slots(const char* name, const int64_t* sizes, void* data,
-                                const int64_t* strides) {
-  const osc::SlotPairs<const T> view = slots<T>(name, sizes, data, strides);
-  return {static_cast<T*>(data), view.images,       view.slots,      view.channels,
-          view.view_stride,      view.image_stride, view.slot_stride};
+SlotCrops<T> crops(const View<T, 4>& v) {
+  return {v.data,     v.sizes[0],   v.sizes[1],   v.sizes[2],
+          v.sizes[3], v.strides[0], v.strides[1], v.strides[2]};
 }
-
 template <typename T>
-osc::SimilarityGradient<T> similarity_gradient(const int64_t* sizes, void* data,
-                                               const int64_t* strides, const void* incoming) {
-  return {written_slots<T>("grad_p", sizes, data, strides), static_cast<const T*>(incoming)};
+Samples<T> samples(const View<T, 3>& v) {
+  return {v.data, v.sizes[0], v.sizes[1], v.sizes[2], v.strides[0], v.strides[1]};
 }
 
-template <typename T>
-osc::ContrastiveGradient<T> contrastive_gradient(const int64_t* sizes, void* data,
-                                                 const int64_t* strides, const void* incoming) {
-  return {written_slots<T>("grad_slots", sizes, data, strides), static_cast<const T*>(incoming)};
+// The options that calls have in common.
+template <typename Options, typename Call>
+Options options_of(const Call& call) {
+  Options options{};
+  if constexpr (requires { options.reduction; })
+    options.reduction = static_cast<Reduction>(call.reduction);
+  if constexpr (requires { options.eps; }) options.eps = or_default(call.eps, 1e-10);
+  options.on_nonfinite = static_cast<NonFinite>(call.on_nonfinite);
+  options.executor = call.executor;
+  options.workspace = call.workspace;
+  return options;
 }
 
-template <typename T>
-osc::GatheredSlots<T> gathered_slots(const int64_t* sizes, int64_t ranks, int64_t rank,
-                                     const void* data) {
-  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
-  return {static_cast<const T*>(data), ranks, rank, sizes[0], sizes[1], sizes[2]};
+Status similarity_loss(const osc_similarity_loss& call) {
+  return with_type(call.f.dtype, [&](auto element) {
+    using T = decltype(element);
+    const auto options = options_of<MatchingSimilarityOptions>(call);
+    const View<const T, 4> f = view<const T, 4>(call.f, 0), p = view<const T, 4>(call.p, 0);
+    MatchingSimilarityResults<T> results{.loss = elements<T>(call.loss),
+                                         .matching = elements<std::int64_t>(call.matching),
+                                         .statuses = elements<ImageStatus>(call.statuses)};
+    if (is_given(call.grad_p))
+      results.gradient = {slots(gradient_view<T, 4>(call.grad_p, p, 0)),
+                          elements<const T>(call.grad_output)};
+    if (!is_given(call.given_matching))
+      return detail::similarity_loss<T>(slots(f), slots(p), options, results);
+    if (!results.gradient) return Status();
+    return detail::similarity_gradient<T>(slots(f), slots(p),
+                                          elements<const std::int64_t>(call.given_matching),
+                                          options, *results.gradient);
+  });
 }
 
-// sizes: {B, Al, L, As, S, C}, of which `is_large` are {B, Al, L, C} and the others {B, As, S, C}.
-template <typename T, typename Data>
-osc::SlotCrops<T> crops(const char* name, const int64_t* sizes, bool is_large, Data* data,
-                        const int64_t* strides) {
-  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
-  if (!strides)
-    throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
-  const int64_t* const of_crops = sizes + (is_large ? 1 : 3);
-  return {static_cast<T*>(data),
-          sizes[0],
-          of_crops[0],
-          of_crops[1],
-          sizes[5],
-          strides[0],
-          strides[1],
-          strides[2]};
+template <typename T, typename Call>
+MatchingContrastiveResults<T> contrastive_results(const Call& call, const View<const T, 4>& own) {
+  MatchingContrastiveResults<T> results{.loss = elements<T>(call.loss),
+                                        .matching = elements<std::int64_t>(call.matching),
+                                        .log_sums = elements<double>(call.log_sum_exp),
+                                        .statuses = elements<ImageStatus>(call.statuses)};
+  if (is_given(call.grad_slots))
+    results.gradient = {slots(gradient_view<T, 4>(call.grad_slots, own, 0)),
+                        elements<const T>(call.grad_output)};
+  return results;
 }
 
-template <typename T, typename Data>
-osc::Samples<T> samples(const char* name, const int64_t* sizes, Data* data,
-                        const int64_t* strides) {
-  if (!sizes) throw osc::InvalidArgument("the pointer to the sizes is null");
-  if (!strides)
-    throw osc::InvalidArgument(std::string("the pointer to the strides of ") + name + " is null");
-  return {static_cast<T*>(data), sizes[0], sizes[1], sizes[2], strides[0], strides[1]};
+template <typename T, typename Slots, typename Call>
+Status contrastive(const Slots& views, const Call& call, MatchingContrastiveOptions options,
+                   MatchingContrastiveResults<T> results) {
+  const auto* const matching = elements<const std::int64_t>(call.given_matching);
+  const auto* const log_sum_exp = elements<const double>(call.given_log_sum_exp);
+  options.temperature = or_default(call.temperature, 1);
+  if (is_given(call.given_log_sum_exp) && results.gradient)
+    return try_matching_contrastive_loss_backward(views, matching, log_sum_exp, options,
+                                                  *results.gradient);
+  options.given_matching = matching;
+  double accuracy = 0;
+  if (is_given(call.accuracy)) results.accuracy = &accuracy;
+  const Status status = try_matching_contrastive_loss(views, options, results);
+  if (status.ok() && is_given(call.accuracy))
+    *elements<float>(call.accuracy) = static_cast<float>(accuracy);
+  return status;
 }
 
-osc::Reduction reduction_of(int32_t value) {
-  switch (value) {
-    case OSC_REDUCTION_NONE: return osc::Reduction::none;
-    case OSC_REDUCTION_MEAN: return osc::Reduction::mean;
-    case OSC_REDUCTION_SUM: return osc::Reduction::sum;
-    default:
-      throw osc::InvalidArgument("unknown reduction " + std::to_string(value) +
-                                 ": it must be OSC_REDUCTION_NONE, _MEAN or _SUM");
-  }
+Status contrastive_loss(const osc_contrastive_loss& call) {
+  return with_type(call.slots.dtype, [&](auto element) {
+    using T = decltype(element);
+    const View<const T, 4> own = view<const T, 4>(call.slots, 0);
+    auto options = options_of<MatchingContrastiveOptions>(call);
+    options.candidates =
+        call.candidates == OSC_CANDIDATES_IMAGE ? Candidates::image : Candidates::batch;
+    return contrastive<T>(slots(own), call, options, contrastive_results<T>(call, own));
+  });
 }
 
-bool raises(int32_t value) {
-  if (value != OSC_PROPAGATE && value != OSC_RAISE) {
-    throw osc::InvalidArgument("unknown policy " + std::to_string(value) +
-                               ": it must be OSC_PROPAGATE or OSC_RAISE");
-  }
-  return value == OSC_RAISE;
+Status gathered_loss(const osc_contrastive_loss_gathered& call) {
+  return with_type(call.slots.dtype, [&](auto element) {
+    using T = decltype(element);
+    const View<const T, 5> all = view<const T, 5>(call.slots, 1);
+    const auto& sizes = all.sizes;
+    const View<const T, 4> own = contiguous(all.data, {2, sizes[2], sizes[3], sizes[4]});
+    return contrastive<T>(
+        GatheredSlots<T>{all.data, sizes[0], call.rank, sizes[2], sizes[3], sizes[4]}, call,
+        options_of<MatchingContrastiveOptions>(call), contrastive_results<T>(call, own));
+  });
 }
 
-osc::Candidates candidates_of(int32_t value) {
-  if (value != OSC_CANDIDATES_BATCH && value != OSC_CANDIDATES_IMAGE) {
-    throw osc::InvalidArgument("unknown candidates " + std::to_string(value) +
-                               ": they must be OSC_CANDIDATES_BATCH or _IMAGE");
-  }
-  return value == OSC_CANDIDATES_BATCH ? osc::Candidates::batch : osc::Candidates::image;
+Status small_to_large(const osc_small_to_large_loss& call) {
+  return with_type(call.f_large.dtype, [&](auto element) {
+    using T = decltype(element);
+    const auto options = options_of<SmallToLargeOptions>(call);
+    const View<const T, 4> f = view<const T, 4>(call.f_large), p = view<const T, 4>(call.p_small);
+    double ratio = 0;
+    SmallToLargeResults<T> results{.loss = elements<T>(call.loss),
+                                   .counted_ratio = &ratio,
+                                   .matching = elements<std::int64_t>(call.matching),
+                                   .statuses = elements<ImageStatus>(call.statuses)};
+    if (is_given(call.grad_p_small))
+      results.gradient = {crops(gradient_view<T, 4>(call.grad_p_small, p)),
+                          elements<const T>(call.grad_output)};
+    if (is_given(call.given_matching) && results.gradient)
+      return detail::small_to_large_gradient<T>(crops(f), crops(p),
+                                                elements<const std::int64_t>(call.given_matching),
+                                                options, *results.gradient);
+    const Status status = detail::small_to_large_loss<T>(crops(f), crops(p), options, results);
+    if (status.ok() && is_given(call.counted_ratio))
+      *elements<float>(call.counted_ratio) = static_cast<float>(ratio);
+    return status;
+  });
 }
 
-osc::NonFinite nonfinite_of(int32_t value) {
-  return raises(value) ? osc::NonFinite::raise : osc::NonFinite::propagate;
+Status variance_covariance(const osc_variance_covariance& call) {
+  return with_type(call.x.dtype, [&](auto element) {
+    using T = decltype(element);
+    const View<const T, 3> x = view<const T, 3>(call.x);
+    VarianceCovarianceResults<T> results{.variance = elements<T>(call.variance),
+                                         .covariance = elements<T>(call.covariance)};
+    if (is_given(call.grad_x))
+      results.gradient = {samples(gradient_view<T, 3>(call.grad_x, x)),
+                          elements<const T>(call.grad_variance),
+                          elements<const T>(call.grad_covariance)};
+    return detail::variance_covariance<T>(samples(x), options_of<VarianceCovarianceOptions>(call),
+                                          results);
+  });
 }
 
-osc::Executor* executor_of(osc_pool* pool) { return pool ? &pool->threads : nullptr; }
-osc::Workspace* memory_of(osc_workspace* workspace) {
-  return workspace ? &workspace->memory : nullptr;
+Status match(const osc_slot_matching& call) {
+  return with_type(call.slots.dtype, [&](auto element) {
+    using T = decltype(element);
+    return try_match_slots<T>(
+        slots(view<const T, 4>(call.slots, 0)),
+        {elements<std::int64_t>(call.matching), elements<ImageStatus>(call.statuses)},
+        options_of<MatchOptions>(call));
+  });
 }
 
-osc::ImageStatus* image_statuses(int32_t* statuses) {
-  static_assert(sizeof(osc::ImageStatus) == sizeof(int32_t));
-  return reinterpret_cast<osc::ImageStatus*>(statuses);
+Status assign(const osc_assignment& call) {
+  return with_type(call.cost.dtype, [&](auto element) {
+    using T = decltype(element);
+    const View<const T, 3> v = view<const T, 3>(call.cost);
+    return try_linear_sum_assignment(
+        CostMatrices<T>{v.data, v.sizes[0], v.sizes[1], v.sizes[2], v.strides[0], v.strides[1],
+                        v.strides[2]},
+        {elements<std::int64_t>(call.col4row), elements<std::int64_t>(call.row4col),
+         elements<AssignmentStatus>(call.statuses)},
+        {call.maximize != 0,
+         call.on_unsolvable == OSC_UNSOLVABLE_RAISE ? OnUnsolvable::raise : OnUnsolvable::unmatched,
+         call.executor, call.workspace});
+  });
 }
 
 }  // namespace
+}  // namespace osc
 
-const char* osc_version(void) { return osc::version(); }
-
-const char* osc_last_error(void) { return last_error.c_str(); }
-
-const char* osc_instruction_set(void) { return osc::instruction_set(); }
-
-osc_status osc_set_instruction_set(const char* name) {
-  return reported(osc::try_set_instruction_set(name));
+osc_status osc_matching_similarity_loss_per_img(const osc_similarity_loss* call) {
+  return osc::run_call<osc_matching_similarity_loss_per_img>(call, osc::similarity_loss);
 }
-
-osc_status osc_pool_create(int32_t threads, osc_pool** pool) {
-  return reported(osc::guarded([&] {
-    if (!pool) throw osc::InvalidArgument("osc_pool_create: the pointer for the result is null");
-    *pool = new osc_pool{osc::ThreadPool(threads)};
-    return osc::Status();
-  }));
+osc_status osc_matching_contrastive_loss(const osc_contrastive_loss* call) {
+  return osc::run_call<osc_matching_contrastive_loss>(call, osc::contrastive_loss);
 }
-
-void osc_pool_destroy(osc_pool* pool) { delete pool; }
-
-osc_status osc_workspace_create(osc_workspace** workspace) {
-  return reported(osc::guarded([&] {
-    if (!workspace)
-      throw osc::InvalidArgument("osc_workspace_create: the pointer for the result is null");
-    *workspace = new osc_workspace;
-    return osc::Status();
-  }));
+osc_status osc_matching_contrastive_loss_gathered(const osc_contrastive_loss_gathered* call) {
+  return osc::run_call<osc_matching_contrastive_loss_gathered>(call, osc::gathered_loss);
 }
-
-void osc_workspace_destroy(osc_workspace* workspace) { delete workspace; }
-
-osc_status osc_matching_similarity_loss_per_img(
-    int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3], const void* p,
-    const int64_t p_strides[3], int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
-    osc_workspace* workspace, void* loss, const void* grad_loss, void* grad_p,
-    const int64_t grad_p_strides[3], int64_t* matching, int32_t* statuses) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    osc::MatchingSimilarityResults<T> results{
-        .loss = static_cast<T*>(loss), .matching = matching, .statuses = image_statuses(statuses)};
-    if (grad_p) results.gradient = similarity_gradient<T>(sizes, grad_p, grad_p_strides, grad_loss);
-    return osc::try_matching_similarity_loss_per_img(
-        slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides),
-        {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool),
-         memory_of(workspace)},
-        results);
-  });
+osc_status osc_matching_similarity_loss_small_to_large(const osc_small_to_large_loss* call) {
+  return osc::run_call<osc_matching_similarity_loss_small_to_large>(call, osc::small_to_large);
 }
-
-osc_status osc_matching_similarity_loss_per_img_backward(
-    int32_t dtype, const int64_t sizes[3], const void* f, const int64_t f_strides[3], const void* p,
-    const int64_t p_strides[3], const int64_t* matching, int32_t reduction, double eps,
-    int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace, const void* grad_loss,
-    void* grad_p, const int64_t grad_p_strides[3]) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    return osc::try_matching_similarity_loss_per_img_backward(
-        slots<T>("f", sizes, f, f_strides), slots<T>("p", sizes, p, p_strides), matching,
-        {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool),
-         memory_of(workspace)},
-        similarity_gradient<T>(sizes, grad_p, grad_p_strides, grad_loss));
-  });
+osc_status osc_variance_covariance_loss(const osc_variance_covariance* call) {
+  return osc::run_call<osc_variance_covariance_loss>(call, osc::variance_covariance);
 }
-
-osc_status osc_matching_contrastive_loss(int32_t dtype, const int64_t sizes[3], const void* data,
-                                         const int64_t strides[3], int32_t candidates,
-                                         double temperature, int32_t reduction, double eps,
-                                         int32_t on_nonfinite, osc_pool* pool,
-                                         osc_workspace* workspace, const int64_t* given_matching,
-                                         void* loss, const void* grad_loss, void* grad_slots,
-                                         const int64_t grad_slots_strides[3], int64_t* matching,
-                                         double* log_sums, double* accuracy, int32_t* statuses) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    osc::MatchingContrastiveResults<T> results{.loss = static_cast<T*>(loss),
-                                               .matching = matching,
-                                               .log_sums = log_sums,
-                                               .accuracy = accuracy,
-                                               .statuses = image_statuses(statuses)};
-    if (grad_slots)
-      results.gradient = contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss);
-    return osc::try_matching_contrastive_loss(
-        slots<T>("slots", sizes, data, strides),
-        {candidates_of(candidates), temperature, reduction_of(reduction), eps,
-         nonfinite_of(on_nonfinite), given_matching, executor_of(pool), memory_of(workspace)},
-        results);
-  });
+osc_status osc_match_slots(const osc_slot_matching* call) {
+  return osc::run_call<osc_match_slots>(call, osc::match);
 }
-
-osc_status osc_matching_contrastive_loss_backward(
-    int32_t dtype, const int64_t sizes[3], const void* data, const int64_t strides[3],
-    int32_t candidates, double temperature, int32_t reduction, double eps, int32_t on_nonfinite,
-    osc_pool* pool, osc_workspace* workspace, const int64_t* matching, const double* log_sums,
-    const void* grad_loss, void* grad_slots, const int64_t grad_slots_strides[3]) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    return osc::try_matching_contrastive_loss_backward(
-        slots<T>("slots", sizes, data, strides), matching, log_sums,
-        {candidates_of(candidates), temperature, reduction_of(reduction), eps,
-         nonfinite_of(on_nonfinite), nullptr, executor_of(pool), memory_of(workspace)},
-        contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss));
-  });
-}
-
-osc_status osc_matching_contrastive_loss_gathered(
-    int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* data,
-    double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
-    osc_workspace* workspace, const int64_t* given_matching, void* loss, int64_t* matching,
-    double* log_sums, double* accuracy, int32_t* statuses) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    return osc::try_matching_contrastive_loss(
-        gathered_slots<T>(sizes, ranks, rank, data),
-        {osc::Candidates::batch, temperature, reduction_of(reduction), eps,
-         nonfinite_of(on_nonfinite), given_matching, executor_of(pool), memory_of(workspace)},
-        {.loss = static_cast<T*>(loss),
-         .matching = matching,
-         .log_sums = log_sums,
-         .accuracy = accuracy,
-         .statuses = image_statuses(statuses)});
-  });
-}
-
-osc_status osc_matching_contrastive_loss_gathered_backward(
-    int32_t dtype, const int64_t sizes[3], int64_t ranks, int64_t rank, const void* data,
-    double temperature, int32_t reduction, double eps, int32_t on_nonfinite, osc_pool* pool,
-    osc_workspace* workspace, const int64_t* matching, const double* log_sums,
-    const void* grad_loss, void* grad_slots, const int64_t grad_slots_strides[3]) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    return osc::try_matching_contrastive_loss_backward(
-        gathered_slots<T>(sizes, ranks, rank, data), matching, log_sums,
-        {osc::Candidates::batch, temperature, reduction_of(reduction), eps,
-         nonfinite_of(on_nonfinite), nullptr, executor_of(pool), memory_of(workspace)},
-        contrastive_gradient<T>(sizes, grad_slots, grad_slots_strides, grad_loss));
-  });
+osc_status osc_linear_sum_assignment(const osc_assignment* call) {
+  return osc::run_call<osc_linear_sum_assignment>(call, osc::assign);
 }
 
 osc_status osc_matching_contrastive_loss_best_worst(int64_t images, int64_t slots,
                                                     double temperature, double* best,
                                                     double* worst) {
-  return reported(osc::guarded([&] {
-    if (!best || !worst)
-      throw osc::InvalidArgument(
-          "osc_matching_contrastive_loss_best_worst: the pointer for a result is null");
+  return osc::reported(osc::guarded([&] {
+    if (!best || !worst) throw osc::InvalidArgument("the pointer for a result is null");
     std::tie(*best, *worst) = osc::matching_contrastive_loss_best_worst(images, slots, temperature);
     return osc::Status();
   }));
-}
-
-osc_status osc_match_slots(int32_t dtype, const int64_t sizes[3], const void* data,
-                           const int64_t strides[3], double eps, int32_t on_nonfinite,
-                           osc_pool* pool, osc_workspace* workspace, int64_t* matching,
-                           int32_t* statuses) {
-  return with_type(dtype, [&](auto element) {
-    return osc::try_match_slots(
-        slots<decltype(element)>("slots", sizes, data, strides),
-        {matching, image_statuses(statuses)},
-        {eps, nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)});
-  });
-}
-
-osc_status osc_linear_sum_assignment(int32_t dtype, const int64_t sizes[3], const void* costs,
-                                     const int64_t strides[3], int32_t maximize,
-                                     int32_t on_unsolvable, osc_pool* pool,
-                                     osc_workspace* workspace, int64_t* column_of_row,
-                                     int64_t* row_of_column, int32_t* statuses) {
-  static_assert(sizeof(osc::AssignmentStatus) == sizeof(int32_t));
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    if (!sizes || !strides)
-      throw osc::InvalidArgument("the pointer to the sizes or the strides of the costs is null");
-    return osc::try_linear_sum_assignment(
-        osc::CostMatrices<T>{static_cast<const T*>(costs), sizes[0], sizes[1], sizes[2], strides[0],
-                             strides[1], strides[2]},
-        {column_of_row, row_of_column, reinterpret_cast<osc::AssignmentStatus*>(statuses)},
-        {maximize != 0,
-         raises(on_unsolvable) ? osc::OnUnsolvable::raise : osc::OnUnsolvable::unmatched,
-         executor_of(pool), memory_of(workspace)});
-  });
-}
-
-osc_status osc_matching_similarity_loss_small_to_large(
-    int32_t dtype, const int64_t sizes[6], const void* f_large, const int64_t f_large_strides[3],
-    const void* p_small, const int64_t p_small_strides[3], int32_t reduction, double eps,
-    int32_t on_nonfinite, osc_pool* pool, osc_workspace* workspace, void* loss,
-    double* counted_ratio, const void* grad_loss, void* grad_p, const int64_t grad_p_strides[3],
-    int64_t* matching, int32_t* statuses) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    osc::SmallToLargeResults<T> results{.loss = static_cast<T*>(loss),
-                                        .counted_ratio = counted_ratio,
-                                        .matching = matching,
-                                        .statuses = image_statuses(statuses)};
-    if (grad_p)
-      results.gradient = {crops<T>("grad_p", sizes, false, grad_p, grad_p_strides),
-                          static_cast<const T*>(grad_loss)};
-    return osc::try_matching_similarity_loss_small_to_large(
-        crops<const T>("f_large", sizes, true, f_large, f_large_strides),
-        crops<const T>("p_small", sizes, false, p_small, p_small_strides),
-        {reduction_of(reduction), eps, nonfinite_of(on_nonfinite), executor_of(pool),
-         memory_of(workspace)},
-        results);
-  });
-}
-
-osc_status osc_matching_similarity_loss_small_to_large_backward(
-    int32_t dtype, const int64_t sizes[6], const void* f_large, const int64_t f_large_strides[3],
-    const void* p_small, const int64_t p_small_strides[3], const int64_t* matching,
-    int32_t reduction, double eps, osc_pool* pool, osc_workspace* workspace, const void* grad_loss,
-    void* grad_p, const int64_t grad_p_strides[3]) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    return osc::try_matching_similarity_loss_small_to_large_backward(
-        crops<const T>("f_large", sizes, true, f_large, f_large_strides),
-        crops<const T>("p_small", sizes, false, p_small, p_small_strides), matching,
-        {reduction_of(reduction), eps, osc::NonFinite::propagate, executor_of(pool),
-         memory_of(workspace)},
-        {crops<T>("grad_p", sizes, false, grad_p, grad_p_strides),
-         static_cast<const T*>(grad_loss)});
-  });
-}
-
-osc_status osc_variance_covariance_loss(int32_t dtype, const int64_t sizes[3], const void* x,
-                                        const int64_t strides[2], int32_t on_nonfinite,
-                                        osc_pool* pool, osc_workspace* workspace, void* variance,
-                                        void* covariance, const void* grad_variance,
-                                        const void* grad_covariance, void* grad_x,
-                                        const int64_t grad_x_strides[2]) {
-  return with_type(dtype, [&](auto element) {
-    using T = decltype(element);
-    osc::VarianceCovarianceResults<T> results{.variance = static_cast<T*>(variance),
-                                              .covariance = static_cast<T*>(covariance)};
-    if (grad_x) {
-      results.gradient = {samples<T>("grad_x", sizes, grad_x, grad_x_strides),
-                          static_cast<const T*>(grad_variance),
-                          static_cast<const T*>(grad_covariance)};
-    }
-    return osc::try_variance_covariance_loss(
-        samples<const T>("x", sizes, x, strides),
-        {nonfinite_of(on_nonfinite), executor_of(pool), memory_of(workspace)}, results);
-  });
 }

@@ -1,4 +1,4 @@
-#include "osc/contrastive_loss.hpp"
+#include "old/contrastive_loss.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -13,10 +13,10 @@
 #include "cpu/kernels.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
-#include "osc/assignment.hpp"
-#include "osc/loss_objects.hpp"
+#include "old/assignment.hpp"
+#include "old/loss_objects.hpp"
+#include "runtime/floating_point.hpp"
 #include "slot_checks.hpp"
-#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -364,11 +364,11 @@ Status check_options(const MatchingContrastiveOptions& options) noexcept {
   if (options.temperature > 0 && options.temperature <= std::numeric_limits<double>::max() &&
       4 * rate <= static_cast<double>(std::numeric_limits<A>::max()))
     return check_eps(options.eps);
-  return Status(StatusCode::invalid_argument, -1,
-                "temperature is %g: it must be positive and finite%s", options.temperature,
-                options.temperature > 0 && options.temperature < 1
-                    ? ", and so must its inverse be in the type that is computed in"
-                    : "");
+  return failure(StatusCode::invalid_argument, -1,
+                 "temperature is %g: it must be positive and finite%s", options.temperature,
+                 options.temperature > 0 && options.temperature < 1
+                     ? ", and so must its inverse be in the type that is computed in"
+                     : "");
 }
 
 template <typename T>
@@ -382,8 +382,8 @@ Status check_results(const SlotPairs<const T>& slots,
 
 Status check_kept(const std::int64_t* matching, const double* log_sums) noexcept {
   if (matching && log_sums) return {};
-  return Status(StatusCode::invalid_argument, -1, "the pointer to the %s is null",
-                matching ? "log_sums" : "matching");
+  return failure(StatusCode::invalid_argument, -1, "the pointer to the %s is null",
+                 matching ? "log_sums" : "matching");
 }
 
 // Memory for all, and how it is used.
@@ -417,7 +417,7 @@ class Call {
       if (given[image * slots_.slots] >= 0 ||
           !cpu::image_is_finite(rows_of(slots_), slots_.slots, slots_.channels, image))
         continue;
-      return Status(
+      return failure(
           StatusCode::invalid_argument, image,
           "matching: row %lld is -1, but the image is finite and so a candidate of the other ranks",
           static_cast<long long>(image));
@@ -665,22 +665,22 @@ template <typename T>
 Status ranks_of(const GatheredSlots<T>& slots, const MatchingContrastiveOptions& options,
                 Ranks<T>& ranks) noexcept {
   if (slots.ranks < 1 || slots.rank < 0 || slots.rank >= slots.ranks) {
-    return Status(StatusCode::invalid_argument, -1,
-                  "rank %lld of %lld: it must be one of 0 … ranks - 1",
-                  static_cast<long long>(slots.rank), static_cast<long long>(slots.ranks));
+    return failure(StatusCode::invalid_argument, -1,
+                   "rank %lld of %lld: it must be one of 0 … ranks - 1",
+                   static_cast<long long>(slots.rank), static_cast<long long>(slots.ranks));
   }
   if (options.candidates != Candidates::batch) {
-    return Status(
+    return failure(
         StatusCode::invalid_argument, -1,
         "gathered slots are candidates of all ranks: Candidates::image needs no gathering");
   }
   // As one batch of all ranks' images: the sizes must not overflow either.
   std::int64_t images = 0;
   if (__builtin_mul_overflow(slots.images, slots.ranks, &images)) {
-    return Status(StatusCode::invalid_argument, -1,
-                  "slots [%lld, 2*%lld, %lld, %lld]: the product of the sizes overflows",
-                  static_cast<long long>(slots.ranks), static_cast<long long>(slots.images),
-                  static_cast<long long>(slots.slots), static_cast<long long>(slots.channels));
+    return failure(StatusCode::invalid_argument, -1,
+                   "slots [%lld, 2*%lld, %lld, %lld]: the product of the sizes overflows",
+                   static_cast<long long>(slots.ranks), static_cast<long long>(slots.images),
+                   static_cast<long long>(slots.slots), static_cast<long long>(slots.channels));
   }
   const std::int64_t image_stride = static_cast<std::int64_t>(
       static_cast<std::uint64_t>(slots.slots) * static_cast<std::uint64_t>(slots.channels));
@@ -703,7 +703,7 @@ namespace detail {
 template <typename T>
 Status contrastive_loss(const SlotPairs<const T>& slots, const MatchingContrastiveOptions& options,
                         const MatchingContrastiveResults<T>& results) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   const Status status = try_check(slots, "slots");
   return status.ok() ? compute<T>({slots, 1, 0, 0}, {options, results}) : status;
 }
@@ -712,7 +712,7 @@ template <typename T>
 Status contrastive_gradient(const SlotPairs<const T>& slots, const std::int64_t* matching,
                             const double* log_sums, const MatchingContrastiveOptions& options,
                             const ContrastiveGradient<T>& gradient) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status = try_check(slots, "slots");
   if (status.ok() && slots.images > 0 && slots.slots > 0) status = check_kept(matching, log_sums);
   return status.ok()
@@ -724,13 +724,13 @@ template <typename T>
 Status gathered_contrastive_loss(const GatheredSlots<T>& slots,
                                  const MatchingContrastiveOptions& options,
                                  const MatchingContrastiveResults<T>& results) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Ranks<T> ranks{};
   Status status = ranks_of(slots, options, ranks);
   if (status.ok() && results.gradient)
-    status = Status(StatusCode::invalid_argument, -1,
-                    "the gradient of gathered slots takes the log_sums of all ranks: ask the "
-                    "backward call for it");
+    status = failure(StatusCode::invalid_argument, -1,
+                     "the gradient of gathered slots takes the log_sums of all ranks: ask the "
+                     "backward call for it");
   return status.ok() ? compute<T>(ranks, {options, results}) : status;
 }
 
@@ -739,7 +739,7 @@ Status gathered_contrastive_gradient(const GatheredSlots<T>& slots, const std::i
                                      const double* log_sums,
                                      const MatchingContrastiveOptions& options,
                                      const ContrastiveGradient<T>& gradient) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Ranks<T> ranks{};
   Status status = ranks_of(slots, options, ranks);
   if (status.ok() && ranks.losses() > 0) status = check_kept(matching, log_sums);

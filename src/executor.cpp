@@ -15,6 +15,9 @@
 
 #include "osc/error.hpp"
 #include "osc/system.hpp"
+#include "runtime/failure.hpp"
+
+osc_executor::~osc_executor() = default;
 
 namespace osc {
 namespace {
@@ -37,8 +40,6 @@ bool comes_true_soon(const Condition& condition) {
 }
 
 }  // namespace
-
-Executor::~Executor() = default;
 
 struct ThreadPool::Shared {
   struct Job {
@@ -166,3 +167,13 @@ Executor& default_executor() {
 }
 
 }  // namespace osc
+
+osc_status osc_thread_pool_create(int32_t threads, osc_executor** executor) {
+  return osc::reported(osc::guarded([&] {
+    if (!executor) throw osc::InvalidArgument("the pointer for the thread pool is null");
+    *executor = new osc::ThreadPool(threads);
+    return osc::Status();
+  }));
+}
+
+void osc_executor_destroy(osc_executor* executor) { delete executor; }

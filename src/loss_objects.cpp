@@ -1,4 +1,4 @@
-#include "osc/loss_objects.hpp"
+#include "old/loss_objects.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -7,8 +7,8 @@
 #include "cpu/kernels.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
+#include "runtime/floating_point.hpp"
 #include "slot_checks.hpp"
-#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -86,7 +86,7 @@ Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Execut
 template <typename T>
 Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results,
                        const MatchOptions& options) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status = first_failure([&] { return try_check(slots, "slots"); },
                                 [&] { return check_eps(options.eps); });
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
@@ -96,8 +96,8 @@ Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& resu
     return status;
   }
   if (!results.matching)
-    return Status(StatusCode::invalid_argument, -1,
-                  "match_slots: the pointer to the matching is null");
+    return failure(StatusCode::invalid_argument, -1,
+                   "match_slots: the pointer to the matching is null");
   if (options.on_nonfinite == NonFinite::raise)
     status = check_finite(slots, "slots", static_cast<const SlotPairs<const T>*>(nullptr),
                           options.executor, options.workspace);
@@ -114,7 +114,7 @@ template <typename T>
 Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
                        const MatchingSimilarityOptions& options,
                        const MatchingSimilarityResults<T>& results) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status = first_failure(
       [&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); },
       [&] { return check_same_sizes("f", f, "p", p); }, [&] { return check_eps(options.eps); });
@@ -158,7 +158,7 @@ template <typename T>
 Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
                            const std::int64_t* matching, const MatchingSimilarityOptions& options,
                            const SimilarityGradient<T>& gradient) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status =
       first_failure([&] { return try_check(f, "f"); }, [&] { return try_check(p, "p"); },
                     [&] { return check_same_sizes("f", f, "p", p); },

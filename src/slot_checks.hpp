@@ -8,7 +8,7 @@
 
 #include "batch.hpp"
 #include "cpu/similarity_in_double.hpp"
-#include "osc/slots.hpp"
+#include "old/slots.hpp"
 #include "osc/status.hpp"
 #include "osc/workspace.hpp"
 
@@ -16,18 +16,19 @@ namespace osc {
 
 inline Status check_eps(double eps) noexcept {
   if (eps > 0 && eps <= std::numeric_limits<double>::max()) return {};
-  return Status(StatusCode::invalid_argument, -1, "eps is %g: it must be positive and finite", eps);
+  return failure(StatusCode::invalid_argument, -1, "eps is %g: it must be positive and finite",
+                 eps);
 }
 
 template <typename A, typename B>
 Status check_same_sizes(const char* a_name, const SlotPairs<A>& a, const char* b_name,
                         const SlotPairs<B>& b) noexcept {
   if (a.images == b.images && a.slots == b.slots && a.channels == b.channels) return {};
-  return Status(StatusCode::invalid_argument, -1,
-                "%s [2*%lld, %lld, %lld] and %s [2*%lld, %lld, %lld]: the sizes must be the same",
-                a_name, static_cast<long long>(a.images), static_cast<long long>(a.slots),
-                static_cast<long long>(a.channels), b_name, static_cast<long long>(b.images),
-                static_cast<long long>(b.slots), static_cast<long long>(b.channels));
+  return failure(StatusCode::invalid_argument, -1,
+                 "%s [2*%lld, %lld, %lld] and %s [2*%lld, %lld, %lld]: the sizes must be the same",
+                 a_name, static_cast<long long>(a.images), static_cast<long long>(a.slots),
+                 static_cast<long long>(a.channels), b_name, static_cast<long long>(b.images),
+                 static_cast<long long>(b.slots), static_cast<long long>(b.channels));
 }
 
 // The first that is not ok.
@@ -82,10 +83,10 @@ Status check_finite(const SlotPairs<const T>& f, const char* f_name, const SlotP
         return cpu::image_is_finite(rows_of(slots), slots.slots, slots.channels, i % f.images);
       });
   if (!status.ok() || first == count) return status;
-  return Status(StatusCode::nonfinite, first % f.images,
-                "%s: image %lld of %lld holds a NaN or an infinity",
-                first < f.images ? f_name : "p", static_cast<long long>(first % f.images),
-                static_cast<long long>(f.images));
+  return failure(StatusCode::nonfinite, first % f.images,
+                 "%s: image %lld of %lld holds a NaN or an infinity",
+                 first < f.images ? f_name : "p", static_cast<long long>(first % f.images),
+                 static_cast<long long>(f.images));
 }
 
 // Whether each row of `matching` is a permutation or all -1.
@@ -98,8 +99,8 @@ inline Status check_matching(const std::int64_t* matching, std::int64_t images, 
       (workspace ? *workspace : own_workspace)
           .reserve(static_cast<std::size_t>(slots) * sizeof(std::int64_t)));
   if (!image_of_slot)
-    return Status(StatusCode::out_of_memory, -1, "no memory for %lld slots of workspace",
-                  static_cast<long long>(slots));
+    return failure(StatusCode::out_of_memory, -1, "no memory for %lld slots of workspace",
+                   static_cast<long long>(slots));
   std::fill_n(image_of_slot, slots, -1);
   for (std::int64_t image = 0; image < images; ++image) {
     const std::int64_t* const row = matching + image * slots;
@@ -109,9 +110,9 @@ inline Status check_matching(const std::int64_t* matching, std::int64_t images, 
                              ? row[s] == -1
                              : row[s] >= 0 && row[s] < slots && image_of_slot[row[s]] != image;
       if (!right) {
-        return Status(StatusCode::invalid_argument, image,
-                      "matching: row %lld is neither a permutation of 0 … %lld nor all -1",
-                      static_cast<long long>(image), static_cast<long long>(slots - 1));
+        return failure(StatusCode::invalid_argument, image,
+                       "matching: row %lld is neither a permutation of 0 … %lld nor all -1",
+                       static_cast<long long>(image), static_cast<long long>(slots - 1));
       }
       if (!unmatched) image_of_slot[row[s]] = image;
     }

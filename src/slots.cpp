@@ -1,10 +1,11 @@
-#include "osc/slots.hpp"
+#include "old/slots.hpp"
 
 #include <string>
 
 #include "checked_size.hpp"
 #include "element_types.hpp"
 #include "osc/error.hpp"
+#include "runtime/failure.hpp"
 
 namespace osc {
 namespace {
@@ -33,9 +34,9 @@ void check_shape(const std::array<std::int64_t, N>& shape,
 template <typename T>
 Status try_check(const SlotPairs<T>& slots, const char* name) noexcept {
   const auto fail = [&](const char* reason) {
-    return Status(StatusCode::invalid_argument, -1, "%s [2*%lld, %lld, %lld]: %s", name,
-                  static_cast<long long>(slots.images), static_cast<long long>(slots.slots),
-                  static_cast<long long>(slots.channels), reason);
+    return failure(StatusCode::invalid_argument, -1, "%s [2*%lld, %lld, %lld]: %s", name,
+                   static_cast<long long>(slots.images), static_cast<long long>(slots.slots),
+                   static_cast<long long>(slots.channels), reason);
   };
   if (slots.images < 0 || slots.slots < 0 || slots.channels < 0) return fail("a size is negative");
   // With C = 0 there are still 2BS losses, and for each image S^2 cosines.
@@ -53,7 +54,7 @@ Status try_check(const SlotPairs<T>& slots, const char* name) noexcept {
                      {slots.slots, slots.slot_stride},
                      {slots.channels, 1}},
                     sizeof(T))) {
-    return Status(
+    return failure(
         StatusCode::invalid_argument, -1,
         "%s [2*%lld, %lld, %lld]: the strides [view %lld, image %lld, slot %lld] overflow", name,
         static_cast<long long>(slots.images), static_cast<long long>(slots.slots),

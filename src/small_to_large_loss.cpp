@@ -1,4 +1,4 @@
-#include "osc/small_to_large_loss.hpp"
+#include "old/small_to_large_loss.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -9,8 +9,8 @@
 #include "cpu/similarity_in_double.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
+#include "runtime/floating_point.hpp"
 #include "slot_checks.hpp"
-#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -22,13 +22,13 @@ Status check_same_sizes(const SlotCrops<A>& p, const SlotCrops<B>& gradient) noe
   if (p.images == gradient.images && p.crops == gradient.crops && p.slots == gradient.slots &&
       p.channels == gradient.channels)
     return {};
-  return Status(StatusCode::invalid_argument, -1,
-                "p_small [%lld, %lld, %lld, %lld] and its gradient [%lld, %lld, %lld, %lld]: the "
-                "sizes must be the same",
-                static_cast<long long>(p.images), static_cast<long long>(p.crops),
-                static_cast<long long>(p.slots), static_cast<long long>(p.channels),
-                static_cast<long long>(gradient.images), static_cast<long long>(gradient.crops),
-                static_cast<long long>(gradient.slots), static_cast<long long>(gradient.channels));
+  return failure(StatusCode::invalid_argument, -1,
+                 "p_small [%lld, %lld, %lld, %lld] and its gradient [%lld, %lld, %lld, %lld]: the "
+                 "sizes must be the same",
+                 static_cast<long long>(p.images), static_cast<long long>(p.crops),
+                 static_cast<long long>(p.slots), static_cast<long long>(p.channels),
+                 static_cast<long long>(gradient.images), static_cast<long long>(gradient.crops),
+                 static_cast<long long>(gradient.slots), static_cast<long long>(gradient.channels));
 }
 
 // Of two that are good each: whether they are of the same images, and of no more slots and pairs
@@ -45,7 +45,7 @@ Status check_together(const SlotCrops<const T>& f, const SlotCrops<const T>& p) 
       product({f.crops, f.slots, kWhole, p.crops, p.slots, kWhole, kElementBytes})) {
     return {};
   }
-  return Status(
+  return failure(
       StatusCode::invalid_argument, -1,
       "f_large [%lld, %lld, %lld, %lld] and p_small [%lld, %lld, %lld, %lld]: %s",
       static_cast<long long>(f.images), static_cast<long long>(f.crops),
@@ -87,10 +87,10 @@ Status check_finite(const SlotCrops<const T>& f, const SlotCrops<const T>& p,
         return i < f.images ? image_is_finite(f, i) : image_is_finite(p, i - f.images);
       });
   if (!status.ok() || first == 2 * p.images) return status;
-  return Status(StatusCode::nonfinite, first % p.images,
-                "%s: image %lld of %lld holds a NaN or an infinity",
-                first < p.images ? "f_large" : "p_small", static_cast<long long>(first % p.images),
-                static_cast<long long>(p.images));
+  return failure(StatusCode::nonfinite, first % p.images,
+                 "%s: image %lld of %lld holds a NaN or an infinity",
+                 first < p.images ? "f_large" : "p_small", static_cast<long long>(first % p.images),
+                 static_cast<long long>(p.images));
 }
 
 // Whether each entry is -1 or a slot of a large crop; and the number of pairs in which a slot
@@ -101,14 +101,14 @@ Status check_matching(const std::int64_t* matching, const cpu::SmallToLargeTask<
   *pairs = 0;
   const std::int64_t all = task.images * task.large_crops * task.small_crops;
   if (all > 0 && task.small_slots > 0 && !matching)
-    return Status(StatusCode::invalid_argument, -1, "the pointer to the matching is null");
+    return failure(StatusCode::invalid_argument, -1, "the pointer to the matching is null");
   for (std::int64_t pair = 0; pair < all; ++pair) {
     bool counts = false;
     for (std::int64_t s = 0; s < task.small_slots; ++s) {
       const std::int64_t slot = matching[pair * task.small_slots + s];
       if (slot < -1 || slot >= task.large_slots) {
         const std::int64_t image = pair / (task.large_crops * task.small_crops);
-        return Status(
+        return failure(
             StatusCode::invalid_argument, image,
             "matching: %lld, of image %lld, is neither -1 nor a slot of the %lld of a large crop",
             static_cast<long long>(slot), static_cast<long long>(image),
@@ -243,10 +243,10 @@ Status compute(cpu::SmallToLargeTask<T> task, const cpu::KernelsOf<T>& kernels,
 template <typename T>
 Status try_check(const SlotCrops<T>& slots, const char* name) noexcept {
   const auto fail = [&](const char* reason) {
-    return Status(StatusCode::invalid_argument, -1, "%s [%lld, %lld, %lld, %lld]: %s", name,
-                  static_cast<long long>(slots.images), static_cast<long long>(slots.crops),
-                  static_cast<long long>(slots.slots), static_cast<long long>(slots.channels),
-                  reason);
+    return failure(StatusCode::invalid_argument, -1, "%s [%lld, %lld, %lld, %lld]: %s", name,
+                   static_cast<long long>(slots.images), static_cast<long long>(slots.crops),
+                   static_cast<long long>(slots.slots), static_cast<long long>(slots.channels),
+                   reason);
   };
   if (slots.images < 0 || slots.crops < 0 || slots.slots < 0 || slots.channels < 0)
     return fail("a size is negative");
@@ -262,7 +262,7 @@ Status try_check(const SlotCrops<T>& slots, const char* name) noexcept {
                      {slots.slots, slots.slot_stride},
                      {slots.channels, 1}},
                     sizeof(T))) {
-    return Status(
+    return failure(
         StatusCode::invalid_argument, -1,
         "%s [%lld, %lld, %lld, %lld]: the strides [image %lld, crop %lld, slot %lld] overflow",
         name, static_cast<long long>(slots.images), static_cast<long long>(slots.crops),
@@ -295,7 +295,7 @@ template <typename T>
 Status small_to_large_loss(const SlotCrops<const T>& f_large, const SlotCrops<const T>& p_small,
                            const SmallToLargeOptions& options,
                            const SmallToLargeResults<T>& results) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status =
       check_inputs(f_large, p_small, options, results.gradient ? &*results.gradient : nullptr);
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
@@ -312,7 +312,7 @@ template <typename T>
 Status small_to_large_gradient(const SlotCrops<const T>& f_large, const SlotCrops<const T>& p_small,
                                const std::int64_t* matching, const SmallToLargeOptions& options,
                                const SmallToLargeGradient<T>& gradient) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status = check_inputs(f_large, p_small, options, &gradient);
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;
   if (!table) return status;

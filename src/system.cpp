@@ -103,3 +103,5 @@ int available_cores() noexcept {
 }
 
 }  // namespace osc
+
+const char* osc_version(void) { return OSC_VERSION; }

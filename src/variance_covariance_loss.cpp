@@ -1,4 +1,4 @@
-#include "osc/variance_covariance_loss.hpp"
+#include "old/variance_covariance_loss.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -11,8 +11,8 @@
 #include "cpu/similarity_in_double.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
+#include "runtime/floating_point.hpp"
 #include "slot_checks.hpp"
-#include "usual_arithmetic.hpp"
 
 namespace osc {
 namespace {
@@ -29,7 +29,7 @@ Status check_results(const Samples<const T>& x,
   if (!status.ok() || (x.groups == gradient.groups && x.samples == gradient.samples &&
                        x.features == gradient.features))
     return status;
-  return Status(
+  return failure(
       StatusCode::invalid_argument, -1,
       "x [%lld, %lld, %lld] and its gradient [%lld, %lld, %lld]: the sizes must be the same",
       static_cast<long long>(x.groups), static_cast<long long>(x.samples),
@@ -47,9 +47,9 @@ Status check_finite(const Samples<const T>& x, const VarianceCovarianceOptions& 
                        return cpu::slot_is_finite(x.at(i / x.samples, i % x.samples), x.features);
                      });
   if (!status.ok() || first == samples) return status;
-  return Status(StatusCode::nonfinite, first / x.samples,
-                "x: group %lld of %lld holds a NaN or an infinity",
-                static_cast<long long>(first / x.samples), static_cast<long long>(x.groups));
+  return failure(StatusCode::nonfinite, first / x.samples,
+                 "x: group %lld of %lld holds a NaN or an infinity",
+                 static_cast<long long>(first / x.samples), static_cast<long long>(x.groups));
 }
 
 template <typename T>
@@ -219,9 +219,9 @@ class Call {
 template <typename T>
 Status try_check(const Samples<T>& samples, const char* name) noexcept {
   const auto fail = [&](const char* reason) {
-    return Status(StatusCode::invalid_argument, -1, "%s [%lld, %lld, %lld]: %s", name,
-                  static_cast<long long>(samples.groups), static_cast<long long>(samples.samples),
-                  static_cast<long long>(samples.features), reason);
+    return failure(StatusCode::invalid_argument, -1, "%s [%lld, %lld, %lld]: %s", name,
+                   static_cast<long long>(samples.groups), static_cast<long long>(samples.samples),
+                   static_cast<long long>(samples.features), reason);
   };
   if (samples.groups < 0 || samples.samples < 0 || samples.features < 0)
     return fail("a size is negative");
@@ -237,12 +237,12 @@ Status try_check(const Samples<T>& samples, const char* name) noexcept {
                      {samples.samples, samples.sample_stride},
                      {samples.features, 1}},
                     sizeof(T))) {
-    return Status(StatusCode::invalid_argument, -1,
-                  "%s [%lld, %lld, %lld]: the strides [group %lld, sample %lld] overflow", name,
-                  static_cast<long long>(samples.groups), static_cast<long long>(samples.samples),
-                  static_cast<long long>(samples.features),
-                  static_cast<long long>(samples.group_stride),
-                  static_cast<long long>(samples.sample_stride));
+    return failure(StatusCode::invalid_argument, -1,
+                   "%s [%lld, %lld, %lld]: the strides [group %lld, sample %lld] overflow", name,
+                   static_cast<long long>(samples.groups), static_cast<long long>(samples.samples),
+                   static_cast<long long>(samples.features),
+                   static_cast<long long>(samples.group_stride),
+                   static_cast<long long>(samples.sample_stride));
   }
   return {};
 }
@@ -263,7 +263,7 @@ namespace detail {
 template <typename T>
 Status variance_covariance(const Samples<const T>& x, const VarianceCovarianceOptions& options,
                            const VarianceCovarianceResults<T>& results) noexcept {
-  const UsualArithmetic usual;
+  const ScopedFloatingPoint usual;
   Status status =
       first_failure([&] { return try_check(x, "x"); }, [&] { return check_results(x, results); });
   const cpu::Kernels* const table = status.ok() ? cpu::kernels(status) : nullptr;

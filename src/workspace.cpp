@@ -3,18 +3,19 @@
 #include <memory>
 #include <new>
 
-namespace osc {
+#include "runtime/failure.hpp"
+
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
 
 }  // namespace
 
-Workspace::~Workspace() {
+osc_workspace::~osc_workspace() {
   if (owned_) ::operator delete(memory_, kAlignment);
 }
 
-void* Workspace::reserve(std::size_t bytes) noexcept {
+void* osc_workspace::reserve(std::size_t bytes) noexcept {
   if (!owned_) {
     void* aligned = memory_;
     std::size_t left = bytes_;
@@ -29,4 +30,19 @@ void* Workspace::reserve(std::size_t bytes) noexcept {
   return memory_;
 }
 
-}  // namespace osc
+void osc_workspace::shrink(std::size_t bytes) noexcept {
+  if (!owned_ || bytes_ <= bytes) return;
+  ::operator delete(memory_, kAlignment);
+  memory_ = nullptr;
+  bytes_ = 0;
+}
+
+osc_status osc_workspace_create(osc_workspace** workspace) {
+  return osc::reported(osc::guarded([&] {
+    if (!workspace) throw osc::InvalidArgument("the pointer for the workspace is null");
+    *workspace = new osc_workspace;
+    return osc::Status();
+  }));
+}
+
+void osc_workspace_destroy(osc_workspace* workspace) { delete workspace; }

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "cpu/kernels.hpp"
-#include "osc/error.hpp"
-#include "osc/system.hpp"
+#include "osc/osc.h"
+#include "runtime/failure.hpp"
 
 #if defined(OSC_X86_KERNELS)
 #include <cpuid.h>
@@ -54,7 +54,7 @@ const Kernels* by_name(const char* name) {
 }
 
 Status unknown(const char* source, const char* name) {
-  return Status(StatusCode::invalid_argument, -1,
+  return failure(StatusCode::invalid_argument, -1,
                 "%s is \"%.40s\": this processor and this build have %s", source, name,
                 &widest() == &baseline_kernels ? baseline_kernels.instruction_set
 #if defined(OSC_X86_KERNELS)
@@ -81,23 +81,27 @@ const Kernels* kernels(Status& status) noexcept {
 }
 
 }  // namespace cpu
+namespace {
 
-const char* instruction_set() noexcept {
-  Status status;
-  const cpu::Kernels* const table = cpu::kernels(status);
-  return table ? table->instruction_set : cpu::widest().instruction_set;
-}
-
-Status try_set_instruction_set(const char* name) noexcept {
+Status set_instruction_set(const char* name) noexcept {
   if (!name)
-    return Status(StatusCode::invalid_argument, -1,
-                  "the pointer to the name of the instruction set is null");
+    return failure(StatusCode::invalid_argument, -1,
+                   "the pointer to the name of the instruction set is null");
   const cpu::Kernels* const table = *name ? cpu::by_name(name) : &cpu::widest();
   if (!table) return cpu::unknown("the instruction set", name);
   cpu::chosen.store(table, std::memory_order_release);
   return {};
 }
 
-void set_instruction_set(const char* name) { raise_unless_ok(try_set_instruction_set(name)); }
-
+}  // namespace
 }  // namespace osc
+
+const char* osc_instruction_set(void) {
+  osc::Status status;
+  const osc::cpu::Kernels* const table = osc::cpu::kernels(status);
+  return table ? table->instruction_set : osc::cpu::widest().instruction_set;
+}
+
+osc_status osc_set_instruction_set(const char* name) {
+  return osc::reported(osc::set_instruction_set(name));
+}

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "osc/assignment.hpp"
+#include "old/assignment.hpp"
 #include "osc/float16.hpp"
 #include "osc/status.hpp"
 

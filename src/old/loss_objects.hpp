@@ -16,11 +16,11 @@
 #include <optional>
 #include <type_traits>
 
-#include "osc/assignment.hpp"
+#include "old/assignment.hpp"
+#include "old/slots.hpp"
 #include "osc/executor.hpp"
 #include "osc/export.h"
 #include "osc/reduction.hpp"
-#include "osc/slots.hpp"
 
 namespace osc {
 
