@@ -229,6 +229,8 @@ extern const Kernels avx512_kernels;
 
 // The table in use: of the instruction set that was forced, or else of the widest that the
 // processor has. Null, and why in `status`, where the environment forces one that there is not.
+// Another thread may force another at any time: a call of the library asks once, where it begins,
+// and hands the table to all that it calls.
 const Kernels* kernels(Status& status) noexcept;
 
 template <typename T>
