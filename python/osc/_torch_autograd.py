@@ -1,0 +1,252 @@
+"""Derivatives of a loss's operator, of any order.
+
+Not torch.library.register_autograd: with it torch.func fails, forward mode gives zeros, and a call
+takes twice as long. The dispatcher calls `differentiable_loss` and `differentiable_gradient` for
+the operators wherever something might be differentiated, one level of torch.func after another.
+What they call has the next levels yet to come, so these must see that gradients are wanted, which
+PyTorch turns off inside a Function. Hence _SingleLevelFunction, of which torch.func makes its own
+functions; torch.autograd.Function would start with the outermost level anew.
+
+The first derivative is the operator ``<name>_backward``. Higher ones differentiate the plain
+formula of the loss, the residuals held fixed.
+"""
+
+from __future__ import annotations
+
+# PyTorch does not type what registers operators, which is what this module does.
+# mypy: disable-error-code="no-untyped-call, attr-defined, misc"
+from typing import Any
+
+import torch
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
+from torch.autograd.function import _SingleLevelFunction
+
+from . import _reference
+from ._operators import Operator
+
+Tensor = torch.Tensor
+
+
+class _Formulas:
+    """Derivatives of the plain loss with respect to the differentiated input, in reverse mode."""
+
+    def __init__(self, op: Operator, implementation: Any) -> None:
+        self.losses, self.inputs = len(op.losses), len(op.inputs)
+        self.last = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
+        self.implementation = implementation
+
+    def _loss(self, saved: tuple[Tensor, ...], options: tuple[Any, ...]) -> Any:
+        named = self.implementation.options(options)
+        rest = saved[: self.last], saved[self.last + 1 :]
+        loss = _reference.in_full_precision(self.implementation.reference.loss)
+        return lambda x: loss(named, *rest[0], x, *rest[1])
+
+    def vjp(self, grads: Any, saved: Any, options: Any) -> Tensor:
+        _, pull = torch.func.vjp(self._loss(saved, options), saved[self.last])
+        gradient: Tensor = pull(tuple(grads))[0]
+        return gradient
+
+    def jvp(self, v: Tensor, saved: Any, options: Any) -> tuple[Tensor, ...]:
+        # The vjp is linear in the gradients of the losses; its transpose is the jvp.
+        losses = self._loss(saved, options)(saved[self.last])
+        zeros = tuple(torch.zeros_like(x) for x in losses)
+        _, pull = torch.func.vjp(lambda *grads: self.vjp(grads, saved, options), *zeros)
+        # NaN where the loss is NaN.
+        return tuple(x + 0 * y for x, y in zip(pull(v), losses))
+
+    def hvp(self, v: Tensor, grads: Any, saved: Any, options: Any) -> Tensor:
+        def gradient(x: Tensor) -> Tensor:
+            moved = (*saved[: self.last], x, *saved[self.last + 1 :])
+            return self.vjp(grads, moved, options)
+
+        value, pull = torch.func.vjp(gradient, saved[self.last])
+        product: Tensor = pull(v)[0]
+        return product + 0 * value  # NaN where the gradient is NaN
+
+
+def register(op: Operator, implementation: Any, registrations: Any) -> None:
+    loss_op = getattr(torch.ops.osc, op.name).default
+    gradient_op = getattr(torch.ops.osc, op.name + "_backward").default
+    fused_op = getattr(torch.ops.osc, op.name + "_with_gradient").default
+    formulas = _Formulas(op, implementation)
+    inputs, losses, last = len(op.inputs), len(op.losses), formulas.last
+    taken = inputs + len(op.accepted)
+    results = [x.name for x in (*op.losses, *op.outputs)]
+    residuals = [results.index(x.residual) for x in op.given]
+    saved_count = inputs + len(residuals)
+    backward_options = len(op.backward_options)
+
+    class Loss(_SingleLevelFunction):
+        _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return loss_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            ctx.options = arguments[taken : taken + backward_options]
+            ctx.no_gradients = (None,) * len(arguments)
+            if len(output) > losses:
+                ctx.mark_non_differentiable(*output[losses:])
+            ctx.set_materialize_grads(False)  # a matching has none
+            saved = (*arguments[:inputs], *(output[i] for i in residuals))
+            ctx.save_for_backward(*saved)
+            ctx.save_for_forward(*saved)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> Any:
+            given = [x for x in grads[:losses] if x is not None]
+            if not given or not ctx.needs_input_grad[last]:
+                return ctx.no_gradients
+            whole = (torch.zeros_like(given[0]) if x is None else x for x in grads[:losses])
+            arguments = (*whole, *ctx.saved_tensors, *ctx.options)
+            gradient = (
+                Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
+            )
+            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
+            saved, tangent = ctx.saved_tensors, tangents[last]
+            v = torch.zeros_like(saved[last]) if tangent is None else tangent
+            moved = formulas.jvp(v, saved, ctx.options)
+            return *moved, *(None,) * (len(results) - losses)
+
+    class Gradient(_SingleLevelFunction):
+        _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return gradient_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            ctx.options = arguments[losses + saved_count :]
+            ctx.no_gradients = (None,) * len(arguments)
+            ctx.save_for_backward(*arguments[: losses + saved_count])
+            ctx.save_for_forward(*arguments[: losses + saved_count])
+
+        @staticmethod
+        def backward(ctx: Any, v: Tensor) -> Any:
+            grads, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
+            gradients = list(ctx.no_gradients)
+            if any(ctx.needs_input_grad[:losses]):
+                gradients[:losses] = formulas.jvp(v, saved, ctx.options)
+            if ctx.needs_input_grad[losses + last]:
+                gradients[losses + last] = formulas.hvp(v, grads, saved, ctx.options)
+            return tuple(gradients)
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
+            grads, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
+            result = torch.zeros_like(saved[last])
+            if any(x is not None for x in tangents[:losses]):
+                moved = tuple(
+                    torch.zeros_like(y) if x is None else x for x, y in zip(tangents, grads)
+                )
+                result = result + formulas.vjp(moved, saved, ctx.options)
+            tangent = tangents[losses + last]
+            if tangent is not None:
+                result = result + formulas.hvp(tangent, grads, saved, ctx.options)
+            return result
+
+    class FusedLoss(Loss):
+        """The loss with its gradient, which the backward pass has only to scale."""
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return fused_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            Loss.setup_context(ctx, arguments, output)
+            ctx.gradient = output[-1]
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> Any:
+            grad = grads[0]
+            if (
+                type(grad) is not Tensor
+                or torch._C._functorch.is_legacy_batchedtensor(grad)
+                or not _is_last_derivative()
+            ):
+                return Loss.backward(ctx, *grads)
+            gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
+            if gradient is None:  # a further pass through a graph that was retained
+                gradient = Gradient.forward(
+                    torch.ones_like(grad), *ctx.saved_tensors, *ctx.options
+                )
+            if grad.item() != 1:
+                gradient.mul_(grad)
+            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+
+    class LossAtOneLevel(Loss):
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                return Loss.forward(*arguments)
+
+    class GradientAtOneLevel(Gradient):
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                return Gradient.forward(*arguments)
+
+    # Where the gradient costs little beside the loss, it comes with it.
+    reduction = next((i for i, x in enumerate(op.options) if x.name == "reduction"), 0)
+    fuses = op.name == "matching_similarity_loss_per_img"
+    none = op.options[reduction].values.index("none") if fuses else -1
+
+    def differentiable_loss(*arguments: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            return _at_one_level(LossAtOneLevel, arguments)
+        if fuses and arguments[taken + reduction] != none and _is_plain(*arguments[:inputs]):
+            return FusedLoss.apply(*arguments)[:-1]
+        return Loss.apply(*arguments)
+
+    def differentiable_gradient(*arguments: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            return _at_one_level(GradientAtOneLevel, arguments)
+        return Gradient.apply(*arguments)
+
+    registrations.impl(op.name, differentiable_loss, "Autograd")
+    registrations.impl(op.name + "_backward", differentiable_gradient, "Autograd")
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether a backward pass is all that may be asked, of the last of these tensors, in the CPU's
+    memory and of a range in which a gradient of 1 for the loss is not lost."""
+    last = tensors[-1]
+    return (
+        all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors)
+        and last.is_cpu
+        and last.dtype in (torch.float32, torch.float64)
+        and last.requires_grad
+        and torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+    )
+
+
+def _is_last_derivative() -> bool:
+    return (
+        not torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def _at_one_level(function: Any, arguments: Any) -> Any:
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    # PyTorch takes the second such derivative of any Function for zero.
+    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
+        raise NotImplementedError(
+            "forward mode over forward mode: take one of the two in reverse, as "
+            "torch.func.hessian does"
+        )
+    with enable_single_level_autograd_function():
+        return function.apply(*arguments)
