@@ -227,8 +227,7 @@ def matching_contrastive_loss_per_img(
     Examples
     --------
     >>> import torch
-    >>> slots = torch.eye(3).expand(4, 3, 3)            # equal to their matches and orthogonal to
-    the others: the best case
+    >>> slots = torch.eye(3).expand(4, 3, 3)            # the best case: equal to their matches
     >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
@@ -298,9 +297,8 @@ def matching_similarity_loss_small_to_large(
     Examples
     --------
     >>> import torch
-    >>> large = torch.eye(4).expand(1, 2, 4, 4)         # an image with two large crops of four
-    slots
-    >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # and three small ones, of two of them
+    >>> large = torch.eye(4).expand(1, 2, 4, 4)          # two crops of four slots
+    >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # three, of two of these
     >>> loss, counted_ratio = matching_similarity_loss_small_to_large(large, small)
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
