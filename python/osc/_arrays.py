@@ -17,6 +17,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from . import _library
+
 Array = np.ndarray[Any, Any]
 
 
@@ -172,6 +174,8 @@ def empty_rows_like(array: Array) -> tuple[Array, Any]:
 
 
 def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
+    if not all(map(_library.is_int64, values)):
+        raise ValueError(f"sizes or strides are {values}; wanted integers of 64 bits")
     return (ctypes.c_int64 * len(values))(*values)
 
 
@@ -230,7 +234,7 @@ def _layout(
     adjacent = strides[2] == itemsize or channels <= 1 or 0 in shape
     if not adjacent or strides[0] % itemsize or strides[1] % itemsize:
         return None
-    row, slot = strides[0] // itemsize, strides[1] // itemsize
+    row, slot = (0, 0) if 0 in shape else (strides[0] // itemsize, strides[1] // itemsize)
     return int64s(images, count, channels), int64s(images * row, row, slot)
 
 
