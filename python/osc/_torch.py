@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from . import (
-    _arrays,
     _library,
     _torch_checks,
     _torch_contrastive,
@@ -131,18 +130,6 @@ def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
 def linear_sum_assignment(
     cost: Tensor, maximize: bool, raise_unsolvable: bool
 ) -> tuple[Tensor, Tensor]:
-    if cost.is_complex():
-        raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
-    if (
-        cost.dtype in (torch.int64, torch.uint64)
-        and cost.numel() > 0
-        and not torch.compiler.is_compiling()
-    ):
-        least, largest = (
-            (cost.min(), cost.max()) if cost.dtype == torch.int64 else (0, cost.double().max())
-        )
-        _arrays.refuse_inexact_integers("cost", int(least), int(largest))
-    real = cost if cost.dtype in _torch_checks.FLOATS else cost.double()
-    _torch_checks.check_tensor("cost", real)
-    assigned: tuple[Tensor, Tensor] = assignment_op(real, maximize, raise_unsolvable)
+    _torch_checks.check_cost(cost)
+    assigned: tuple[Tensor, Tensor] = assignment_op(cost, maximize, raise_unsolvable)
     return assigned

@@ -14,6 +14,12 @@ FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def check_tensor(name: str, value: Any) -> None:
+    check_dense(name, value)
+    if value.dtype not in FLOATS:
+        raise TypeError(f"{name} is {value.dtype}; wanted float64, float32, float16 or bfloat16")
+
+
+def check_dense(name: str, value: Any) -> None:
     """Before the dispatcher sees it, whose own words for these say little."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(
@@ -24,8 +30,6 @@ def check_tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name} is a nested tensor; wanted a dense one")
     if value.layout != torch.strided:
         raise TypeError(f"{name} is a {value.layout} tensor; wanted a dense one")
-    if value.dtype not in FLOATS:
-        raise TypeError(f"{name} is {value.dtype}; wanted float64, float32, float16 or bfloat16")
 
 
 def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
@@ -70,7 +74,11 @@ def check_options(reduction: str, **positive: float) -> None:
 
 
 def check_cost(cost: Tensor) -> None:
-    check_tensor("cost", cost)
+    """Of any real numbers. Whether integers are too large for float64 is seen where their values
+    are."""
+    check_dense("cost", cost)
+    if cost.is_complex():
+        raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
     if cost.dim() < 2:
         raise ValueError(f"cost has shape {list(cost.shape)}; wanted [..., R, K]")
 
