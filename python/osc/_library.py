@@ -50,7 +50,8 @@ _library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
 _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
-_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+NONE, MEAN, SUM = 0, 1, 2  # reductions, as osc.h numbers them
+REDUCTIONS = {"none": NONE, "mean": MEAN, "sum": SUM}
 
 
 def companion(name: str) -> pathlib.Path:
@@ -102,9 +103,9 @@ def policy(name: str, value: str, benign: str) -> int:
 
 
 def reduction(value: str) -> int:
-    if not isinstance(value, str) or value not in _REDUCTIONS:
+    if not isinstance(value, str) or value not in REDUCTIONS:
         raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
-    return _REDUCTIONS[value]
+    return REDUCTIONS[value]
 
 
 def static_hint(value: Any) -> str:

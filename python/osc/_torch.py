@@ -54,7 +54,7 @@ assignment_op = torch.ops.osc.linear_sum_assignment.default
 @torch.library.register_fake("osc::match_slots")
 def _(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
     _torch_checks.check_slots("f", f)
-    _torch_checks.check_options("none", eps=eps)
+    _torch_checks.check_positive(eps=eps)
     return f.new_empty((f.shape[0] // 2, f.shape[1]), dtype=torch.int64)
 
 
@@ -91,14 +91,14 @@ def contrastive_loss(
 ) -> tuple[Tensor, Tensor]:
     """The loss and the accuracy. ``as_slots`` checks the value and gives it as ``[2B, S, C]``."""
 
-    def checked() -> tuple[Tensor, float, str, float, bool]:
+    def checked() -> tuple[Tensor, float, int, float, bool]:
         slots = as_slots(value)
-        _library.reduction(reduction)
+        code = _library.reduction(reduction)
         raises = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
         return (
             slots,
             _library.positive("temperature", temperature),
-            reduction,
+            code,
             _library.positive("eps", eps),
             raises,
         )

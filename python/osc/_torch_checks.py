@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from . import _library
+
 Tensor = torch.Tensor
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -65,10 +67,13 @@ def check_alike(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
         )
 
 
-def check_options(reduction: str, **positive: float) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f'unknown reduction "{reduction}": it must be "none", "mean" or "sum"')
-    for name, value in positive.items():
+def check_reduction(code: int) -> None:
+    if code not in (_library.NONE, _library.MEAN, _library.SUM):
+        raise ValueError(f"reduction is {code}; wanted 0 (none), 1 (mean) or 2 (sum)")
+
+
+def check_positive(**numbers: float) -> None:
+    for name, value in numbers.items():
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} is {value}: it must be positive and finite")
 

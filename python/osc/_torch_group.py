@@ -27,7 +27,7 @@ _gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
 
 @torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
 def contrastive_loss(
-    value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any
+    value: Any, checked: Callable[[], tuple[Tensor, float, int, float, bool]], group: Any
 ) -> tuple[Tensor, Tensor]:
     """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other
     ranks learn of it and do not wait for this one."""
@@ -65,7 +65,7 @@ class _Loss(torch.autograd.Function):
         slots: Tensor,
         group: Any,
         temperature: float,
-        reduction: str,
+        reduction: int,
         eps: float,
         raise_nonfinite: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -113,8 +113,8 @@ def _gathered(x: Tensor, group: Any) -> Tensor:
 
 
 def _as_integer(option: Any) -> int:
-    if isinstance(option, str):
-        return ("none", "mean", "sum").index(option)
+    if isinstance(option, int):
+        return option
     bits: int = struct.unpack("q", struct.pack("d", option))[0]
     return bits
 

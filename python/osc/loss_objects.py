@@ -88,10 +88,10 @@ def matching_similarity_loss_per_img(
     0.0
     """
     _torch_checks.check_pair("f", f, "p", p)
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     loss: torch.Tensor = _torch.similarity_op(
-        _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+        _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
     )[0]
     return loss
 
@@ -304,12 +304,12 @@ def matching_similarity_loss_small_to_large(
     (0.0, 1.0)
     """
     _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     loss, _, counted_ratio = _torch.small_to_large_op(
         _torch_checks.constant(f_large),
         p_small,
-        reduction,
+        code,
         _library.positive("eps", eps),
         raise_nonfinite,
     )
