@@ -49,6 +49,13 @@ struct Operator {
 
   const osc_array_description& array(int i) const { return described->arrays[i]; }
   const osc_option_description& option(int i) const { return described->options[i]; }
+  bool is_differentiated(int i) const {
+    return described->differentiated &&
+           std::string_view(array(i).name) == described->differentiated;
+  }
+  bool has_same_shape(int i, int k) const {
+    return std::string_view(array(i).shape) == array(k).shape;
+  }
   // The matching that a caller may bring to the forward pass.
   bool is_optional(int i) const {
     return kind != Kind::backward && array(i).role == OSC_ROLE_GIVEN;
@@ -121,8 +128,15 @@ const std::vector<Operator>& operators() {
     for (std::int32_t i = 0; i < count; ++i) {
       list.push_back(described_as(table[i], Kind::forward));
       if (!table[i].differentiated) continue;
-      list.push_back(described_as(table[i], Kind::with_gradient));
       list.push_back(described_as(table[i], Kind::backward));
+      // The gradient of gathered slots needs more than their losses give.
+      Operator fused = described_as(table[i], Kind::with_gradient);
+      const int gradient = fused.returned_arrays.back();
+      for (const int k : fused.taken_arrays) {
+        if (!fused.is_differentiated(k) || !fused.has_same_shape(k, gradient)) continue;
+        list.push_back(std::move(fused));
+        break;
+      }
     }
     return list;
   }();
@@ -288,8 +302,8 @@ class Call {
   void run(StableIValue* stack) {
     take(stack);
     if (!bind_letters()) {
-      compute();  // says what is wrong with the inputs
-      refuse(op_.name + ": an input has a wrong number of dimensions");
+      compute();  // says what is wrong, but for slots [2, B, S, C], which the library takes
+      refuse_dimensions();
     }
     std::vector<Tensor> results;
     for (const int i : op_.returned_arrays) results.push_back(allocate(i));
@@ -324,7 +338,7 @@ class Call {
       const bool is_input = op_.array(i).role == OSC_ROLE_INPUT;
       const bool is_cost = is_input && std::string_view(op_.array(i).name) == "cost";
       arguments_[i].emplace(is_cost ? floating(*tensors[k]) : *tensors[k], op_.shapes.arrays[i],
-                               is_input, is_input && has_leading(i));
+                            is_input, is_input && has_leading(i));
       array(i) = arguments_[i]->array();
     }
   }
@@ -349,6 +363,24 @@ class Call {
     }
   }
 
+  [[noreturn]] void refuse_dimensions() {
+    for (const int i : op_.taken_arrays) {
+      const Shape& shape = op_.shapes.arrays[i];
+      const osc_array given = array(i);
+      if (op_.array(i).role != OSC_ROLE_INPUT || given.dims == shape.count) continue;
+      std::string text = op_.array(i).name + std::string(" has shape [");
+      for (std::int32_t d = 0; d < given.dims; ++d)
+        text += (d > 0 ? ", " : "") + std::to_string(given.sizes[d]);
+      text += "]; wanted [";
+      for (const char* c = op_.array(i).shape; *c != '\0'; ++c)
+        text += *c == ' ' ? ", " : std::string(1, *c);
+      text += "]";
+      if (shape.split >= 0) text += ", in which rows i and i + B are the views of image i";
+      refuse(text);
+    }
+    refuse(op_.name + ": the inputs do not fit");
+  }
+
   // From the sizes of the inputs. Whether they agree, the library checks.
   bool bind_letters() {
     for (const int i : op_.taken_arrays) {
@@ -360,7 +392,7 @@ class Call {
       for (int d = 0; d < shape.count; ++d)
         size_of_[shape.dimensions[d].letters[0]] = given.sizes[d] / shape.dimensions[d].factor;
       if (has_leading(i)) leading_input_ = i;
-      if (op_.described->differentiated == std::string_view(op_.array(i).name)) differentiated_ = i;
+      if (op_.is_differentiated(i)) differentiated_ = i;
     }
     return true;
   }
@@ -370,7 +402,7 @@ class Call {
     const std::int32_t dtype = described.dtype == OSC_ABSENT ? dtype_ : described.dtype;
     const Shape& shape = op_.shapes.arrays[i];
     Tensor result;
-    if (described.role == OSC_ROLE_GRADIENT && has_same_shape(i)) {
+    if (described.role == OSC_ROLE_GRADIENT && op_.has_same_shape(i, differentiated_)) {
       result = empty_gradient(arguments_[differentiated_]->tensor());
     } else {
       std::vector<std::int64_t> sizes;
@@ -394,10 +426,6 @@ class Call {
     // Outputs are contiguous and of the sizes that are wanted, which need not be said again.
     if (!is_gradient) array(i).sizes = array(i).strides = nullptr;
     return result;
-  }
-
-  bool has_same_shape(int gradient) const {
-    return std::string_view(op_.array(gradient).shape) == op_.array(differentiated_).shape;
   }
 
   void compute() {

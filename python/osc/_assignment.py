@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _library, _options
+from . import _arrays, _options
 
 if TYPE_CHECKING:
     import torch
@@ -82,40 +81,11 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
-    if not isinstance(maximize, (bool, np.bool_)):
-        raise TypeError(f"maximize is {maximize!r}; wanted True or False")
-    raises = _library.policy("on_unsolvable", on_unsolvable, "unmatched")
     if _is_tensor(cost):
         from . import _torch
 
-        return _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
-    costs, code = _arrays.costs("cost", cost)
-    if costs.ndim < 2:
-        raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
-    *batch, rows, columns = costs.shape
-    flat = costs.reshape(math.prod(batch), rows, columns)
-    layout = _arrays.in_elements(flat)
-    if layout is None:
-        flat = flat.copy(order="C")
-        layout = _arrays.in_elements(flat)
-    assert layout is not None
-    col4row = np.empty((*batch, rows), np.int64)
-    row4col = np.empty((*batch, columns), np.int64)
-    status = _library.linear_sum_assignment(
-        code,
-        layout[0],
-        _arrays.pointer(flat),
-        layout[1],
-        bool(maximize),
-        raises,
-        None,
-        None,
-        _arrays.pointer(col4row),
-        _arrays.pointer(row4col),
-        None,
-    )
-    _library.check(status)
-    return col4row, row4col
+        return _torch.linear_sum_assignment(cost, maximize, on_unsolvable)
+    return _arrays.linear_sum_assignment(cost, maximize, on_unsolvable)
 
 
 @overload
@@ -172,27 +142,11 @@ def match_slots(
     >>> osc.match_slots([view, view[[2, 0, 1]]])
     array([[1, 2, 0]])
     """
-    raises = _library.policy("on_nonfinite", on_nonfinite, "propagate")
     if _is_tensor(f):
         from . import _torch
 
-        return _torch.match_slots(f, _library.positive("eps", eps), bool(raises))
-    read_f, code, sizes, strides = _arrays.slots("f", f)
-    matching = np.empty((read_f.shape[0] // 2, read_f.shape[1]), np.int64)
-    status = _library.match_slots(
-        code,
-        sizes,
-        _arrays.pointer(read_f),
-        strides,
-        _library.positive("eps", eps),
-        raises,
-        None,
-        None,
-        _arrays.pointer(matching),
-        None,
-    )
-    _library.check(status)
-    return matching
+        return _torch.match_slots(f, eps, on_nonfinite)
+    return _arrays.match_slots(f, eps, on_nonfinite)
 
 
 def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:

@@ -110,7 +110,9 @@ class Operator:
                 raise ValueError(_refused(array, given, known))
         return sizes
 
-    def check(self, array: Array, given: Sequence[int], sizes: Mapping[str, Any], reduces: bool) -> None:
+    def check(
+        self, array: Array, given: Sequence[int], sizes: Mapping[str, Any], reduces: bool
+    ) -> None:
         """That an array which is not an input has the shape that the inputs ask for."""
         if tuple(given) != self.shape(array, sizes, reduces):
             raise ValueError(_refused(array, given, sizes, self.reduced(array, reduces)))

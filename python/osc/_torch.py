@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import types
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from . import _library, _operators, _reference, _torch_autograd
+from . import _library, _operators, _options, _reference, _torch_autograd
 from ._operators import TABLE, Operator
 from ._reference import contrastive, similarity, small_to_large, variance_covariance
 
@@ -92,7 +92,7 @@ def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) ->
             wanted = ", ".join(f"{i} ({x})" for i, x in enumerate(option.values))
             raise ValueError(f"{option.name} is {value}; wanted {wanted}")
         if option.kind == _operators.DOUBLE:
-            _library.positive(option.name, value)
+            _options.positive(option.name, value)
     return op.sizes({array.name: x.shape for array, x in zip(op.inputs, tensors)})
 
 
@@ -197,8 +197,11 @@ def _register(op: Operator) -> None:
     own = _Implementation(op, REFERENCES.get(op.name))
     overloads = [(op.name, own.results, own.compute)]
     if op.differentiated:
-        fused = (op.name + "_with_gradient", own.results_with_gradient, own.compute_with_gradient)
-        overloads += [fused, (op.name + "_backward", own.gradient_result, own.compute_gradient)]
+        overloads.append((op.name + "_backward", own.gradient_result, own.compute_gradient))
+    if hasattr(torch.ops.osc, op.name + "_with_gradient"):
+        overloads.append(
+            (op.name + "_with_gradient", own.results_with_gradient, own.compute_with_gradient)
+        )
     for name, fake, compute in overloads:
         torch.library.register_fake("osc::" + name)(fake)
         if own.reference is not None:
@@ -295,7 +298,81 @@ def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, *options: Any) -> Any:
     return solve(cost.movedim(in_dims[0], 0), *options), (0, 0)
 
 
-def call(name: str, tensors: Sequence[Tensor | None], **options: Any) -> Any:
-    """The operator, with options as the public functions take them; checked."""
-    op = TABLE[name]
-    return getattr(torch.ops.osc, name).default(*tensors, *_library.codes(op, options))
+# What the public functions call.
+
+
+def as_slots(name: str, features: Tensor) -> Tensor:
+    """Features of whole images ``[2B, C]`` as slots of one each."""
+    if features.dim() != 2 or features.shape[0] % 2:
+        raise ValueError(
+            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B "
+            f"are the views of image i{_hint((features,), 3)}"
+        )
+    return features.unsqueeze(1)
+
+
+def call(
+    name: str,
+    tensors: Sequence[Tensor | None],
+    names: Mapping[str, str] = types.MappingProxyType({}),
+    **options: Any,
+) -> Any:
+    """The operator, with options as the public functions take them. ``names``: what the caller
+    calls the operator's inputs."""
+    op = getattr(torch.ops.osc, name).default
+    try:
+        return op(*tensors, *_options.codes(TABLE[name], options))
+    except ValueError as error:
+        text = _library.renamed(str(error), names)
+        hint = _hint(tensors, 4) if "[2B, S, C]" in text else ""
+        raise ValueError(text + hint) from None
+
+
+def _hint(tensors: Sequence[Tensor | None], dims: int) -> str:
+    """What mends a batch [B, 2, ...]."""
+    if any(x is not None and x.dim() == dims and x.shape[1] == 2 for x in tensors):
+        return "; x [B, 2, ...] becomes that by x.transpose(0, 1).flatten(0, 1)"
+    return ""
+
+
+def contrastive_loss(
+    name: str, value: Any, group: Any, options: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """The loss and the accuracy of slots, or of features of whole images, ``projs``."""
+
+    def slots() -> Tensor:
+        check_tensor(name, value)
+        return value if name == "slots" else as_slots(name, value)
+
+    if group is not None:
+        if not isinstance(group, torch.distributed.ProcessGroup):
+            raise TypeError(
+                f"group is {type(group).__name__}; wanted a process group of torch.distributed "
+                "that this process is in"
+            )
+        if group.size() > 1:
+            from . import _torch_group
+
+            gathered: tuple[Tensor, Tensor] = _torch_group.contrastive_loss(
+                slots, value, group, options
+            )
+            return gathered
+    names = {"slots": name}
+    loss, _, _, accuracy = call("matching_contrastive_loss", (slots(), None), names, **options)
+    return loss, accuracy
+
+
+def match_slots(f: Tensor, eps: float, on_nonfinite: str) -> Tensor:
+    check_tensor("f", f)
+    matching: Tensor = call("match_slots", (f,), {"slots": "f"}, eps=eps, on_nonfinite=on_nonfinite)
+    return matching
+
+
+def linear_sum_assignment(
+    cost: Tensor, maximize: bool, on_unsolvable: str
+) -> tuple[Tensor, Tensor]:
+    check_tensor("cost", cost, accepts_integers=True)
+    assigned: tuple[Tensor, Tensor] = call(
+        "linear_sum_assignment", (cost,), maximize=maximize, on_unsolvable=on_unsolvable
+    )
+    return assigned

@@ -7,8 +7,8 @@ What they call has the next levels yet to come, so these must see that gradients
 PyTorch turns off inside a Function. Hence _SingleLevelFunction, of which torch.func makes its own
 functions; torch.autograd.Function would start with the outermost level anew.
 
-The first derivative is the operator ``<name>_backward``. Higher ones differentiate the plain
-formula of the loss, the residuals held fixed.
+The first derivative is the operator ``<name>_backward``. Higher ones are plain formulas
+(`_reference`), the residuals held fixed.
 """
 
 from __future__ import annotations
@@ -28,54 +28,20 @@ from ._operators import Operator
 Tensor = torch.Tensor
 
 
-class _Formulas:
-    """Derivatives of the plain loss with respect to the differentiated input, in reverse mode."""
-
-    def __init__(self, op: Operator, implementation: Any) -> None:
-        self.losses, self.inputs = len(op.losses), len(op.inputs)
-        self.last = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
-        self.implementation = implementation
-
-    def _loss(self, saved: tuple[Tensor, ...], options: tuple[Any, ...]) -> Any:
-        named = self.implementation.options(options)
-        rest = saved[: self.last], saved[self.last + 1 :]
-        loss = _reference.in_full_precision(self.implementation.reference.loss)
-        return lambda x: loss(named, *rest[0], x, *rest[1])
-
-    def vjp(self, grads: Any, saved: Any, options: Any) -> Tensor:
-        _, pull = torch.func.vjp(self._loss(saved, options), saved[self.last])
-        gradient: Tensor = pull(tuple(grads))[0]
-        return gradient
-
-    def jvp(self, v: Tensor, saved: Any, options: Any) -> tuple[Tensor, ...]:
-        # The vjp is linear in the gradients of the losses; its transpose is the jvp.
-        losses = self._loss(saved, options)(saved[self.last])
-        zeros = tuple(torch.zeros_like(x) for x in losses)
-        _, pull = torch.func.vjp(lambda *grads: self.vjp(grads, saved, options), *zeros)
-        # NaN where the loss is NaN.
-        return tuple(x + 0 * y for x, y in zip(pull(v), losses))
-
-    def hvp(self, v: Tensor, grads: Any, saved: Any, options: Any) -> Tensor:
-        def gradient(x: Tensor) -> Tensor:
-            moved = (*saved[: self.last], x, *saved[self.last + 1 :])
-            return self.vjp(grads, moved, options)
-
-        value, pull = torch.func.vjp(gradient, saved[self.last])
-        product: Tensor = pull(v)[0]
-        return product + 0 * value  # NaN where the gradient is NaN
-
-
 def register(op: Operator, implementation: Any, registrations: Any) -> None:
     loss_op = getattr(torch.ops.osc, op.name).default
     gradient_op = getattr(torch.ops.osc, op.name + "_backward").default
-    fused_op = getattr(torch.ops.osc, op.name + "_with_gradient").default
-    formulas = _Formulas(op, implementation)
-    inputs, losses, last = len(op.inputs), len(op.losses), formulas.last
+    inputs, losses = len(op.inputs), len(op.losses)
+    last = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
     taken = inputs + len(op.accepted)
     results = [x.name for x in (*op.losses, *op.outputs)]
     residuals = [results.index(x.residual) for x in op.given]
     saved_count = inputs + len(residuals)
     backward_options = len(op.backward_options)
+
+    def formula(name: str, options: Any, *arguments: Any) -> Any:
+        function = _reference.in_full_precision(getattr(implementation.reference, name))
+        return function(implementation.options(options), *arguments)
 
     class Loss(_SingleLevelFunction):
         _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
@@ -112,7 +78,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
         def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
             saved, tangent = ctx.saved_tensors, tangents[last]
             v = torch.zeros_like(saved[last]) if tangent is None else tangent
-            moved = formulas.jvp(v, saved, ctx.options)
+            moved = formula("jvp", ctx.options, v, *saved)
             return *moved, *(None,) * (len(results) - losses)
 
     class Gradient(_SingleLevelFunction):
@@ -135,9 +101,9 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             grads, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
             gradients = list(ctx.no_gradients)
             if any(ctx.needs_input_grad[:losses]):
-                gradients[:losses] = formulas.jvp(v, saved, ctx.options)
+                gradients[:losses] = formula("jvp", ctx.options, v, *saved)
             if ctx.needs_input_grad[losses + last]:
-                gradients[losses + last] = formulas.hvp(v, grads, saved, ctx.options)
+                gradients[losses + last] = formula("hvp", ctx.options, v, grads, *saved)
             return tuple(gradients)
 
         @staticmethod
@@ -148,10 +114,10 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
                 moved = tuple(
                     torch.zeros_like(y) if x is None else x for x, y in zip(tangents, grads)
                 )
-                result = result + formulas.vjp(moved, saved, ctx.options)
+                result = result + formula("gradient", ctx.options, moved, *saved)
             tangent = tangents[losses + last]
             if tangent is not None:
-                result = result + formulas.hvp(tangent, grads, saved, ctx.options)
+                result = result + formula("hvp", ctx.options, tangent, grads, *saved)
             return result
 
     class FusedLoss(Loss):
@@ -160,7 +126,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
         @staticmethod
         def forward(*arguments: Any) -> Any:
             with torch._C._AutoDispatchBelowAutograd():
-                return fused_op(*arguments)
+                return getattr(torch.ops.osc, op.name + "_with_gradient").default(*arguments)
 
         @staticmethod
         def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
@@ -178,9 +144,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
                 return Loss.backward(ctx, *grads)
             gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
             if gradient is None:  # a further pass through a graph that was retained
-                gradient = Gradient.forward(
-                    torch.ones_like(grad), *ctx.saved_tensors, *ctx.options
-                )
+                gradient = Gradient.forward(torch.ones_like(grad), *ctx.saved_tensors, *ctx.options)
             if grad.item() != 1:
                 gradient.mul_(grad)
             return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]

@@ -10,7 +10,7 @@ try:
 except ImportError as error:
     raise ImportError("osc.loss_global needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _library, _options, _torch, _torch_checks
+from . import _options, _torch
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -75,20 +75,16 @@ def cosine_sim_loss(
     >>> float(cosine_sim_loss(feats, feats))
     0.5
     """
-    _torch_checks.check_pair("feats", feats, "projs", projs)
-    f, p = _one_slot("feats", feats), _one_slot("projs", projs)
-    if feats.shape != projs.shape:
-        raise ValueError(
-            f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape"
-        )
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    try:
-        loss: torch.Tensor = _torch.similarity_op(
-            _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
-        )[0]
-    except ValueError as error:
-        raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None
+    _torch.check_pair("feats", feats, "projs", projs)
+    f, p = _torch.as_slots("feats", feats), _torch.as_slots("projs", projs)
+    loss: torch.Tensor = _torch.call(
+        "matching_similarity_loss_per_img",
+        (_torch.constant(f), p, None),
+        {"f": "feats", "p": "projs"},
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
+    )[0]
     return loss
 
 
@@ -162,12 +158,13 @@ def contrastive_loss(
     >>> round(float(loss), 4), float(accuracy)
     (0.2395, 1.0)
     """
-    try:
-        return _torch.contrastive_loss(
-            projs, _projs, False, temperature, reduction, group, eps, on_nonfinite
-        )
-    except ValueError as error:
-        raise ValueError(_library.renamed(str(error), {"slots": "projs"})) from None
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("projs", projs, group, options)
 
 
 def variance_covariance_loss(
@@ -221,20 +218,6 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    _torch_checks.check_tensor("x", x)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    variance, covariance = _torch.variance_covariance_op(x, raise_nonfinite)
+    _torch.check_tensor("x", x)
+    variance, covariance = _torch.call("variance_covariance_loss", (x,), on_nonfinite=on_nonfinite)
     return variance, covariance
-
-
-def _projs(value: torch.Tensor) -> torch.Tensor:
-    _torch_checks.check_tensor("projs", value)
-    return _one_slot("projs", value)
-
-
-def _one_slot(name: str, features: torch.Tensor) -> torch.Tensor:
-    if features.dim() != 2 or features.shape[0] % 2:
-        raise ValueError(
-            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
-        )
-    return features.unsqueeze(1)

@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _library, _options, _torch, _torch_checks
+from . import _options, _torch
 from ._library import matching_contrastive_loss_best_worst
 
 if TYPE_CHECKING:
@@ -87,11 +87,13 @@ def matching_similarity_loss_per_img(
     >>> float(matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    _torch_checks.check_pair("f", f, "p", p)
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(
-        _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
+    _torch.check_pair("f", f, "p", p)
+    loss: torch.Tensor = _torch.call(
+        "matching_similarity_loss_per_img",
+        (_torch.constant(f), p, None),
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
     )[0]
     return loss
 
@@ -170,9 +172,13 @@ def matching_contrastive_loss(
     >>> round(float(matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _torch.contrastive_loss(
-        slots, _slots, False, temperature, reduction, group, eps, on_nonfinite
-    )[0]
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("slots", slots, group, options)[0]
 
 
 def matching_contrastive_loss_per_img(
@@ -232,9 +238,14 @@ def matching_contrastive_loss_per_img(
     >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _torch.contrastive_loss(
-        slots, _slots, True, temperature, reduction, None, eps, on_nonfinite
-    )[0]
+    options = {
+        "candidates": "image",
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("slots", slots, None, options)[0]
 
 
 def matching_similarity_loss_small_to_large(
@@ -304,19 +315,12 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss, _, counted_ratio = _torch.small_to_large_op(
-        _torch_checks.constant(f_large),
-        p_small,
-        code,
-        _library.positive("eps", eps),
-        raise_nonfinite,
+    _torch.check_pair("f_large", f_large, "p_small", p_small)
+    loss, _, counted_ratio = _torch.call(
+        "matching_similarity_loss_small_to_large",
+        (_torch.constant(f_large), p_small, None),
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
     )
     return loss, counted_ratio
-
-
-def _slots(value: torch.Tensor) -> torch.Tensor:
-    _torch_checks.check_slots("slots", value)
-    return value

@@ -1,8 +1,10 @@
 """The formulas of the losses in plain PyTorch, a module a loss.
 
-A module has ``solve`` (the outputs that are not differentiated), ``loss`` (the losses, given those)
-and ``gradient`` (the gradient of the losses, given those and the gradients of the losses). They
-compute on devices other than the CPU, and higher derivatives on all of them.
+A module has ``solve`` (the outputs that are not differentiated), ``loss`` (the losses, given
+those), and the derivatives of the losses with the residuals held fixed: ``gradient`` (the vjp),
+``jvp`` and ``hvp``. They compute on devices other than the CPU, and higher derivatives on all of
+them. The derivatives are written out, since torch.func cannot start a transform inside another's
+rule.
 
 This module holds what the losses share.
 """
@@ -74,6 +76,15 @@ class Unit(NamedTuple):
         """The gradient with respect to ``x``, from that with respect to the unit."""
         along = (grad * self.value).sum(-1, keepdim=True)
         return torch.where(self.is_short, grad / self.eps, (grad - along * self.value) / self.norm)
+
+    jvp = vjp  # the Jacobian is symmetric
+
+    def hvp(self, v: Tensor, grad: Tensor) -> Tensor:
+        """The derivative of ``vjp(grad)`` along ``v``."""
+        dots = ((v, grad), (v, self.value), (grad, self.value))
+        vg, vu, gu = ((x * y).sum(-1, keepdim=True) for x, y in dots)
+        moved = ((3 * vu * gu - vg) * self.value - vu * grad - gu * v) / (self.norm * self.norm)
+        return torch.where(self.is_short, torch.zeros_like(moved), moved)
 
 
 def unit(x: Tensor, eps: float) -> Unit:

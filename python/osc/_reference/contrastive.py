@@ -2,8 +2,8 @@
 
 Groups ``[G, N, C]`` are the slots that are contrasted with each other: all 2BS of the batch, or the
 2S of each image. Logits ``[G, N, N]`` are the cosines of a group over the temperature; rows are
-slots and columns their candidates. ``solve`` and ``gradient`` see a block of rows at a time, so
-that memory stays linear; ``loss``, for higher derivatives, builds all logits.
+slots and columns their candidates. The loss and its ``gradient`` see a block of rows at a time, so
+that memory stays linear; ``jvp`` and ``hvp`` build all logits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from . import (
+    grad_of_each,
     is_unmatched,
     match,
     nonfinite_images,
@@ -34,26 +35,10 @@ BLOCK = 1 << 24  # logits of a block; the tests make it small
 def losses_and_outputs(
     options: Any, slots: Tensor, matching: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The loss, and what ``solve`` gives, in one pass over the logits."""
+    """The loss and all outputs, in one pass over the logits."""
     if matching is None:
         matching = match({"slots": slots}, options.eps, options.on_nonfinite == "raise")
     return _forward(options, slots.unsqueeze(0), 0, matching, is_unmatched(matching))
-
-
-def loss(
-    options: Any, slots: Tensor, matching: Tensor, log_sum_exp: Any = None, accuracy: Any = None
-) -> tuple[Tensor]:
-    within = options.candidates == "image"
-    units, masked = _own_units(slots, matching, within, options.eps)
-    logits = units @ units.transpose(1, 2) / options.temperature
-    itself = torch.eye(units.shape[1], dtype=torch.bool, device=units.device)
-    logits = logits.masked_fill(itself | masked.unsqueeze(1), float("-inf"))
-    logits = logits.masked_fill(masked.unsqueeze(2), 0)  # nobody's, but finite
-    positives = logits.gather(-1, _positives(matching, within).unsqueeze(-1)).squeeze(-1)
-    losses = with_nan(
-        _ungrouped(logits.logsumexp(-1) - positives, slots, within).unsqueeze(-1), matching
-    )
-    return (reduced(losses.flatten(), options.reduction).to(slots.dtype),)
 
 
 def gradient(
@@ -68,6 +53,77 @@ def gradient(
         log_sum_exp,
         is_unmatched(matching),
     )
+
+
+def jvp(
+    options: Any, v: Tensor, slots: Tensor, matching: Tensor, log_sum_exp: Tensor
+) -> tuple[Tensor]:
+    whole = _Whole(options, slots, matching)
+    moved = whole.moved_logits(whole.moved_units(v))
+    positives = moved.gather(-1, whole.positive.unsqueeze(-1)).squeeze(-1)
+    losses = (whole.probabilities * moved).sum(-1) - positives
+    losses = with_nan(_ungrouped(losses, slots, whole.within).unsqueeze(-1), matching).flatten()
+    return (reduced(losses, options.reduction).to(slots.dtype),)
+
+
+def hvp(
+    options: Any,
+    v: Tensor,
+    grads: tuple[Tensor],
+    slots: Tensor,
+    matching: Tensor,
+    log_sum_exp: Tensor,
+) -> Tensor:
+    whole = _Whole(options, slots, matching)
+    grad, weights = whole.weights(grads[0])
+    moved_units = whole.moved_units(v)
+    moved = whole.moved_logits(moved_units)
+    mean = (whole.probabilities * moved).sum(-1, keepdim=True)
+    moved_weights = whole.probabilities * (moved - mean) * grad / options.temperature
+    symmetric = moved_weights + moved_weights.transpose(1, 2)
+    grad_units = _ungrouped(weights @ whole.units, slots, whole.within)
+    moved_grad = _ungrouped(symmetric @ whole.units + weights @ moved_units, slots, whole.within)
+    result = whole.along.vjp(moved_grad) + whole.along.hvp(wide(v), grad_units)
+    return with_nan(result, matching).to(slots.dtype)
+
+
+class _Whole:
+    """All logits at once, which what is differentiated twice has to see."""
+
+    def __init__(self, options: Any, slots: Tensor, matching: Tensor) -> None:
+        self.options, self.slots, self.matching = options, slots, matching
+        self.within = _within(options)
+        unmatched = is_unmatched(matching)
+        self.along = unit(slots.masked_fill(unmatched.unsqueeze(-1), 0), options.eps)
+        self.units, masked = (_grouped(x, self.within) for x in (self.along.value, unmatched))
+        itself = torch.eye(self.units.shape[1], dtype=torch.bool, device=slots.device)
+        logits = self.units @ self.units.transpose(1, 2) / options.temperature
+        logits = logits.masked_fill(itself | masked.unsqueeze(1), float("-inf"))
+        logits = logits.masked_fill(masked.unsqueeze(2), 0)  # nobody's, but finite
+        self.probabilities = logits.softmax(-1)
+        self.positive = _positives(matching, self.within)
+
+    def weights(self, grad_output: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of the losses ``[G, N, 1]``, and with respect to the products of units."""
+        unmatched = is_unmatched(self.matching).unsqueeze(-1)
+        grad = grad_of_each(grad_output, self.slots, self.options.reduction)
+        grad = grad.expand(*self.slots.shape[:2], 1).masked_fill(unmatched, 0)
+        grad = _grouped(grad, self.within)
+        one = torch.ones_like(self.probabilities[..., :1])
+        positive = torch.zeros_like(self.probabilities).scatter(
+            -1, self.positive.unsqueeze(-1), one
+        )
+        weights = (self.probabilities - positive) * grad / self.options.temperature
+        return grad, weights + weights.transpose(1, 2)
+
+    def moved_units(self, v: Tensor) -> Tensor:
+        moved = self.along.jvp(wide(v))
+        unmatched = is_unmatched(self.matching).unsqueeze(-1)
+        return _grouped(moved.masked_fill(unmatched, 0), self.within)
+
+    def moved_logits(self, moved_units: Tensor) -> Tensor:
+        products = moved_units @ self.units.transpose(1, 2)
+        return (products + products.transpose(1, 2)) / self.options.temperature
 
 
 class Gathered:
@@ -163,14 +219,6 @@ def _backward(
     along = unit(own.masked_fill(is_unmatched(matching).unsqueeze(-1), 0), options.eps)
     grad_slots = along.vjp(_ungrouped(grad_units, own, within))
     return with_nan(grad_slots, matching).to(slots.dtype)
-
-
-def _own_units(
-    slots: Tensor, matching: Tensor, within: bool, eps: float
-) -> tuple[Tensor, Tensor]:
-    masked = is_unmatched(matching)
-    units, _ = unit_and_norm(wide(slots).masked_fill(masked.unsqueeze(-1), 0), eps)
-    return _grouped(units, within), _grouped(masked, within)
 
 
 def _candidates(

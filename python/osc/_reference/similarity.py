@@ -22,12 +22,24 @@ def loss(options: Any, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
     return (reduced(losses, options.reduction).to(p.dtype),)
 
 
-def gradient(
-    options: Any, grads: tuple[Tensor], f: Tensor, p: Tensor, matching: Tensor
-) -> Tensor:
+def gradient(options: Any, grads: tuple[Tensor], f: Tensor, p: Tensor, matching: Tensor) -> Tensor:
     grad_unit = grad_of_each(grads[0], p, options.reduction) / -2
     grad_p = unit(p, options.eps).vjp(grad_unit * _targets(f, matching, options.eps))
     return with_nan(grad_p, matching).to(p.dtype)
+
+
+def jvp(options: Any, v: Tensor, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
+    moved = unit(p, options.eps).jvp(wide(v)) * _targets(f, matching, options.eps)
+    losses = with_nan(moved.sum(-1, keepdim=True) / -2, matching).flatten()
+    return (reduced(losses, options.reduction).to(p.dtype),)
+
+
+def hvp(
+    options: Any, v: Tensor, grads: tuple[Tensor], f: Tensor, p: Tensor, matching: Tensor
+) -> Tensor:
+    grad_unit = grad_of_each(grads[0], p, options.reduction) / -2
+    moved = unit(p, options.eps).hvp(wide(v), grad_unit * _targets(f, matching, options.eps))
+    return with_nan(moved, matching).to(p.dtype)
 
 
 def _targets(f: Tensor, matching: Tensor, eps: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""The similarity loss of small crops, ``p_small [B, As, S, C]``, to large ones, ``f_large [B, Al, L,
+"""The similarity loss of small crops ``p_small [B, As, S, C]`` to large ones ``f_large [B, Al, L,
 C]``: a loss for each pair of crops ``[B, Al, As]``, and the matching ``[B, Al, As, S]``, -1 for a
 slot that is not counted."""
 
@@ -28,16 +28,8 @@ def loss(
     small, large, nonfinite = _units(f_large, p_small, options.eps)
     counts = (matching >= 0).sum(-1)
     positives = _positives(small.value, large, f_large, matching).sum(-1)
-    # Of a pair without a counted slot, 0 / 0; divided by 1 first, so that no gradient is NaN.
-    losses = ((counts - positives) / 2 / counts.clamp_min(1)).masked_fill(
-        (counts == 0) | nonfinite.view(-1, 1, 1), float("nan")
-    )
-    if options.reduction == "none":
-        return (losses.to(p_small.dtype),)
-    total = losses.masked_fill((counts == 0) & ~nonfinite.view(-1, 1, 1), 0).sum()
-    if options.reduction == "mean":
-        total = total / (counts > 0).sum()
-    return (total.to(p_small.dtype),)
+    losses = (counts - positives) / 2 / counts  # 0 / 0 of a pair without a counted slot
+    return (_reduced(losses, counts, nonfinite, options.reduction).to(p_small.dtype),)
 
 
 def gradient(
@@ -47,6 +39,30 @@ def gradient(
     grad_unit = _grad_of_units(wide(grads[0]), large, f_large, matching, options.reduction)
     grad_p = small.vjp(grad_unit).masked_fill(nonfinite.view(-1, 1, 1, 1), float("nan"))
     return grad_p.to(p_small.dtype)
+
+
+def jvp(
+    options: Any, v: Tensor, f_large: Tensor, p_small: Tensor, matching: Tensor
+) -> tuple[Tensor]:
+    small, large, nonfinite = _units(f_large, p_small, options.eps)
+    moved = small.jvp(wide(v).masked_fill(nonfinite.view(-1, 1, 1, 1), 0))
+    counts = (matching >= 0).sum(-1)
+    losses = _positives(moved, large, f_large, matching).sum(-1) / counts.clamp_min(1) / -2
+    return (_reduced(losses, counts, nonfinite, options.reduction).to(p_small.dtype),)
+
+
+def hvp(
+    options: Any,
+    v: Tensor,
+    grads: tuple[Tensor],
+    f_large: Tensor,
+    p_small: Tensor,
+    matching: Tensor,
+) -> Tensor:
+    small, large, nonfinite = _units(f_large, p_small, options.eps)
+    grad_unit = _grad_of_units(wide(grads[0]), large, f_large, matching, options.reduction)
+    moved = small.hvp(wide(v), grad_unit)
+    return moved.masked_fill(nonfinite.view(-1, 1, 1, 1), float("nan")).to(p_small.dtype)
 
 
 def _units(f_large: Tensor, p_small: Tensor, eps: float) -> tuple[Unit, Tensor, Tensor]:
@@ -84,6 +100,15 @@ def _positives(small: Tensor, large: Tensor, f_large: Tensor, matching: Tensor) 
         return cosines.sum(-1)
     positives = cosines.gather(-1, matching.clamp_min(0).unsqueeze(-1)).squeeze(-1)
     return positives.masked_fill(matching < 0, 0)
+
+
+def _reduced(losses: Tensor, counts: Tensor, nonfinite: Tensor, reduction: str) -> Tensor:
+    """Over the pairs with a counted slot."""
+    losses = losses.masked_fill(nonfinite.view(-1, 1, 1), float("nan"))
+    if reduction == "none":
+        return losses
+    total = losses.masked_fill((counts == 0) & ~nonfinite.view(-1, 1, 1), 0).sum()
+    return total / (counts > 0).sum() if reduction == "mean" else total
 
 
 def _grad_of_units(

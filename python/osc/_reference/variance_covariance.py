@@ -30,13 +30,51 @@ def loss(options: Any, x: Tensor) -> tuple[Tensor, Tensor]:
 
 def gradient(options: Any, grads: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
     centred, covariance, deviation = _moments(x)
-    groups, samples, features = x.shape[:-2].numel(), *x.shape[-2:]
-    of_variance = -0.5 / deviation * (deviation < 1) * (wide(grads[0]) / (groups * features))
-    pairs = max(features * (features - 1), 1)
-    of_covariance = _off_diagonal(covariance) * (2 * wide(grads[1]) / (groups * pairs))
+    weights = _weights(grads, x, -0.5 / deviation * (deviation < 1), covariance)
+    return (centred @ weights * _rate(x)).to(x.dtype)
+
+
+def jvp(options: Any, v: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    centred, covariance, deviation = _moments(x)
+    moved = _moved_covariance(v, centred)
+    of_deviation = (deviation < 1) * moved.diagonal(dim1=-2, dim2=-1) / (-2 * deviation)
+    off_diagonal = (2 * _off_diagonal(covariance) * moved).sum((-1, -2)) / _pairs(x)
+    return of_deviation.mean(-1).mean().to(x.dtype), off_diagonal.mean().to(x.dtype)
+
+
+def hvp(options: Any, v: Tensor, grads: tuple[Tensor, Tensor], x: Tensor) -> Tensor:
+    centred, covariance, deviation = _moments(x)
+    moved = _moved_covariance(v, centred)
+    weights = _weights(grads, x, -0.5 / deviation * (deviation < 1), covariance)
+    diagonal = moved.diagonal(dim1=-2, dim2=-1) / (4 * deviation**3) * (deviation < 1)
+    moved_weights = _weights(grads, x, diagonal, moved)
+    v = wide(v)
+    moved_centred = v - v.mean(-2, keepdim=True)
+    return ((moved_centred @ weights + centred @ moved_weights) * _rate(x)).to(x.dtype)
+
+
+def _moved_covariance(v: Tensor, centred: Tensor) -> Tensor:
+    """The derivative of the covariance along ``v``."""
+    moved = wide(v).transpose(-1, -2) @ centred / (centred.shape[-2] - 1)
+    return moved + moved.transpose(-1, -2)
+
+
+def _weights(
+    grads: tuple[Tensor, Tensor], x: Tensor, diagonal: Tensor, off_diagonal: Tensor
+) -> Tensor:
+    """The gradient with respect to the covariance, up to a factor."""
+    groups = x.shape[:-2].numel()
+    of_variance = (diagonal * (wide(grads[0]) / (groups * x.shape[-1]))).diag_embed()
+    return of_variance + _off_diagonal(off_diagonal) * (2 * wide(grads[1]) / (groups * _pairs(x)))
+
+
+def _rate(x: Tensor) -> float:
     # One sample has no covariance.
-    rate = 2 / (samples - 1) if samples > 1 else float("nan")
-    return (centred @ (of_variance.diag_embed() + of_covariance) * rate).to(x.dtype)
+    return 2 / (x.shape[-2] - 1) if x.shape[-2] > 1 else float("nan")
+
+
+def _pairs(x: Tensor) -> int:
+    return max(x.shape[-1] * (x.shape[-1] - 1), 1)
 
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
