@@ -7,6 +7,8 @@
 // It uses the stable ABI of PyTorch 2.10 alone, so that one binary serves every later release. No
 // string crosses that ABI, which leaks them (PyTorch issue 191340). The dispatcher calls the
 // operators with the interpreter's lock released. What they throw is a ValueError in Python.
+#include "operators.hpp"
+
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -457,6 +459,8 @@ constexpr auto kernels(std::index_sequence<places...>) {
 constexpr auto kKernels = kernels(std::make_index_sequence<kMostOperators>());
 
 }  // namespace
+
+bool are_registered() { return true; }
 
 STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
   for (const Operator& op : operators()) library.def(op.schema.c_str());

@@ -17,7 +17,7 @@
 #include <tuple>
 
 #include "osc/libtorch/assignment.hpp"
-#include "osc/loss_objects.hpp"
+#include "osc/similarity_loss.hpp"
 
 namespace osc::libtorch {
 
