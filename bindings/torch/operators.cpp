@@ -29,11 +29,16 @@
 #include "host_executor.hpp"
 #include "osc/osc.h"
 #include "osc/workspace.hpp"
-#include "runtime/shapes.hpp"
+#include "runtime/row.hpp"
 
 namespace osc::torch_operators {
 namespace {
 
+using cpu::Dimension;
+using cpu::kMostArrays;
+using cpu::kMostDimensions;
+using cpu::kMostLetters;
+using cpu::Shape;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using torch::stable::detail::from;
@@ -44,7 +49,7 @@ enum class Kind { forward, with_gradient, backward };
 // One operator of PyTorch: what it takes from the stack and what it leaves there, in this order.
 struct Operator {
   const osc_operator* described;
-  Shapes shapes;
+  cpu::ParsedRow shapes;
   Kind kind;
   std::string name, schema;
   std::vector<int> taken_arrays, taken_options, returned_arrays;
@@ -93,7 +98,7 @@ std::string schema_of(const Operator& op) {
 
 Operator described_as(const osc_operator& described, Kind kind) {
   constexpr const char* kSuffix[] = {"", "_with_gradient", "_backward"};
-  Operator op{&described, Shapes(described.arrays, described.array_count),
+  Operator op{&described, cpu::ParsedRow(described),
               kind,       described.name + std::string(kSuffix[static_cast<int>(kind)]),
               {},         {},
               {},         {}};
