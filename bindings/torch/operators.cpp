@@ -308,10 +308,7 @@ class Call {
 
   void run(StableIValue* stack) {
     take(stack);
-    if (!bind_letters()) {
-      compute();  // says what is wrong, but for slots [2, B, S, C], which the library takes
-      refuse_dimensions();
-    }
+    if (!bind_letters()) refuse_dimensions();
     std::vector<Tensor> results;
     for (const int i : op_.returned_arrays) results.push_back(allocate(i));
     compute();
@@ -379,13 +376,14 @@ class Call {
       for (std::int32_t d = 0; d < given.dims; ++d)
         text += (d > 0 ? ", " : "") + std::to_string(given.sizes[d]);
       text += "]; wanted [";
-      for (const char* c = op_.array(i).shape; *c != '\0'; ++c)
+      const char* const wanted = op_.array(i).shape;
+      for (const char* c = has_leading(i) ? wanted + 1 : wanted; *c != '\0'; ++c)
         text += *c == ' ' ? ", " : std::string(1, *c);
       text += "]";
       if (shape.split >= 0) text += ", in which rows i and i + B are the views of image i";
       refuse(text);
     }
-    refuse(op_.name + ": the inputs do not fit");
+    refuse("an input has a wrong number of dimensions");
   }
 
   // From the sizes of the inputs. Whether they agree, the library checks.
@@ -429,6 +427,8 @@ class Call {
     }
     const bool is_gradient = described.role == OSC_ROLE_GRADIENT;
     arguments_[i].emplace(result, shape, true, is_gradient && has_leading(i));
+    // Groups that are not evenly spaced were copied: the copy, which is contiguous, is the result.
+    result = arguments_[i]->tensor();
     array(i) = arguments_[i]->array();
     // Outputs are contiguous and of the sizes that are wanted, which need not be said again.
     if (!is_gradient) array(i).sizes = array(i).strides = nullptr;

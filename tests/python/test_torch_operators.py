@@ -8,12 +8,12 @@ import subprocess
 import pytest
 import torch
 import torch_oracle
+from codes import MEAN, NONE, REDUCTIONS, SUM
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.library import opcheck
 
 import osc
-from osc import _torch_device
-from osc._library import MEAN, NONE, REDUCTIONS, SUM
+from osc import _torch
 from osc.loss_objects import matching_similarity_loss_per_img
 
 operators = torch.ops.osc
@@ -39,17 +39,17 @@ def test_opcheck(layout, dtype):
     cases = [((8, 3, 8), NONE), ((2, 1, 5), MEAN), ((4, 3, 0), SUM), ((0, 3, 4), NONE)]
     for shape, reduction in cases if dtype == torch.float32 else cases[:1]:
         f, p = LAYOUTS[layout](*shape, dtype), LAYOUTS[layout](*shape, dtype).requires_grad_()
-        opcheck(operators.matching_similarity_loss_per_img, (f, p, reduction, 1e-10, False))
+        opcheck(operators.matching_similarity_loss_per_img, (f, p, None, reduction, 1e-10, 0))
         loss, matching = operators.matching_similarity_loss_per_img(
-            f, p.detach(), reduction, 1e-10, False
+            f, p.detach(), None, reduction, 1e-10, 0
         )
         incoming = torch.ones_like(loss).requires_grad_()
         opcheck(
             operators.matching_similarity_loss_per_img_backward,
             (incoming, f, p, matching, reduction, 1e-10),
         )
-        opcheck(operators.match_slots, (p, 1e-10, False))
-        opcheck(operators.linear_sum_assignment, (p, True, False))
+        opcheck(operators.match_slots, (p, 1e-10, 0))
+        opcheck(operators.linear_sum_assignment, (p, True, 1))
 
 
 def strides(tensors):
@@ -61,7 +61,7 @@ def test_strides_are_known_without_data(layout):
     f, p = LAYOUTS[layout](6, 4, 5, torch.float32), LAYOUTS[layout](6, 4, 5, torch.float32)
 
     def run(f, p):
-        loss, matching = operators.matching_similarity_loss_per_img(f, p, NONE, 1e-10, False)
+        loss, matching = operators.matching_similarity_loss_per_img(f, p, None, NONE, 1e-10, 0)
         return (
             loss,
             matching,
@@ -145,7 +145,7 @@ def test_an_unknown_reduction_is_an_error(code):
     }
     for name, arguments in calls.items():
         operator = getattr(operators, name)
-        for path in (contextlib.nullcontext, _torch_device.on_cpu_tensors):
+        for path in (contextlib.nullcontext, _torch.on_cpu_tensors):
             with path(), pytest.raises(ValueError, match=f"^reduction is {code}; wanted 0 "):
                 operator(*arguments)
         without_values = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in arguments]
@@ -258,7 +258,9 @@ def test_torch_func_derivatives():
     gradient = torch_oracle.loss_and_gradient(f, p)[1]
     torch.testing.assert_close(grad(loss)(p), gradient)
     torch.testing.assert_close(
-        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, MEAN, 1e-10, False)[0])(p),
+        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, None, MEAN, 1e-10, 0)[0])(
+            p
+        ),
         gradient,
     )
     torch.testing.assert_close(jvp(loss, (p,), (v,))[1], (gradient * v).sum())

@@ -30,7 +30,8 @@ def gradient(options: Any, grads: tuple[Tensor], f: Tensor, p: Tensor, matching:
 
 def jvp(options: Any, v: Tensor, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
     moved = unit(p, options.eps).jvp(wide(v)) * _targets(f, matching, options.eps)
-    losses = with_nan(moved.sum(-1, keepdim=True) / -2, matching).flatten()
+    losses = with_nan(moved.sum(-1, keepdim=True) / -2, matching)
+    losses = losses.reshape(p.shape[0] * p.shape[1])  # flatten has no rule for batched tangents
     return (reduced(losses, options.reduction).to(p.dtype),)
 
 
