@@ -261,7 +261,7 @@ class Computation {
         largest = magnitude;
     });
     if (largest == 0) largest = 1;
-    factor_ = largest * kLn2 * static_cast<double>(problem_.rate);
+    factor_ = {largest, wanted_.options.temperature};
     const auto rate = static_cast<double>(problem_.rate);
     each_row([&](std::int64_t row) {
       const double relative = incoming(rows_.places[row]) / largest;
@@ -353,7 +353,7 @@ class Computation {
   const cpu::KernelsOf<T>& kernels_;
   Rows<T>& rows_;
   ContrastiveProblem<T>& problem_;
-  double factor_ = 0;
+  cpu::Ratio factor_;  // of the gradient
 };
 
 template <typename T>

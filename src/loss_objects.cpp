@@ -1,6 +1,7 @@
 #include "osc/loss_objects.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "batch.hpp"
@@ -139,6 +140,7 @@ Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
   if (!table) return status;
   const std::int64_t losses = 2 * p.images * p.slots;
   double sum = 0;
+  std::atomic<bool> gradient_scales = sizeof(T) >= 4;
   const bool wants_sum = results.loss && options.reduction != Reduction::none;
   if (losses > 0) {
     if (options.on_nonfinite == NonFinite::raise)
@@ -150,12 +152,14 @@ Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
     task.p = rows_of(p);
     if (options.reduction == Reduction::none) task.losses = results.loss;
     if (results.gradient) add_gradient(*results.gradient, options.reduction, task);
+    task.gradient_scales = &gradient_scales;
     status = run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace,
                  wants_sum ? &sum : nullptr);
     if (!status.ok()) return status;
   } else if (results.statuses) {
     std::fill_n(results.statuses, p.images, ImageStatus::ok);
   }
+  if (results.gradient_scales) *results.gradient_scales = gradient_scales;
   if (wants_sum) {
     constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
     *results.loss = cpu::from_double<T>(options.reduction == Reduction::sum ? sum
