@@ -53,6 +53,9 @@ constexpr Array kSimilarityArrays[] = {
     {"loss", "2BS", OSC_ROLE_LOSS, 0, "The loss"},
     {"matching", "B S", OSC_ROLE_OUTPUT, OSC_INT64, kMatching},
     {"statuses", "B", OSC_ROLE_STATUS, OSC_INT32, kStatuses},
+    {"gradient_scales", "", OSC_ROLE_STATUS, OSC_INT32,
+     "1 if the gradient, multiplied by a number afterwards, is as exact as with that number as "
+     "grad_output; else 0"},
     {"grad_output", "2BS", OSC_ROLE_GRAD_OUTPUT, 0, kGradOutput},
     {"grad_p", "2B S C", OSC_ROLE_GRADIENT, 0, "The gradient with respect to p"}};
 constexpr Option kSimilarityOptions[] = {reduction<osc_similarity_loss>, eps<osc_similarity_loss>,

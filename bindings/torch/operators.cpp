@@ -63,6 +63,10 @@ struct Operator {
   bool has_same_shape(int i, int k) const {
     return std::string_view(array(i).shape) == array(k).shape;
   }
+  // A gradient that would lose bits if it were scaled afterwards is not returned with the loss.
+  bool may_lack(int i) const {
+    return kind == Kind::with_gradient && array(i).role == OSC_ROLE_GRADIENT;
+  }
   // The matching that a caller may bring to the forward pass.
   bool is_optional(int i) const {
     return kind != Kind::backward && array(i).role == OSC_ROLE_GIVEN;
@@ -309,12 +313,22 @@ class Call {
   void run(StableIValue* stack) {
     take(stack);
     if (!bind_letters()) refuse_dimensions();
+    for (int i = 0; op_.kind == Kind::with_gradient && i < op_.described->array_count; ++i) {
+      if (std::string_view(op_.array(i).name) == "gradient_scales")
+        array(i) = {&gradient_scales_, nullptr, nullptr, 0, OSC_INT32};
+    }
     std::vector<Tensor> results;
     for (const int i : op_.returned_arrays) results.push_back(allocate(i));
     compute();
     constexpr std::size_t kMostKept = std::size_t{4} << 20;
     workspace_->shrink(kMostKept);
-    for (std::size_t i = 0; i < results.size(); ++i) stack[i] = from(results[i]);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (op_.may_lack(op_.returned_arrays[i])) {
+        stack[i] = from(gradient_scales_ ? std::optional(results[i]) : std::nullopt);
+      } else {
+        stack[i] = from(results[i]);
+      }
+    }
   }
 
  private:
@@ -447,6 +461,7 @@ class Call {
   std::int32_t dtype_ = OSC_ABSENT;  // of the inputs
   int leading_input_ = -1, differentiated_ = -1;
   bool reduces_ = false;
+  std::int32_t gradient_scales_ = 1;
 };
 
 // The dispatcher wants a function for each operator: one instance of this each.

@@ -143,8 +143,10 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             ):
                 return Loss.backward(ctx, *grads)
             gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
-            if gradient is None:  # a further pass through a graph that was retained
-                gradient = Gradient.forward(torch.ones_like(grad), *ctx.saved_tensors, *ctx.options)
+            # It is computed again in a further pass through a graph that was retained, and where
+            # scaling it would lose bits.
+            if gradient is None:
+                return Loss.backward(ctx, *grads)
             if grad.item() != 1:
                 gradient.mul_(grad)
             return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]

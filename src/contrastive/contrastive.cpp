@@ -285,7 +285,7 @@ class Computation {
     });
     if (largest == 0) largest = 1;
     const auto scale = static_cast<double>(task_.exponent_scale);
-    factor_ = largest * kLn2 * scale;
+    factor_ = {largest, request_.temperature};
     each_row([&](std::int64_t row) {
       const double relative = grad_output(rows_.places[row]) / largest,
                    log_sum_exp = task_.log_sum_exps[row];
@@ -381,7 +381,7 @@ class Computation {
   const ContrastiveKernels<T>& kernels_;
   Rows<T>& rows_;
   ContrastiveTask<T>& task_;
-  double factor_ = 0;
+  Ratio factor_;  // of the gradient
 };
 
 // What is wrong with a call that the table does not know of.

@@ -61,11 +61,12 @@ class Contrastive {
     }
   }
 
-  // Gradients of rows: those of their units, times `factor`, by the derivative of x / |x|.
-  void write(std::int64_t begin, std::int64_t end, double factor) const {
+  // Gradients of rows: the vjp of their units, times `factor`.
+  void write(std::int64_t begin, std::int64_t end, const Ratio& factor) const {
     for (std::int64_t row = begin; row < end; ++row) {
-      Units<T>::write(task_.units + row * stride_, task_.unit_gradients + row * stride_,
-                      task_.channels, task_.inverse_norms[row], factor, task_.targets[row]);
+      Units<T>::write(task_.slots[row], task_.units + row * stride_,
+                      task_.unit_gradients + row * stride_, task_.channels, task_.eps,
+                      task_.inverse_norms[row], factor, task_.targets[row]);
     }
   }
 
@@ -354,8 +355,8 @@ void gradient_tiles(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t
 }
 
 template <typename T>
-void write(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, double factor,
-           void* memory) {
+void write(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end,
+           const Ratio& factor, void* memory) {
   Contrastive<T>(task, memory).write(begin, end, factor);
 }
 

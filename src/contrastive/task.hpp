@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "runtime/dispatch.hpp"
+#include "simd/units_in_double.hpp"
 
 namespace osc::cpu {
 
@@ -33,13 +34,13 @@ struct ContrastiveTask {
   // Whether a power of 2 of any (cosine - 1) * exponent_scale is far from vanishing.
   bool shares_maximum = false;
 
-  const T** slots = nullptr;        // where they are read
-  T** targets = nullptr;            // where their gradients are written; own rows
-  A* units = nullptr;               // [rows, padded]
-  A* panels = nullptr;              // the units of kTile rows together, channel by channel:
-                                    // [rows / kTile, channels, kTile]
-  A* unit_gradients = nullptr;      // [rows, padded]; null: not wanted
-  double* inverse_norms = nullptr;  // 1 / max(norm, eps), negative where the norm is not above eps
+  const T** slots = nullptr;           // where they are read
+  T** targets = nullptr;               // where their gradients are written; own rows
+  A* units = nullptr;                  // [rows, padded]
+  A* panels = nullptr;                 // the units of kTile rows together, channel by channel:
+                                       // [rows / kTile, channels, kTile]
+  A* unit_gradients = nullptr;         // [rows, padded]; null: not wanted
+  double* inverse_norms = nullptr;     // as Units<T>::read gives them
   std::int64_t* positives = nullptr;   // the row of its match; own rows
   A* positive_similarities = nullptr;  // the cosine with it; own rows
   A* hardest_negatives = nullptr;      // the greatest cosine with another candidate; own rows.
@@ -68,8 +69,8 @@ struct ContrastiveKernels {
   void (*gradient_tiles)(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y,
                          void* memory);
   // The gradients of the rows [begin, end): the vjp of their units, times `factor`.
-  void (*write)(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, double factor,
-                void* memory);
+  void (*write)(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end,
+                const Ratio& factor, void* memory);
 };
 
 OSC_DECLARE_KERNELS(ContrastiveKernels, contrastive_kernels)

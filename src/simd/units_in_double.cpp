@@ -1,38 +1,38 @@
 #include "simd/units_in_double.hpp"
 
-#include <algorithm>
-#include <limits>
-
 #include "runtime/element_types.hpp"
 #include "simd/vector_math.hpp"
 
 namespace osc::cpu {
 
-template <typename T>
-double unit_in_double(const T* x, std::int64_t channels, double eps,
-                      typename Computed<T>::Type* unit) noexcept {
+template <typename T, typename Unit>
+double unit_in_double(const T* x, std::int64_t channels, double eps, Unit* unit) noexcept {
   const Norm length = norm(x, channels);
   const double floored = length.floored(eps);
   for (std::int64_t c = 0; c < channels; ++c)
-    unit[c] = static_cast<typename Computed<T>::Type>(to_double(x[c]) * length.scale / floored);
-  const auto at_most = [](double inverse) {
-    return std::min(inverse, std::numeric_limits<double>::max());
-  };
-  return length.exceeds(eps)
-             ? at_most(length.scale / floored)
-             : -at_most(
-                   1 /
-                   eps);  // not of `floored`, which eps in the unit of a tiny length can overflow
+    unit[c] = static_cast<Unit>(to_double(x[c]) * length.scale / floored);
+  // Not of `floored`, which eps in the unit of a tiny length can overflow.
+  return length.exceeds(eps) ? length.scale / length.length : -1 / eps;
 }
 
-template <typename T>
-void gradient_in_double(const typename Computed<T>::Type* unit,
-                        const typename Computed<T>::Type* unit_gradient, std::int64_t channels,
-                        double factor, bool floored, T* target) noexcept {
-  const double along = floored ? 0 : dot(unit, 1.0, unit_gradient, channels);
+template <typename T, typename Unit>
+bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient,
+                        std::int64_t channels, double eps, const Ratio& factor,
+                        T* target) noexcept {
+  const Norm length = norm(x, channels);
+  Product product(factor.numerator);
+  product.over(factor.denominator);
+  double along = 0;
+  if (length.exceeds(eps)) {
+    along = dot(unit, 1.0, unit_gradient, channels);
+    product.over(length.length).times(length.scale);
+  } else {
+    product.over(eps);
+  }
   for (std::int64_t c = 0; c < channels; ++c)
     target[c] = from_double<T>(
-        (static_cast<double>(unit_gradient[c]) - along * static_cast<double>(unit[c])) * factor);
+        product.of(static_cast<double>(unit_gradient[c]) - along * static_cast<double>(unit[c])));
+  return product.is_well_within<T>();
 }
 
 template <typename T>
@@ -42,12 +42,17 @@ bool is_finite(const T* x, std::int64_t channels) noexcept {
   return sum == 0;
 }
 
-#define OSC_INSTANTIATE(T)                                                                     \
-  template double unit_in_double(const T*, std::int64_t, double, Computed<T>::Type*) noexcept; \
-  template void gradient_in_double(const Computed<T>::Type*, const Computed<T>::Type*,         \
-                                   std::int64_t, double, bool, T*) noexcept;                   \
+#define OSC_INSTANTIATE_UNITS(T, Unit)                                                       \
+  template double unit_in_double(const T*, std::int64_t, double, Unit*) noexcept;            \
+  template bool gradient_in_double(const T*, const Unit*, const Unit*, std::int64_t, double, \
+                                   const Ratio&, T*) noexcept;
+#define OSC_INSTANTIATE(T)         \
+  OSC_INSTANTIATE_UNITS(T, double) \
   template bool is_finite(const T*, std::int64_t) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE
+OSC_INSTANTIATE_UNITS(float, float)
+OSC_INSTANTIATE_UNITS(float16, float)
+OSC_INSTANTIATE_UNITS(bfloat16, float)
 
 }  // namespace osc::cpu

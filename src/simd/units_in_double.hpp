@@ -9,18 +9,24 @@
 
 namespace osc::cpu {
 
-// Writes x / max(|x|, eps). Returns 1 / max(|x|, eps), or the largest number where that is larger;
-// negative where |x| is not above eps, or where x holds a NaN or an infinity.
-template <typename T>
-double unit_in_double(const T* x, std::int64_t channels, double eps,
-                      typename Computed<T>::Type* unit) noexcept;
+// numerator / denominator, which may be no double.
+struct Ratio {
+  double numerator = 1, denominator = 1;
+};
 
-// The vjp of the normalisation, times `factor`: (unit_gradient - unit <unit, unit_gradient>) *
-// factor. Where the norm is floored, and so does not change, unit_gradient * factor.
-template <typename T>
-void gradient_in_double(const typename Computed<T>::Type* unit,
-                        const typename Computed<T>::Type* unit_gradient, std::int64_t channels,
-                        double factor, bool floored, T* target) noexcept;
+// Writes x / max(|x|, eps). Returns 1 / max(|x|, eps), which may be infinite; negative where |x| is
+// not above eps, or where x holds a NaN or an infinity. Unit: double, or the type that T is
+// computed in.
+template <typename T, typename Unit>
+double unit_in_double(const T* x, std::int64_t channels, double eps, Unit* unit) noexcept;
+
+// The vjp of the normalisation of x, times `factor`: (unit_gradient - unit <unit, unit_gradient>) /
+// |x| * factor. Where the norm is floored, and so does not change, unit_gradient / eps * factor.
+// Returns whether T holds all bits of the result, also if it is multiplied by a number of some
+// magnitude.
+template <typename T, typename Unit>
+bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient,
+                        std::int64_t channels, double eps, const Ratio& factor, T* target) noexcept;
 
 // Whether x holds no NaN and no infinity.
 template <typename T>

@@ -6,32 +6,17 @@
 #include "runtime/element_types.hpp"
 #include "runtime/finite.hpp"
 #include "runtime/strided.hpp"
+#include "simd/units_in_double.hpp"
 #include "simd/vector_math.hpp"
+#include "similarity/cosine_loss.hpp"
 
 namespace osc::cpu {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// False where the image holds a NaN or an infinity; the units are meaningless then.
-template <typename T>
-bool load_units(const SimilarityTask<T>& task, std::int64_t image, double* units) {
-  const std::int64_t channels = task.f.sizes[3];
-  for (std::int64_t view = 0; view < 2; ++view) {
-    for (std::int64_t slot = 0; slot < task.f.sizes[2]; ++slot) {
-      const T* const x = slot_of(task.f, view, image, slot);
-      const Norm x_norm = norm(x, channels);
-      if (!x_norm.finite()) return false;
-      const double length = x_norm.floored(task.eps);
-      for (std::int64_t c = 0; c < channels; ++c)
-        *units++ = to_double(x[c]) * x_norm.scale / length;
-    }
-  }
-  return true;
-}
-
-// Cosines are rounded to the type that the other way computes in: what is matched there is of that
-// type, too.
+// By the units of f. Cosines are rounded to the type that the kernels compute in, so that both
+// match the same numbers.
 template <typename T>
 void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   const std::int64_t slots = task.f.sizes[2], channels = task.f.sizes[3];
@@ -40,7 +25,7 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
     for (std::int64_t t = 0; t < slots; ++t) {
       const double cosine =
           dot(memory.units + s * channels, 1.0, memory.units + (slots + t) * channels, channels);
-      *cost++ = sizeof(T) == 8 ? -cosine : -static_cast<double>(static_cast<float>(cosine));
+      *cost++ = -static_cast<double>(static_cast<typename Computed<T>::Type>(cosine));
     }
   }
   memory.assignment.solve();  // finite costs always have an assignment
@@ -48,27 +33,19 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   std::copy_n(memory.assignment.row_of_column, slots, memory.matching + slots);
 }
 
-// One slot of p against the unit of its target: its cosine, and its gradient where `gradient` is
-// not null.
+// Of one slot, whose unit is in memory, against the unit of its target.
 template <typename T>
-double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels, double eps,
-                           double grad_output, T* gradient) {
-  const Norm p_norm = norm(p, channels);
-  const double length = p_norm.floored(eps);
-  const double cosine = dot(p, p_norm.scale, unit, channels) / length;
-  if (gradient) {
-    const double half = -0.5 * grad_output;
-    if (p_norm.exceeds(eps)) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const double along = cosine * (to_double(p[c]) * p_norm.scale / length);
-        gradient[c] = from_double<T>(half * (unit[c] - along) / length * p_norm.scale);
-      }
-    } else {
-      for (std::int64_t c = 0; c < channels; ++c)
-        gradient[c] = from_double<T>(half * unit[c] / eps);
-    }
-  }
-  return cosine;
+void write_gradient(const SimilarityTask<T>& task, std::int64_t view, std::int64_t image,
+                    std::int64_t slot, const SimilarityInDouble& memory, const double* target) {
+  const std::int64_t index = (view * task.f.sizes[1] + image) * task.f.sizes[2] + slot;
+  Ratio factor{1, -2 * task.divisor};
+  if (task.grad_output)
+    factor.numerator = to_double(task.grad_output[task.grad_output_per_slot ? index : 0]);
+  const bool scales = gradient_in_double<T>(slot_of(task.p, view, image, slot), memory.unit, target,
+                                            task.f.sizes[3], task.eps, factor,
+                                            slot_of(task.grad_p, view, image, slot));
+  if (sizeof(T) >= 4 && task.gradient_scales && !scales)
+    task.gradient_scales->store(false, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -80,9 +57,12 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
   const std::int64_t images = task.f.sizes[1], slots = task.f.sizes[2], channels = task.f.sizes[3];
   const std::int64_t* const given =
       task.given_matching ? task.given_matching + image * slots : nullptr;
-  const bool finite = !(given && given[0] < 0) && load_units(task, image, memory.units) &&
+  const bool finite = !(given && given[0] < 0) && is_finite(slice(task.f, 1, image)) &&
                       (!task.has_p || is_finite(slice(task.p, 1, image)));
   if (!finite && task.statuses) task.statuses[image] = ImageStatus::nonfinite;
+  for (std::int64_t row = 0; row < 2 * slots && finite; ++row)
+    unit_in_double(slot_of(task.f, row / slots, image, row % slots), channels, task.eps,
+                   memory.units + row * channels);
   if (finite && matching) {
     std::copy_n(matching, slots, memory.matching);
     std::copy_n(inverse_matching, slots, memory.matching + slots);
@@ -103,31 +83,39 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
   double image_sum = 0;
   for (std::int64_t view = 0; view < 2; ++view) {
     for (std::int64_t slot = 0; slot < slots; ++slot) {
-      const std::int64_t index = (view * images + image) * slots + slot;
-      T* const gradient = task.grad_p.data ? slot_of(task.grad_p, view, image, slot) : nullptr;
       double loss = kNaN;
       if (finite) {
         const double* const target =
             memory.units + ((1 - view) * slots + memory.matching[view * slots + slot]) * channels;
-        const double grad_output =
-            task.weight * (task.grad_output
-                               ? to_double(task.grad_output[task.grad_output_per_slot ? index : 0])
-                               : 1.0);
-        loss = 0.5 - 0.5 * cosine_and_gradient(slot_of(task.p, view, image, slot), target, channels,
-                                               task.eps, grad_output, gradient);
-      } else if (gradient) {
-        std::fill_n(gradient, channels, from_double<T>(kNaN));
+        unit_in_double(slot_of(task.p, view, image, slot), channels, task.eps, memory.unit);
+        loss = loss_of_cosine(dot(memory.unit, 1.0, target, channels));
+        if (task.grad_p.data) write_gradient(task, view, image, slot, memory, target);
+      } else if (task.grad_p.data) {
+        std::fill_n(slot_of(task.grad_p, view, image, slot), channels, from_double<T>(kNaN));
       }
-      if (task.losses) task.losses[index] = from_double<T>(loss);
+      if (task.losses) task.losses[(view * images + image) * slots + slot] = from_double<T>(loss);
       image_sum += loss;
     }
   }
   if (task.image_sums) task.image_sums[image] = image_sum;
 }
 
+template <typename T>
+void similarity_gradient_in_double(const SimilarityTask<T>& task, std::int64_t view,
+                                   std::int64_t image, std::int64_t slot, std::int64_t target,
+                                   const SimilarityInDouble& memory) noexcept {
+  const std::int64_t channels = task.f.sizes[3];
+  unit_in_double(slot_of(task.f, 1 - view, image, target), channels, task.eps, memory.units);
+  unit_in_double(slot_of(task.p, view, image, slot), channels, task.eps, memory.unit);
+  write_gradient(task, view, image, slot, memory, memory.units);
+}
+
 #define OSC_INSTANTIATE(T)                                                                        \
   template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, \
-                                     const std::int32_t*, const std::int32_t*) noexcept;
+                                     const std::int32_t*, const std::int32_t*) noexcept;          \
+  template void similarity_gradient_in_double(const SimilarityTask<T>&, std::int64_t,             \
+                                              std::int64_t, std::int64_t, std::int64_t,           \
+                                              const SimilarityInDouble&) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE
 

@@ -11,14 +11,16 @@
 namespace osc::cpu {
 
 struct SimilarityInDouble {
-  double* units;           // [2, S, C]
+  double* units;           // [2, S, C], of f
+  double* unit;            // [C], of a slot of p
   std::int64_t* matching;  // [2, S], of the first view and back
   CrouseSolver assignment;
 
   template <typename Arena>
   static SimilarityInDouble take(Arena& arena, std::int64_t slots, std::int64_t channels) {
     SimilarityInDouble memory{};
-    memory.units = arena.template take<double>(2 * slots * channels);
+    memory.units = arena.template take<double>(2 * slots, channels);
+    memory.unit = arena.template take<double>(channels);
     memory.matching = arena.template take<std::int64_t>(2 * slots);
     memory.assignment = CrouseSolver::take(arena, slots, slots);
     return memory;
@@ -31,5 +33,12 @@ template <typename T>
 void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
                           SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
                           const std::int32_t* inverse_matching = nullptr) noexcept;
+
+// The gradient alone of one slot of p, whose target is that slot of the other view of f; of finite
+// slots.
+template <typename T>
+void similarity_gradient_in_double(const SimilarityTask<T>& task, std::int64_t view,
+                                   std::int64_t image, std::int64_t slot, std::int64_t target,
+                                   const SimilarityInDouble& memory) noexcept;
 
 }  // namespace osc::cpu

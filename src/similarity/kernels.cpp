@@ -1,22 +1,25 @@
 #include OSC_SIMD  // first: the kernels are written in it
 
-// The similarity loss, image after image, with everything that an image needs in the caches.
+// The similarity loss, image after image, with everything that an image needs in the caches:
 //
-//   f   once: squares of its slots; where a slot does not fill whole vectors or is of 16 bits, a
-//       copy in the type that is computed in
-//   S x S cosines, and their assignment: at once where it is obvious, else together with that of
-//   some more images p   once from memory: squares and products with the matched slots, then, from
-//   the nearest
-//       cache, the gradient  a * target + b * p
+//   f      once: squares of its slots; if a slot does not fill whole vectors or is of 16 bits, a
+//   copy
+//          in the type that is computed in
+//   match  S x S cosines and their assignment: at once if it is obvious, else together with that of
+//          some more images
+//   p      once from memory: squares and products with the matched slots; then, from the nearest
+//          cache, the gradient  a * target + b * p
 //
 // Squares that could have overflowed or vanished, and values that are not finite, send the image to
-// similarity_in_double().
+// similarity_in_double(); a gradient that could, only itself.
 #include <cstdint>
 #include <limits>
 
 #include "assignment/assigner.hpp"
 #include "runtime/arena.hpp"
 #include "runtime/strided.hpp"
+#include "simd/units.hpp"
+#include "similarity/cosine_loss.hpp"
 #include "similarity/in_double.hpp"
 #include "similarity/task.hpp"
 
@@ -30,21 +33,14 @@ class Similarity {
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes;
   static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
-  // Sums of squares in this range have lost nothing to underflow that their last bit would show,
-  // and products of two norms stay far from overflow.
-  static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800),
-                     kLargestSquares = 1 / kLeastSquares;
-  static constexpr A kInfinity = std::numeric_limits<A>::infinity();
-  static constexpr double kLargestFactor =
-      sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
-  static constexpr double kLeastSlope =
-      sizeof(A) == 4 ? 0x1p-70
-                     : 0x1p-500;  // of a gradient, below which one of its terms could vanish
-  static constexpr double kLargestEps =
-      sizeof(A) == 4 ? 0x1p40 : 0x1p400;  // above which a product of two inverse norms could
+  // Gradients in this range lose nothing if one of their terms is smaller.
+  static constexpr double kLeastGradient = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500,
+                          kLargestGradient = sizeof(A) == 4 ? 0x1p100 : 0x1p960;
+  // Above it a product of two inverse norms could vanish.
+  static constexpr double kLargestEps = sizeof(A) == 4 ? 0x1p40 : 0x1p400;
   static constexpr std::int64_t kMostPending = Assigner<A>::kMostPending;
-  static constexpr std::int64_t kPendingBytes =
-      std::int64_t{640} << 10;  // of slots, which are to stay in the second cache
+  // Of slots, which are to stay in the second cache.
+  static constexpr std::int64_t kPendingBytes = std::int64_t{640} << 10;
   // An image while its assignment is not known yet.
   struct Image {
     std::int64_t index;
@@ -61,6 +57,7 @@ class Similarity {
         padded_((channels_ + kLanes - 1) / kLanes * kLanes),
         in_place_(kReadInPlace && padded_ == channels_),
         most_pending_(images_pending()),
+        weight_(1 / task.divisor),
         widened_(arena.take<A>(kReadInPlace ? 0 : padded_)),
         matching_(arena.take<std::int32_t>(slots_)),
         inverse_matching_(arena.take<std::int32_t>(slots_)),
@@ -120,10 +117,6 @@ class Similarity {
     for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  static Vector load(const T* x, std::int64_t count) {
-    return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0));
-  }
-
   // f of an image. False where it needs more care.
   bool read(Image& image) const {
     if (task_.eps > kLargestEps) return false;
@@ -138,25 +131,11 @@ class Similarity {
 
   // One slot of f: where it can be read, and what makes it a unit.
   [[gnu::always_inline]] bool read_slot(Image& image, const T* x, std::int64_t row) const {
-    Vector sums[4] = {V::set(0), V::set(0), V::set(0), V::set(0)};
     A* const copy = in_place_ ? nullptr : image.copies + row * padded_;
-    std::int64_t c = 0;
-    for (; c + 4 * kLanes <= channels_; c += 4 * kLanes) {
-      for (int k = 0; k < 4; ++k) {
-        const Vector value = V::load(x + c + k * kLanes);
-        if (copy) V::store(copy + c + k * kLanes, value);
-        sums[k] = V::mul_add(value, value, sums[k]);
-      }
-    }
-    for (; c < channels_; c += kLanes) {
-      const Vector value = load(x + c, channels_ - c);
-      if (copy) V::store(copy + c, value);
-      sums[0] = V::mul_add(value, value, sums[0]);
-    }
-    const A squares = V::sum(V::add(V::add(sums[0], sums[1]), V::add(sums[2], sums[3])));
+    const A squares = Units<T>::squares(x, channels_, copy);
     if constexpr (kReadInPlace) image.rows[row] = copy ? copy : x;
     if constexpr (!kReadInPlace) image.rows[row] = copy;
-    if (squares > kLeastSquares && squares < kLargestSquares) {
+    if (Units<T>::is_exact(squares)) {
       const double length = __builtin_sqrt(static_cast<double>(squares));
       image.inverse_norm[row] = 1 / (length > task_.eps ? length : task_.eps);
       return true;
@@ -168,7 +147,7 @@ class Similarity {
   bool is_zero(const T* x) const {
     Vector highest = V::set(0);
     for (std::int64_t c = 0; c < channels_; c += kLanes)
-      highest = V::max(highest, V::abs(load(x + c, channels_ - c)));
+      highest = V::max(highest, V::abs(Units<T>::load(x + c, channels_ - c)));
     return V::first(V::greatest(highest)) == 0;
   }
 
@@ -317,43 +296,49 @@ class Similarity {
     }
     const A square = V::sum(V::add(squares[0], squares[1]));
     const bool zero = square == 0 && is_zero(x);
-    if (!zero && !(square > kLeastSquares && square < kLargestSquares)) return false;
+    if (!zero && !Units<T>::is_exact(square)) return false;
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > task_.eps);
     const double inverse = 1 / (floored ? task_.eps : length);
     const double cosine = zero ? 0
                                : static_cast<double>(V::sum(V::add(products[0], products[1]))) *
                                      inverse * image.inverse_norm[target_row];
-    loss = 0.5 - 0.5 * cosine;
+    loss = loss_of_cosine(cosine);
     if (!task_.grad_p.data) return true;
-    double grad_output = task_.weight;
+    // A gradient that needs care must not change the loss, so it is computed apart.
+    double grad_output = weight_;
     if (task_.grad_output)
       grad_output *= static_cast<double>(V::first(
           V::load_first(task_.grad_output + (task_.grad_output_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * grad_output * inverse;
-    if (half != 0 && __builtin_fabs(half) < kLeastSlope) return false;
-    return write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target,
-                          half * image.inverse_norm[target_row],
-                          floored ? 0 : -half * cosine * inverse);
+    if (!is_in_range(half) || !write_gradient(slot_of(task_.grad_p, view, image.index, slot), x,
+                                              target, half * image.inverse_norm[target_row],
+                                              floored ? 0 : -half * cosine * inverse))
+      similarity_gradient_in_double(task_, view, image.index, slot, target_row % slots_,
+                                    in_double_);
+    return true;
   }
 
-  // The channels of a slot of p from c on; those of 16 bits also go to widened_, since once is
-  // enough.
+  static bool is_in_range(double gradient) {
+    const double magnitude = __builtin_fabs(gradient);
+    return gradient == 0 || (magnitude > kLeastGradient && magnitude < kLargestGradient);
+  }
+
+  // The channels of a slot of p from c on. Those of 16 bits are widened once, to widened_.
   Vector widen(const T* x, std::int64_t c, std::int64_t count) const {
-    const Vector value = load(x + c, count);
+    const Vector value = Units<T>::load(x + c, count);
     if constexpr (!kReadInPlace) V::store(widened_ + c, value);
     return value;
   }
-  // The same again.
   Vector widened(const T* x, std::int64_t c, std::int64_t count) const {
     if constexpr (!kReadInPlace) return V::load(widened_ + c);
-    return load(x + c, count);
+    return Units<T>::load(x + c, count);
   }
 
   // of_target * target + of_p * p
   [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target,
                                              double of_target, double of_p) const {
-    if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor))
+    if (!(__builtin_fabs(of_target) < kLargestGradient && __builtin_fabs(of_p) < kLargestGradient))
       return false;
     const std::int64_t channels = channels_;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
@@ -377,6 +362,7 @@ class Similarity {
   std::int64_t slots_, channels_, padded_;
   bool in_place_;
   std::int64_t most_pending_;       // images that may wait
+  double weight_;                   // of every grad_output
   A* inverse_;                      // [stride], of view 1
   A* widened_;                      // [padded_], a slot of p
   std::int32_t* matching_;          // [S], as given

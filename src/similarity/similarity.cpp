@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <atomic>
 #include <numeric>
 
 #include "runtime/call.hpp"
@@ -62,7 +63,9 @@ Status similarity_loss(const osc_similarity_loss& call, const SimilarityKernels<
   task.grad_output = elements<const T>(call.grad_output);
   task.grad_output_per_slot = call.reduction == OSC_NONE;
   const std::int64_t losses = 2 * task.f.sizes[1] * task.f.sizes[2];
-  if (call.reduction == OSC_MEAN) task.weight = 1 / static_cast<double>(losses);
+  if (call.reduction == OSC_MEAN) task.divisor = static_cast<double>(losses);
+  std::atomic<bool> gradient_scales = sizeof(T) >= 4;
+  task.gradient_scales = &gradient_scales;
   const std::int64_t bytes = losses * task.f.sizes[3] * static_cast<std::int64_t>(sizeof(T));
   task.streams = bytes > kStreamBytes;
   task.prefetches = bytes > kPrefetchBytes;
@@ -72,6 +75,9 @@ Status similarity_loss(const osc_similarity_loss& call, const SimilarityKernels<
   if (!is_reduced) task.losses = loss;
   double sum = 0;
   const Status status = run(call, task, kernels, is_reduced ? &sum : nullptr);
+  if (std::int32_t* const scales = elements<std::int32_t>(call.gradient_scales);
+      status.ok() && scales)
+    *scales = gradient_scales;
   if (status.ok() && is_reduced)
     *loss = from_double<T>(call.reduction == OSC_SUM ? sum : sum / static_cast<double>(losses));
   return status;

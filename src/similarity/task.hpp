@@ -1,6 +1,7 @@
 // What the kernels of the similarity loss are given.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -29,9 +30,12 @@ struct SimilarityTask {
 
   const T* grad_output = nullptr;     // [2BS] or one; null: ones
   bool grad_output_per_slot = false;  // [2BS]
-  double weight = 1;                  // of every grad_output
-  bool streams = false;               // write grad_p past the caches, which could not keep it
-  bool prefetches = false;            // read f and p from memory ahead of time
+  double divisor = 1;                 // of every grad_output
+  // Becomes false if T does not hold all bits of the gradient of a slot, also where it is
+  // multiplied afterwards. Null: not wanted.
+  std::atomic<bool>* gradient_scales = nullptr;
+  bool streams = false;     // write grad_p past the caches, which could not keep it
+  bool prefetches = false;  // read f and p from memory ahead of time
 };
 
 template <typename T>

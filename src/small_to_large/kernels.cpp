@@ -9,6 +9,7 @@
 #include "runtime/strided.hpp"
 #include "simd/matrix_product.hpp"
 #include "simd/units.hpp"
+#include "similarity/cosine_loss.hpp"
 #include "small_to_large/task.hpp"
 
 namespace osc::cpu {
@@ -127,17 +128,17 @@ class SmallToLarge {
             task_.given_matching ? task_.given_matching + pair(image, a, b) * small_slots_
                                  : nullptr;
         if (!given) find_bests(products);
-        double cosines = 0;
+        double losses = 0;
         std::int64_t count = 0;
         for (std::int64_t s = 0; s < small_slots_; ++s) {
           const std::int64_t l = given ? given[s] : best_large_[s];
           const bool counts = l >= 0 && (given || best_small_[l] == s);
           matching[s] = counts ? l : -1;
           if (!counts) continue;
-          cosines += static_cast<double>(products[s * width_ + l]);
+          losses += loss_of_cosine(static_cast<double>(products[s * width_ + l]));
           ++count;
         }
-        const double loss = count == 0 ? kNaN : 0.5 - 0.5 * cosines / static_cast<double>(count);
+        const double loss = count == 0 ? kNaN : losses / static_cast<double>(count);
         if (task_.losses)
           V::store_first(task_.losses + pair(image, a, b), 1, V::set(static_cast<A>(loss)));
         if (count == 0) continue;
@@ -219,8 +220,9 @@ class SmallToLarge {
         V::store(unit_gradient_ + c,
                  V::mul_add(relative, V::load(unit + c), V::load(unit_gradient_ + c)));
     });
-    Units<T>::write(small_units_ + row * padded_, unit_gradient_, channels_, inverse_norms_[row],
-                    largest, target_of(image, row));
+    Units<T>::write(slot_of(task_.p_small, image, b, s), small_units_ + row * padded_,
+                    unit_gradient_, channels_, task_.eps, inverse_norms_[row], {largest},
+                    target_of(image, row));
   }
 
   void fill(T* target, A value) const {
