@@ -95,7 +95,8 @@ std::string schema_of(const Operator& op) {
   }
   for (const int i : op.taken_options)
     append(arguments, type_of(op.option(i)) + std::string(op.option(i).name));
-  for (const int i : op.returned_arrays) append(results, "Tensor " + std::string(op.array(i).name));
+  for (const int i : op.returned_arrays)
+    append(results, (op.may_lack(i) ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
   return op.name + "(" + arguments + ") -> " +
          (op.returned_arrays.size() == 1 ? "Tensor" : "(" + results + ")");
 }

@@ -56,7 +56,8 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             ctx.options = arguments[taken : taken + backward_options]
             ctx.no_gradients = (None,) * len(arguments)
             if len(output) > losses:
-                ctx.mark_non_differentiable(*output[losses:])
+                others = (x for x in output[losses:] if x is not None)
+                ctx.mark_non_differentiable(*others)
             ctx.set_materialize_grads(False)  # a matching has none
             saved = (*arguments[:inputs], *(output[i] for i in residuals))
             ctx.save_for_backward(*saved)

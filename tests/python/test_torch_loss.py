@@ -18,7 +18,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import osc
 import osc.loss_objects
-from osc import _torch_device
+from osc import _torch
 from osc.loss_objects import matching_similarity_loss_per_img
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -341,7 +341,7 @@ def test_the_gradient_of_a_scaled_loss_loses_no_bits(reduction, magnitude):
 def test_losses_are_between_zero_and_one(on_device):
     f = random_slots(2000, 1, 16)
     swapped = f.roll(1000, 0)  # each slot's target
-    with _torch_device.on_cpu_tensors() if on_device else contextlib.nullcontext():
+    with _torch.on_cpu_tensors() if on_device else contextlib.nullcontext():
         for factor in (3.1, -0.7):
             large = f.unsqueeze(1)
             for loss in (

@@ -17,7 +17,7 @@ def solve(options: Any, f: Tensor, p: Tensor) -> tuple[Tensor]:
 
 def loss(options: Any, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
     units, _ = unit_and_norm(wide(p), options.eps)
-    cosines = (units * _targets(f, matching, options.eps)).sum(-1, keepdim=True)
+    cosines = (units * _targets(f, matching, options.eps)).sum(-1, keepdim=True).clamp(-1, 1)
     losses = with_nan((1 - cosines) / 2, matching).flatten()
     return (reduced(losses, options.reduction).to(p.dtype),)
 
