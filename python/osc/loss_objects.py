@@ -126,10 +126,11 @@ def matching_contrastive_loss(
         them in the order (view, image, slot).
     group : torch.distributed.ProcessGroup, optional
         The slots of all its ranks are candidates; the losses are those of this rank's slots. Every
-        rank must call, with slots of one shape and dtype, and every rank must call backward: both
-        wait for the others. The mean over ranks of the mean loss is that of the joined batch, and
-        so is the gradient averaged over ranks, as DistributedDataParallel does it. No second
-        derivative, no forward mode, no vmap, and a graph break under torch.compile.
+        rank must call, with slots of one shape and dtype that all require a gradient or none, and
+        every rank must call backward: both wait for the others. The mean over ranks of the mean
+        loss is that of the joined batch, and so is the gradient averaged over ranks, as
+        DistributedDataParallel does it. No second derivative, no forward mode, no vmap, and a graph
+        break under torch.compile.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
