@@ -1,15 +1,12 @@
-// A report as a strict parser reads it: expat refuses whatever is not well-formed, and what HTML
-// asks for beyond that is checked here. Pictures inside the page are decoded.
+// A page as a strict parser reads it: expat refuses what is not well-formed; what a report must
+// keep to beyond that is checked here.
 #pragma once
 
 #include <expat.h>
-#include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
 #include <map>
 #include <random>
-#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +15,8 @@
 
 namespace osc::program::test {
 
+using Texts = std::vector<std::string>;
+
 struct Element {
   std::string name;
   std::map<std::string, std::string> attributes;
@@ -25,28 +24,26 @@ struct Element {
 };
 
 struct Page {
-  std::vector<Element> elements;    // in the order of their start
-  std::vector<std::string> errors;  // empty for a page that is as it should be
+  std::vector<Element> elements;  // in the order of their start
+  Texts errors;                   // empty for a page that is as it should be
 
-  std::vector<Element> all(std::string_view name, const std::string& attribute = "",
-                           std::string_view value = "") const {
-    std::vector<Element> found;
+  // Of the elements of a name, or of a name and a class ("path.line"), the texts or the values of
+  // an attribute that they have.
+  Texts texts(const std::string& selector, const std::string& attribute = "") const {
+    Texts found;
     for (const Element& element : elements) {
-      const auto at = element.attributes.find(attribute);
-      if (element.name == name &&
-          (attribute.empty() || (at != element.attributes.end() && at->second == value)))
-        found.push_back(element);
+      const auto value = [&](const std::string& key) {
+        const auto at = element.attributes.find(key);
+        return at == element.attributes.end() ? "" : at->second;
+      };
+      if (selector != element.name && selector != element.name + "." + value("class")) continue;
+      if (attribute.empty()) found.push_back(element.text);
+      if (element.attributes.contains(attribute)) found.push_back(value(attribute));
     }
     return found;
   }
-  std::vector<std::string> texts(std::string_view name, const std::string& attribute = "",
-                                 std::string_view value = "") const {
-    std::vector<std::string> found;
-    for (const Element& element : all(name, attribute, value)) found.push_back(element.text);
-    return found;
-  }
   bool says(std::string_view words) const {
-    return elements.front().text.find(words) != std::string::npos;
+    return elements[0].text.find(words) != std::string::npos;
   }
 };
 
@@ -60,26 +57,33 @@ struct Reader {
     return std::any_of(open.begin(), open.end(),
                        [&](std::size_t at) { return page.elements[at].name == name; });
   }
-  void start(std::string name, const char** attributes) {
-    const auto index = static_cast<std::size_t>(XML_GetCurrentByteIndex(parser));
-    const auto count = static_cast<std::size_t>(XML_GetCurrentByteCount(parser));
-    const bool closed = html.substr(index, count).ends_with("/>");
+  std::string markup() const {
+    return html.substr(static_cast<std::size_t>(XML_GetCurrentByteIndex(parser)),
+                       static_cast<std::size_t>(XML_GetCurrentByteCount(parser)));
+  }
+  void start(const std::string& name, const char** attributes) {
     const bool is_void = name == "meta" || name == "img";
-    if (closed != is_void && !inside("svg"))
-      page.errors.push_back("HTML closes this element otherwise: " + html.substr(index, count));
+    if (markup().ends_with("/>") != is_void && !inside("svg"))
+      page.errors.push_back("HTML closes this element otherwise: " + markup());
     open.push_back(page.elements.size());
-    page.elements.push_back({std::move(name), {}, ""});
+    page.elements.push_back({name, {}, ""});
     for (; *attributes != nullptr; attributes += 2)
       page.elements.back().attributes[attributes[0]] = attributes[1];
   }
   void text(std::string_view part) {
-    for (const char c : part) {
-      for (const std::size_t at : open) {
-        std::string& text = page.elements[at].text;
+    for (const std::size_t at : open) {
+      std::string& text = page.elements[at].text;
+      for (const char c : part) {
         const bool is_space = c == ' ' || c == '\n' || c == '\t';
         if (!is_space || (!text.empty() && text.back() != ' ')) text += is_space ? ' ' : c;
       }
     }
+  }
+  void end() {
+    std::string& text = page.elements[open.back()].text;
+    if (text.ends_with(' ')) text.pop_back();
+    open.pop_back();
+    this->text(" ");
   }
 };
 
@@ -91,73 +95,28 @@ inline Page read_page(const std::string& html) {
       [](void* self, const char* name, const char** attributes) {
         static_cast<Reader*>(self)->start(name, attributes);
       },
-      [](void* self, const char*) {
-        static_cast<Reader*>(self)->open.pop_back();
-        static_cast<Reader*>(self)->text(" ");
-      });
+      [](void* self, const char*) { static_cast<Reader*>(self)->end(); });
   XML_SetCharacterDataHandler(reader.parser, [](void* self, const char* part, int length) {
-    auto& page_reader = *static_cast<Reader*>(self);
-    if (!page_reader.inside("style")) page_reader.text({part, static_cast<std::size_t>(length)});
+    static_cast<Reader*>(self)->text({part, static_cast<std::size_t>(length)});
   });
-  if (XML_Parse(reader.parser, html.data(), static_cast<int>(html.size()), XML_TRUE) ==
-      XML_STATUS_ERROR)
-    reader.page.errors.push_back(
-        std::string(XML_ErrorString(XML_GetErrorCode(reader.parser))) + " before: " +
-        html.substr(static_cast<std::size_t>(XML_GetCurrentByteIndex(reader.parser)), 60));
+  if (XML_Parse(reader.parser, html.data(), static_cast<int>(html.size()), XML_TRUE) !=
+      XML_STATUS_OK)
+    reader.page.errors.push_back(XML_ErrorString(XML_GetErrorCode(reader.parser)) +
+                                 (": " + reader.markup()));
   XML_ParserFree(reader.parser);
-  Page page = std::move(reader.page);
-
-  std::set<std::string> ids;
-  for (const Element& element : page.elements) {
-    const auto id = element.attributes.find("id");
-    if (id != element.attributes.end() && !ids.insert(id->second).second)
-      page.errors.push_back("an id twice: " + id->second);
+  Page& page = reader.page;
+  Texts links = page.texts("a", "href");
+  for (const std::string& id : page.texts("section", "id")) std::erase(links, "#" + id);
+  const std::string data = "data:image/png;base64,";
+  for (const Texts& sources : {links, page.texts("img", "src"), page.texts("image", "href")}) {
+    for (const std::string& source : sources)
+      if (!source.starts_with(data)) page.errors.push_back("a link out of the page: " + source);
   }
-  for (Element& element : page.elements) {
-    if (element.text.ends_with(' ')) element.text.pop_back();
-    if (element.name == "script" || element.name == "link")
-      page.errors.push_back("a <" + element.name + ">");
-    if (element.name == "img" && !element.attributes.contains("alt"))
-      page.errors.push_back("an image without words for it");
-    for (const auto& [name, value] : element.attributes) {
-      if ((name == "href" || name == "src") && !value.starts_with("data:image/png;base64,") &&
-          !(value.starts_with('#') && ids.contains(value.substr(1))))
-        page.errors.push_back("a link out of the page or to nowhere: " + value.substr(0, 60));
-    }
-  }
+  if (page.texts("img").size() != page.texts("img", "alt").size())
+    page.errors.push_back("an image without words for it");
+  if (!page.texts("script").empty() || !page.texts("link").empty())
+    page.errors.push_back("a script or a link");
   return page;
-}
-
-inline std::string decode_base64(std::string_view text) {
-  const std::string_view digits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  unsigned bits = 0;
-  int held = 0;
-  for (const char c : text.substr(0, text.find('='))) {
-    bits = bits << 6 | static_cast<unsigned>(digits.find(c));
-    if ((held += 6) < 8) continue;
-    held -= 8;
-    out += static_cast<char>(bits >> held & 255U);
-  }
-  return out;
-}
-
-// The pictures of a page in order, of <img> and of SVG's <image>.
-inline std::vector<Image> pictures_of(const Page& page) {
-  const std::string_view prefix = "data:image/png;base64,";
-  std::vector<Image> pictures;
-  for (const Element& element : page.elements) {
-    for (const auto& [name, value] : element.attributes) {
-      if (value.starts_with(prefix))
-        pictures.push_back(decode_image(decode_base64(value.substr(prefix.size()))));
-    }
-  }
-  return pictures;
-}
-
-inline bool same_image(const Image& a, const Image& b) {
-  return a.width == b.width && a.height == b.height && a.pixels == b.pixels;
 }
 
 // Noise, which no PNG encoder makes small: sizes measured with it are the largest there are.
