@@ -122,7 +122,7 @@ TEST(Report, IsOneSelfContainedFileOfModestSize) {
   for (const int side : {36, 128}) {
     const ReportContents contents = Samples{side}.full();
     const std::string html = render_report(contents);
-    EXPECT_TRUE(html.starts_with("<!DOCTYPE html>\n"));
+    EXPECT_TRUE(html.starts_with("<!DOCTYPE html>\n") && html.ends_with("</html>\n"));
     EXPECT_NE(html.find("--paper: #fdfdfb"), std::string::npos) << "the style sheet";
     for (const char* outside : {"http", "url(", "@import"})
       EXPECT_EQ(html.find(outside), std::string::npos) << outside;
