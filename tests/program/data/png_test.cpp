@@ -275,7 +275,8 @@ TEST(Png, ResizedWhileReadIsAsResizedAfterwards) {
 }
 
 TEST(Png, ResizedWhileReadStillFindsEveryTruncation) {
-  const std::string whole = encode_png(tetromino_scene(1, 3).image);
+  const std::string whole = encode_png(tetromino_scene(1, 3).mask);
+  EXPECT_EQ(user_error([&] { decode_mask(whole, 1, 1); }), "(no error)");
   for (std::size_t length = 0; length < whole.size(); ++length) {
     const std::string_view cut = std::string_view(whole).substr(0, length);
     EXPECT_NE(user_error([&] { decode_image(cut, 3, 3); }), "(no error)") << length;
