@@ -1,30 +1,35 @@
 #include "report/html.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+
+#include "support/text.hpp"
 
 namespace osc::program {
 
 std::string escape_html(const std::string& text) {
-  using nlohmann::json;
-  // Writing JSON replaces bytes that are not UTF-8.
-  const auto valid = json::parse(json(text).dump(-1, ' ', false, json::error_handler_t::replace))
-                         .get<std::string>();
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  const std::string_view view = text;
   std::string out;
-  out.reserve(valid.size());
-  for (const char c : valid) {
-    const bool is_control =
-        (static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n') || c == '\x7F';
-    switch (c) {
+  out.reserve(text.size() + text.size() / 8);
+  for (std::size_t at = 0; at < view.size();) {
+    const std::size_t length = utf8_length(view.substr(at));
+    const bool is_blank = view[at] == '\t' || view[at] == '\n';
+    if (length == 0 || (is_control(view.substr(at, length)) && !is_blank)) {
+      out += kReplacement;
+      at += length == 0 ? 1 : length;
+      continue;
+    }
+    switch (view[at]) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
       case '>': out += "&gt;"; break;
       case '"': out += "&quot;"; break;
       case '\'': out += "&#39;"; break;
-      default: is_control ? out += "\xEF\xBF\xBD" : out += c;
+      default: out += view.substr(at, length);
     }
+    at += length;
   }
   return out;
 }
