@@ -124,20 +124,20 @@ def test_an_unknown_reduction_is_an_error(code):
     one, matchings = f.new_ones(()), torch.zeros(1, 4, 4, 3, dtype=torch.int64)
     ranks, crops = f.unsqueeze(0), f.unsqueeze(0)
     calls = {
-        "matching_similarity_loss_per_img": (f, f, code, 1e-10, False),
-        "matching_similarity_loss_per_img_with_gradient": (f, f, code, 1e-10, False),
+        "matching_similarity_loss_per_img": (f, f, None, code, 1e-10, 0),
+        "matching_similarity_loss_per_img_with_gradient": (f, f, None, code, 1e-10, 0),
         "matching_similarity_loss_per_img_backward": (one, f, f, matching, code, 1e-10),
-        "matching_contrastive_loss": (f, False, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss": (f, None, 0, 1.0, code, 1e-10, 0),
         "matching_contrastive_loss_backward": (
-            *(one, f, matching, log_sums, False),
+            *(one, f, matching, log_sums, 0),
             *(1.0, code, 1e-10),
         ),
-        "matching_contrastive_loss_gathered": (ranks, 0, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss_gathered": (ranks, None, 0, 1.0, code, 1e-10, 0),
         "matching_contrastive_loss_gathered_backward": (
-            *(one.view(1), ranks, 0, matching, log_sums),
-            *(1.0, code, 1e-10),
+            *(one.view(1), ranks, matching, log_sums),
+            *(0, 1.0, code, 1e-10),
         ),
-        "matching_similarity_loss_small_to_large": (crops, crops, code, 1e-10, False),
+        "matching_similarity_loss_small_to_large": (crops, crops, None, code, 1e-10, 0),
         "matching_similarity_loss_small_to_large_backward": (
             *(one, crops, crops, matchings),
             *(code, 1e-10),
