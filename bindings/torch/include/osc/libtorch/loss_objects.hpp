@@ -31,7 +31,7 @@ using osc::Reduction;
 //
 // No copy of f or p where C is contiguous, but under autocast. The backward pass keeps f, p and the
 // matching, which is not computed again; the gradient has the strides of p where p is dense. The
-// same bits with any number of threads. A second derivative is not implemented and says so.
+// same bits with any number of threads. Higher derivatives are plain operations of libtorch.
 torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, const torch::Tensor& p,
                                                Reduction reduction = Reduction::mean,
                                                double eps = 1e-10,
@@ -50,8 +50,8 @@ inline torch::Tensor matching_similarity_loss_per_img(
 // NaN losses and gradients, and its slots are nobody's candidates.
 //
 // No (2BS)^2 matrix: O((BS)^2 C) time, O(BSC) memory. The backward pass keeps the slots, the
-// matching and 2BS logarithms. The same bits with any number of threads. A second derivative is not
-// implemented and says so.
+// matching and 2BS logarithms. The same bits with any number of threads. Higher
+// derivatives build the matrix.
 torch::Tensor matching_contrastive_loss(const torch::Tensor& slots, double temperature = 1,
                                         Reduction reduction = Reduction::mean);
 
