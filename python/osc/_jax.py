@@ -26,8 +26,7 @@ from ._reference_jax import (
 
 Arrays: TypeAlias = tuple[jax.Array, ...]
 Codes: TypeAlias = tuple[Any, ...]  # the options in the order of the table
-Shape: Any = jax.ShapeDtypeStruct  # JAX leaves these two without types
-_pycapsule: Any = jax.ffi.pycapsule
+_jax: Any = jax  # which leaves some of what is used here without types
 
 FORMULAS_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
 
@@ -43,7 +42,7 @@ REFERENCES: Mapping[str, Any] = {
 # At import, for programs that jax.export wrote: they run before anything is traced.
 _TARGET = "osc_call"
 _handler = ctypes.CDLL(str(_library.companion("libosc_jax.so"))).osc_jax_call
-jax.ffi.register_ffi_target(_TARGET, _pycapsule(_handler), platform="cpu")
+jax.ffi.register_ffi_target(_TARGET, _jax.ffi.pycapsule(_handler), platform="cpu")
 
 
 # What the public functions call.
@@ -74,11 +73,12 @@ def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Arrays:
 
 def indices(pairs: jax.Array) -> jax.Array:
     """As JAX's own integers: the low half has the sign, too."""
-    return _indices(pairs)
+    own: jax.Array = _low_half(pairs)
+    return own
 
 
 @jax.jit
-def _indices(pairs: jax.Array) -> jax.Array:
+def _low_half(pairs: jax.Array) -> jax.Array:
     return pairs[..., 0].astype(int)
 
 
@@ -99,8 +99,9 @@ def _gathered(array: jax.Array) -> jax.Array:
     sharding = jax.typeof(array).sharding if hasattr(jax, "typeof") else None
     if sharding is None or not any(sharding.spec):
         return array
-    whole = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return jax.sharding.reshard(array, whole)
+    whole = _jax.sharding.NamedSharding(sharding.mesh, _jax.sharding.PartitionSpec())
+    gathered: jax.Array = _jax.sharding.reshard(array, whole)
+    return gathered
 
 
 def _check_shapes(op: Operator, shapes: Mapping[str, tuple[Any, ...]]) -> None:
@@ -136,7 +137,11 @@ def _results(op: Operator, codes: Codes, arrays: Arrays) -> Arrays:
     def shape(x: _operators.Array) -> Any:
         dims, dtype = op.shape(x, sizes, reduces), x.dtype or arrays[0].dtype
         # JAX has no 64-bit numbers unless told to: these are pairs of integers, low half first.
-        return Shape((*dims, 2), jnp.int32) if x.dtype.endswith("64") else Shape(dims, dtype)
+        return (
+            _jax.ShapeDtypeStruct((*dims, 2), jnp.int32)
+            if x.dtype.endswith("64")
+            else _jax.ShapeDtypeStruct(dims, dtype)
+        )
 
     shapes = tuple(map(shape, (*op.losses, *op.outputs)))
     formula = functools.partial(REFERENCES[op.name].results, options)
@@ -176,7 +181,7 @@ def _gradient(
         parts = flat[: len(arrays)], flat[len(arrays) : after], flat[after:]
         return (_gradient_formula(op, codes, *parts),)
 
-    shapes = (Shape(arrays[-1].shape, arrays[-1].dtype),)
+    shapes = (_jax.ShapeDtypeStruct(arrays[-1].shape, arrays[-1].dtype),)
     return _by_platform(op, codes, True, shapes, formula, (*arrays, *residuals, *cotangents))[0]
 
 

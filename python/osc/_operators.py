@@ -103,7 +103,7 @@ class Operator:
     @property
     def accepts_integers(self) -> bool:
         """Costs may be integers, which become float64."""
-        return self.inputs[0].name == "cost"
+        return bool(self.inputs[0].name == "cost")
 
     @functools.cached_property
     def backward_options(self) -> tuple[Option, ...]:

@@ -13,6 +13,7 @@ numbers unless told to. This module holds what the losses share.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from .._assignment import linear_sum_assignment
 
 HIGHEST = jax.lax.Precision.HIGHEST
+_shape: Any = jax.ShapeDtypeStruct  # JAX leaves it without types
 
 
 def widened(x: jax.Array) -> jax.Array:
@@ -84,5 +86,5 @@ def assign_on_host(
     return col4row[..., None].view(np.int32), row4col[..., None].view(np.int32)
 
 
-def index_shape(*shape: int) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct((*shape, 2), jnp.int32)
+def index_shape(*shape: int) -> Any:
+    return _shape((*shape, 2), jnp.int32)
