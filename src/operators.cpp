@@ -8,9 +8,9 @@
 
 #include "osc/osc.h"
 #include "runtime/call.hpp"
-#include "runtime/shapes.hpp"
+#include "runtime/row.hpp"
 
-namespace osc {
+namespace osc::cpu {
 namespace {
 
 using Array = osc_array_description;
@@ -55,6 +55,9 @@ constexpr Array kSimilarityArrays[] = {
     {"loss", "2BS", OSC_ROLE_LOSS, 0, "The loss"},
     {"matching", "B S", OSC_ROLE_OUTPUT, OSC_INT64, kMatching},
     {"statuses", "B", OSC_ROLE_STATUS, OSC_INT32, kStatuses},
+    {"gradient_scales", "", OSC_ROLE_STATUS, OSC_INT32,
+     "1 if the gradient, multiplied by a number afterwards, is as exact as with that number as "
+     "grad_output; else 0"},
     {"grad_output", "2BS", OSC_ROLE_GRAD_OUTPUT, 0, kGradOutput},
     {"grad_p", "2B S C", OSC_ROLE_GRADIENT, 0, "The gradient with respect to p"}};
 constexpr Option kSimilarityOptions[] = {reduction<osc_similarity_loss>, eps<osc_similarity_loss>,
@@ -160,9 +163,12 @@ template <auto function, typename Call, int kArrays, int kOptions>
 constexpr osc_operator row(osc_status (*)(const Call*), const char* name,
                            const Array (&arrays)[kArrays], const Option (&options)[kOptions],
                            const char* differentiated) {
-  static_assert(kArrays <= kMostArrays &&
-                    sizeof(std::size_t) + kArrays * sizeof(osc_array) <= offsetof(Call, executor),
-                "an array lies at sizeof(size_t) + i * sizeof(osc_array)");
+  std::size_t end_of_arrays = offsetof(Call, executor);
+  for (const Option& option : options)
+    end_of_arrays = std::min(end_of_arrays, static_cast<std::size_t>(option.offset));
+  if (kArrays > kMostArrays || kOptions > kMostOptions ||
+      end_of_arrays != sizeof(std::size_t) + kArrays * sizeof(osc_array))
+    throw "the arrays of a call lie at sizeof(size_t) + i * sizeof(osc_array)";  // while compiling
   return {name,
           erased<function>,
           sizeof(Call),
@@ -189,22 +195,22 @@ constexpr osc_operator kOperators[] = {
 #undef OSC_ROW
 
 template <std::size_t... i>
-constexpr auto shapes_of_all(std::index_sequence<i...>) {
-  return std::array{Shapes(kOperators[i].arrays, kOperators[i].array_count)...};
+constexpr auto parsed(std::index_sequence<i...>) {
+  return std::array{ParsedRow(kOperators[i])...};
 }
-constexpr auto kShapes = shapes_of_all(std::make_index_sequence<std::size(kOperators)>());
+constexpr auto kParsed = parsed(std::make_index_sequence<std::size(kOperators)>());
 
 }  // namespace
 
 Row row_of(osc_status (*run)(const void*)) noexcept {
   const auto found = std::find_if(std::begin(kOperators), std::end(kOperators),
                                   [&](const auto& described) { return described.run == run; });
-  return {found, &kShapes[static_cast<std::size_t>(found - kOperators)]};
+  return {found, &kParsed[static_cast<std::size_t>(found - kOperators)]};
 }
 
-}  // namespace osc
+}  // namespace osc::cpu
 
 const osc_operator* osc_operators(int32_t* count) {
-  if (count) *count = static_cast<int32_t>(std::size(osc::kOperators));
-  return osc::kOperators;
+  if (count) *count = static_cast<int32_t>(std::size(osc::cpu::kOperators));
+  return osc::cpu::kOperators;
 }

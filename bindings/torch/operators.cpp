@@ -29,11 +29,16 @@
 #include "host_executor.hpp"
 #include "osc/osc.h"
 #include "osc/workspace.hpp"
-#include "runtime/shapes.hpp"
+#include "runtime/row.hpp"
 
 namespace osc::torch_operators {
 namespace {
 
+using cpu::Dimension;
+using cpu::kMostArrays;
+using cpu::kMostDimensions;
+using cpu::kMostLetters;
+using cpu::Shape;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using torch::stable::detail::from;
@@ -44,7 +49,7 @@ enum class Kind { forward, with_gradient, backward };
 // One operator of PyTorch: what it takes from the stack and what it leaves there, in this order.
 struct Operator {
   const osc_operator* described;
-  Shapes shapes;
+  cpu::ParsedRow shapes;
   Kind kind;
   std::string name, schema;
   std::vector<int> taken_arrays, taken_options, returned_arrays;
@@ -57,6 +62,10 @@ struct Operator {
   }
   bool has_same_shape(int i, int k) const {
     return std::string_view(array(i).shape) == array(k).shape;
+  }
+  // A gradient that would lose bits if it were scaled afterwards is not returned with the loss.
+  bool may_lack(int i) const {
+    return kind == Kind::with_gradient && array(i).role == OSC_ROLE_GRADIENT;
   }
   // The matching that a caller may bring to the forward pass.
   bool is_optional(int i) const {
@@ -86,14 +95,15 @@ std::string schema_of(const Operator& op) {
   }
   for (const int i : op.taken_options)
     append(arguments, type_of(op.option(i)) + std::string(op.option(i).name));
-  for (const int i : op.returned_arrays) append(results, "Tensor " + std::string(op.array(i).name));
+  for (const int i : op.returned_arrays)
+    append(results, (op.may_lack(i) ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
   return op.name + "(" + arguments + ") -> " +
          (op.returned_arrays.size() == 1 ? "Tensor" : "(" + results + ")");
 }
 
 Operator described_as(const osc_operator& described, Kind kind) {
   constexpr const char* kSuffix[] = {"", "_with_gradient", "_backward"};
-  Operator op{&described, Shapes(described.arrays, described.array_count),
+  Operator op{&described, cpu::ParsedRow(described),
               kind,       described.name + std::string(kSuffix[static_cast<int>(kind)]),
               {},         {},
               {},         {}};
@@ -303,16 +313,23 @@ class Call {
 
   void run(StableIValue* stack) {
     take(stack);
-    if (!bind_letters()) {
-      compute();  // says what is wrong, but for slots [2, B, S, C], which the library takes
-      refuse_dimensions();
+    if (!bind_letters()) refuse_dimensions();
+    for (int i = 0; op_.kind == Kind::with_gradient && i < op_.described->array_count; ++i) {
+      if (std::string_view(op_.array(i).name) == "gradient_scales")
+        array(i) = {&gradient_scales_, nullptr, nullptr, 0, OSC_INT32};
     }
     std::vector<Tensor> results;
     for (const int i : op_.returned_arrays) results.push_back(allocate(i));
     compute();
     constexpr std::size_t kMostKept = std::size_t{4} << 20;
     workspace_->shrink(kMostKept);
-    for (std::size_t i = 0; i < results.size(); ++i) stack[i] = from(results[i]);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (op_.may_lack(op_.returned_arrays[i])) {
+        stack[i] = from(gradient_scales_ ? std::optional(results[i]) : std::nullopt);
+      } else {
+        stack[i] = from(results[i]);
+      }
+    }
   }
 
  private:
@@ -374,13 +391,14 @@ class Call {
       for (std::int32_t d = 0; d < given.dims; ++d)
         text += (d > 0 ? ", " : "") + std::to_string(given.sizes[d]);
       text += "]; wanted [";
-      for (const char* c = op_.array(i).shape; *c != '\0'; ++c)
+      const char* const wanted = op_.array(i).shape;
+      for (const char* c = has_leading(i) ? wanted + 1 : wanted; *c != '\0'; ++c)
         text += *c == ' ' ? ", " : std::string(1, *c);
       text += "]";
       if (shape.split >= 0) text += ", in which rows i and i + B are the views of image i";
       refuse(text);
     }
-    refuse(op_.name + ": the inputs do not fit");
+    refuse("an input has a wrong number of dimensions");
   }
 
   // From the sizes of the inputs. Whether they agree, the library checks.
@@ -424,6 +442,8 @@ class Call {
     }
     const bool is_gradient = described.role == OSC_ROLE_GRADIENT;
     arguments_[i].emplace(result, shape, true, is_gradient && has_leading(i));
+    // Groups that are not evenly spaced were copied: the copy, which is contiguous, is the result.
+    result = arguments_[i]->tensor();
     array(i) = arguments_[i]->array();
     // Outputs are contiguous and of the sizes that are wanted, which need not be said again.
     if (!is_gradient) array(i).sizes = array(i).strides = nullptr;
@@ -442,6 +462,7 @@ class Call {
   std::int32_t dtype_ = OSC_ABSENT;  // of the inputs
   int leading_input_ = -1, differentiated_ = -1;
   bool reduces_ = false;
+  std::int32_t gradient_scales_ = 1;
 };
 
 // The dispatcher wants a function for each operator: one instance of this each.

@@ -19,13 +19,6 @@
 
 namespace osc {
 
-enum class AssignmentStatus : std::int32_t {
-  solved = 0,
-  nan_cost = 1,        // a cost is NaN
-  unbounded_cost = 2,  // a cost is -inf (+inf to maximise)
-  infeasible = 3,  // +inf (-inf to maximise) forbids so many pairs that no full assignment is left
-};
-
 enum class OnUnsolvable : std::int32_t {
   raise,      // StatusCode::unsolvable (an AssignmentError) for the first problem without an answer
   unmatched,  // -1 in all of that problem's results, no error

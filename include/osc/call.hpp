@@ -27,6 +27,8 @@ template <>
 inline constexpr std::int32_t dtype<bfloat16> = OSC_BFLOAT16;
 template <>
 inline constexpr std::int32_t dtype<std::int64_t> = OSC_INT64;
+template <>
+inline constexpr std::int32_t dtype<std::int32_t> = OSC_INT32;
 
 // C knows no const where an array may be an input or an output.
 template <typename T>

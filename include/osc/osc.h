@@ -127,13 +127,15 @@ OSC_API void osc_workspace_destroy(osc_workspace* workspace);
 
 typedef struct osc_similarity_loss {
   size_t struct_size;
-  osc_array f, p;           /* [2B, S, C]: slots before and after the projection head */
-  osc_array given_matching; /* int64 [B, S]: nothing is solved then */
-  osc_array loss;           /* [] or, with OSC_NONE, [2BS] */
-  osc_array matching;       /* int64 [B, S]: slot s of view 0 has the partner matching[i, s] */
-  osc_array statuses;       /* int32 [B]: 1 for an image with a NaN or an infinity, else 0 */
-  osc_array grad_output;    /* as loss; absent: ones */
-  osc_array grad_p;         /* [2B, S, C] */
+  osc_array f, p;            /* [2B, S, C]: slots before and after the projection head */
+  osc_array given_matching;  /* int64 [B, S]: nothing is solved then */
+  osc_array loss;            /* [] or, with OSC_NONE, [2BS] */
+  osc_array matching;        /* int64 [B, S]: slot s of view 0 has the partner matching[i, s] */
+  osc_array statuses;        /* int32 [B]: 1 for an image with a NaN or an infinity, else 0 */
+  osc_array gradient_scales; /* int32 []: whether grad_p, multiplied by a number afterwards, is as
+                                exact as with that number as grad_output */
+  osc_array grad_output;     /* as loss; absent: ones */
+  osc_array grad_p;          /* [2B, S, C] */
   int32_t reduction, on_nonfinite;
   double eps;
   osc_executor* executor;

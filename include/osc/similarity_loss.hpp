@@ -42,7 +42,10 @@ struct SimilarityLossResults {
   T* loss = nullptr;                 // one element, or 2BS for Reduction::none: (view, image, slot)
   std::int64_t* matching = nullptr;  // [B, S]
   ImageStatus* statuses = nullptr;   // [B]
-  const T* grad_output = nullptr;    // the gradient of the loss, of its size; null: ones
+  // One element: 1 if the gradient, multiplied by a number afterwards, is as exact as with that
+  // number as grad_output. 0 if T does not hold all bits of an element, and for 16-bit slots.
+  std::int32_t* gradient_scales = nullptr;
+  const T* grad_output = nullptr;  // the gradient of the loss, of its size; null: ones
   // The gradient with respect to p; no two elements may be the same memory. f receives none, even
   // where f and p are the same memory.
   View<T, 4> grad_p{};
@@ -89,6 +92,7 @@ template <typename F, typename T = std::remove_const_t<F>>
   call.loss = detail::contiguous_array(results.loss);
   call.matching = detail::contiguous_array(results.matching);
   call.statuses = detail::contiguous_array(results.statuses);
+  call.gradient_scales = detail::contiguous_array(results.gradient_scales);
   call.grad_output = detail::contiguous_array(results.grad_output);
   call.grad_p = detail::gradient(results.grad_p);
   call.reduction = static_cast<std::int32_t>(options.reduction);

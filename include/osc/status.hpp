@@ -5,6 +5,8 @@
 // throws what osc/error.hpp declares. Both check their arguments before they write anything.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -28,8 +30,17 @@ class Status {
   // Copies the text, cut where it does not fit.
   Status(StatusCode code, std::int64_t index, const char* text) noexcept
       : code_(code), index_(index) {
-    std::strncpy(text_, text, sizeof(text_) - 1);
-    text_[sizeof(text_) - 1] = '\0';
+    const std::size_t length = std::min(std::strlen(text), sizeof(text_) - 1);
+    std::memcpy(text_, text, length);
+    text_[length] = '\0';
+  }
+  // Copies what there is of the text, so that an ok status costs nothing.
+  Status(const Status& other) noexcept { *this = other; }
+  Status& operator=(const Status& other) noexcept {
+    code_ = other.code_;
+    index_ = other.index_;
+    std::strcpy(text_, other.text_);
+    return *this;
   }
 
   bool ok() const noexcept { return code_ == StatusCode::ok; }
@@ -49,6 +60,14 @@ class Status {
 enum class ImageStatus : std::int32_t {
   ok = 0,
   nonfinite = 1,  // it holds a NaN or an infinity: its results are NaN, its matching is -1
+};
+
+// Of one assignment problem, on request.
+enum class AssignmentStatus : std::int32_t {
+  solved = 0,
+  nan_cost = 1,        // a cost is NaN
+  unbounded_cost = 2,  // a cost is -inf (+inf to maximise)
+  infeasible = 3,  // +inf (-inf to maximise) forbids so many pairs that no full assignment is left
 };
 
 enum class NonFinite : std::int32_t {

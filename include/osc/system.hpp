@@ -23,11 +23,12 @@ OSC_API int available_cores() noexcept;
 // this build lacks, every computation fails with a text that says so.
 inline const char* instruction_set() noexcept { return osc_instruction_set(); }
 
-// Forces the kernels of calls that start from now on, on all threads; "" is the widest again. A call
-// that runs meanwhile keeps the set that it started with. InvalidArgument, and nothing changes, for
-// a name that is none of the above or an instruction set that this processor lacks. The last bits of
-// results differ between instruction sets, and are the same within one. So do the bytes that calls
-// need: a Workspace of the caller's memory that was large enough before may be too small afterwards.
+// Forces the kernels of calls that start from now on, on all threads; "" is the widest again. A
+// call that runs meanwhile keeps the set that it started with. InvalidArgument, and nothing
+// changes, for a name that is none of the above or an instruction set that this processor lacks.
+// The last bits of results differ between instruction sets, and are the same within one. So do the
+// bytes that calls need: a Workspace of the caller's memory that was large enough before may be too
+// small afterwards.
 [[nodiscard]] inline Status try_set_instruction_set(const char* name) noexcept {
   return detail::status_of(osc_set_instruction_set(name));
 }

@@ -96,11 +96,16 @@ def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) ->
     return op.sizes({array.name: x.shape for array, x in zip(op.inputs, tensors)})
 
 
-def empty_gradient(x: Tensor) -> Tensor:
-    """In the layout that torch.empty_like gives; contiguous where the library could not write
-    that."""
+def empty_gradient(x: Tensor, leading: int) -> Tensor:
+    """In the layout that torch.empty_like gives; contiguous where the library could not write that:
+    channels are adjacent, and groups, of so many leading dimensions, evenly spaced."""
     gradient = torch.empty_like(x)
     is_writable = x.shape[-1] <= 1 or gradient.stride(-1) == 1 or x.numel() == 0
+    expected = None
+    for size, stride in reversed(list(zip(x.shape[:leading], gradient.stride()))):
+        if size != 1:
+            is_writable = is_writable and expected in (None, stride)
+            expected = stride * size
     return gradient if is_writable else torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
@@ -140,7 +145,9 @@ class _Implementation:
         place = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
         (gradient,) = op.of_role(_operators.GRADIENT)
         if gradient.shape == op.inputs[place].shape:
-            return empty_gradient(inputs[place])
+            has_leading = gradient.shape[0].is_leading
+            leading = inputs[place].dim() - len(gradient.shape) + 1 if has_leading else 0
+            return empty_gradient(inputs[place], leading)
         sizes = op.sizes({array.name: x.shape for array, x in zip(op.inputs, inputs)})
         return inputs[place].new_empty(op.shape(gradient, sizes, False))
 

@@ -56,7 +56,8 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             ctx.options = arguments[taken : taken + backward_options]
             ctx.no_gradients = (None,) * len(arguments)
             if len(output) > losses:
-                ctx.mark_non_differentiable(*output[losses:])
+                others = (x for x in output[losses:] if x is not None)
+                ctx.mark_non_differentiable(*others)
             ctx.set_materialize_grads(False)  # a matching has none
             saved = (*arguments[:inputs], *(output[i] for i in residuals))
             ctx.save_for_backward(*saved)
@@ -143,8 +144,10 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             ):
                 return Loss.backward(ctx, *grads)
             gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
-            if gradient is None:  # a further pass through a graph that was retained
-                gradient = Gradient.forward(torch.ones_like(grad), *ctx.saved_tensors, *ctx.options)
+            # It is computed again in a further pass through a graph that was retained, and where
+            # scaling it would lose bits.
+            if gradient is None:
+                return Loss.backward(ctx, *grads)
             if grad.item() != 1:
                 gradient.mul_(grad)
             return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]

@@ -9,10 +9,11 @@
 #include "osc/osc.h"
 #include "osc/status.hpp"
 #include "osc/view.hpp"
+#include "runtime/dispatch.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/floating_point.hpp"
 
-namespace osc {
+namespace osc::cpu {
 
 // A function of the C interface as the table has it.
 template <auto function>
@@ -23,43 +24,55 @@ osc_status erased(const void* call) {
 }
 
 // The row of the function (src/operators.cpp).
-struct Shapes;
+struct ParsedRow;
 struct Row {
   const osc_operator* described;
-  const Shapes* shapes;
+  const ParsedRow* parsed;
 };
 Row row_of(osc_status (*run)(const void*)) noexcept;
+
+// The i-th array of a call.
+inline const osc_array& array_of(const void* call, int i) noexcept {
+  return *reinterpret_cast<const osc_array*>(static_cast<const char*>(call) + sizeof(std::size_t) +
+                                             static_cast<std::size_t>(i) * sizeof(osc_array));
+}
 
 // Whether arrays and options are as the row wants them. `call` is complete.
 Status check(const Row& row, const void* call) noexcept;
 // The same of the size that a call says it has.
-Status check_struct_size(const osc_operator& described, const void* call) noexcept;
+Status check_struct_size(const osc_operator& row, const void* call) noexcept;
 
-// The function of the C interface: checks the call, and returns what compute(call) does.
-template <auto function, typename Call, typename Compute>
-osc_status run_call(const Call* call, const Compute& compute) noexcept {
+// The function of the C interface: checks the call, and returns what compute(call, kernels...) does
+// with the kernels of the instruction set in use for the type of the inputs.
+template <auto function, typename Call, typename Compute, typename... Tables>
+osc_status run_call(const Call* call, const Compute& compute, const Tables&... tables) noexcept {
   static const Row row = row_of(erased<function>);
   Status status = check_struct_size(*row.described, call);
   if (!status.ok()) return reported(status);
-  Call complete{};
+  Call complete;
   if (call->struct_size < sizeof(Call)) {
+    complete = {};
     std::memcpy(&complete, call, call->struct_size);
     call = &complete;
   }
   const ScopedFloatingPoint environment;
   status = check(row, call);
-  return reported(status.ok() ? guarded([&] { return compute(*call); }) : status);
+  const InstructionSet* const set = status.ok() ? instruction_set_in_use(status) : nullptr;
+  if (!set) return reported(status);
+  const auto with = [&]<typename T>(T) {
+    return guarded([&] { return compute(*call, kernels_of<T>(*tables[set->index])...); });
+  };
+  switch (array_of(call, 0).dtype) {
+    case OSC_FLOAT64: return reported(with(double()));
+    case OSC_FLOAT32: return reported(with(float()));
+    case OSC_FLOAT16: return reported(with(float16()));
+    default: return reported(with(bfloat16()));
+  }
 }
 
-// Calls call(T()) with T the C++ type of `dtype`, one of the first four.
-template <typename Call>
-Status with_type(std::int32_t dtype, const Call& call) {
-  switch (dtype) {
-    case OSC_FLOAT64: return call(double());
-    case OSC_FLOAT32: return call(float());
-    case OSC_FLOAT16: return call(float16());
-    default: return call(bfloat16());
-  }
+// The value of an option of which zero stands for the default.
+inline double or_default(double value, double default_value) noexcept {
+  return value == 0 ? default_value : value;
 }
 
 inline bool is_given(const osc_array& array) noexcept { return array.dtype != OSC_ABSENT; }
@@ -99,4 +112,4 @@ View<T, N> gradient_view(const osc_array& array, const View<const T, N>& input,
                      : contiguous(static_cast<T*>(array.data), input.sizes);
 }
 
-}  // namespace osc
+}  // namespace osc::cpu

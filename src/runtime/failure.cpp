@@ -5,7 +5,7 @@
 
 #include "osc/osc.h"
 
-namespace osc {
+namespace osc::cpu {
 namespace {
 
 thread_local Status last_failure;
@@ -26,7 +26,7 @@ osc_status reported(const Status& status) noexcept {
   return static_cast<osc_status>(status.code());
 }
 
-}  // namespace osc
+}  // namespace osc::cpu
 
-const char* osc_last_error(void) { return osc::last_failure.text(); }
-int64_t osc_last_error_index(void) { return osc::last_failure.index(); }
+const char* osc_last_error(void) { return osc::cpu::last_failure.text(); }
+int64_t osc_last_error_index(void) { return osc::cpu::last_failure.index(); }

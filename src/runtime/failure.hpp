@@ -9,7 +9,7 @@
 #include "osc/osc.h"
 #include "osc/status.hpp"
 
-namespace osc {
+namespace osc::cpu {
 
 // The text is formatted as printf does, and cut where it does not fit.
 [[gnu::format(printf, 3, 4)]] Status failure(StatusCode code, std::int64_t index,
@@ -34,4 +34,4 @@ Status guarded(const Call& call) noexcept {
 // Keeps a failure for osc_last_error().
 osc_status reported(const Status& status) noexcept;
 
-}  // namespace osc
+}  // namespace osc::cpu

@@ -9,7 +9,7 @@
 #include <cfenv>
 #endif
 
-namespace osc {
+namespace osc::cpu {
 
 // While it lives, this thread rounds to nearest and computes with denormal numbers. Hosts set other
 // modes on their threads (XLA flushes denormals to zero, and PyTorch can), and results would depend
@@ -53,4 +53,4 @@ class ScopedFloatingPoint {
 #endif
 };
 
-}  // namespace osc
+}  // namespace osc::cpu

@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <limits>
 
-namespace osc {
+namespace osc::cpu {
 
 // Of an object that a pointer can span.
 inline constexpr std::int64_t kMaxBytes = std::numeric_limits<std::ptrdiff_t>::max();
@@ -22,4 +22,4 @@ inline bool product_fits(std::initializer_list<std::int64_t> sizes) noexcept {
   return !overflows;
 }
 
-}  // namespace osc
+}  // namespace osc::cpu

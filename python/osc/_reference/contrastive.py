@@ -62,7 +62,8 @@ def jvp(
     moved = whole.moved_logits(whole.moved_units(v))
     positives = moved.gather(-1, whole.positive.unsqueeze(-1)).squeeze(-1)
     losses = (whole.probabilities * moved).sum(-1) - positives
-    losses = with_nan(_ungrouped(losses, slots, whole.within).unsqueeze(-1), matching).flatten()
+    losses = with_nan(_ungrouped(losses, slots, whole.within).unsqueeze(-1), matching)
+    losses = losses.reshape(slots.shape[0] * slots.shape[1])
     return (reduced(losses, options.reduction).to(slots.dtype),)
 
 

@@ -17,7 +17,7 @@ def solve(options: Any, f: Tensor, p: Tensor) -> tuple[Tensor]:
 
 def loss(options: Any, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
     units, _ = unit_and_norm(wide(p), options.eps)
-    cosines = (units * _targets(f, matching, options.eps)).sum(-1, keepdim=True)
+    cosines = (units * _targets(f, matching, options.eps)).sum(-1, keepdim=True).clamp(-1, 1)
     losses = with_nan((1 - cosines) / 2, matching).flatten()
     return (reduced(losses, options.reduction).to(p.dtype),)
 
@@ -30,7 +30,8 @@ def gradient(options: Any, grads: tuple[Tensor], f: Tensor, p: Tensor, matching:
 
 def jvp(options: Any, v: Tensor, f: Tensor, p: Tensor, matching: Tensor) -> tuple[Tensor]:
     moved = unit(p, options.eps).jvp(wide(v)) * _targets(f, matching, options.eps)
-    losses = with_nan(moved.sum(-1, keepdim=True) / -2, matching).flatten()
+    losses = with_nan(moved.sum(-1, keepdim=True) / -2, matching)
+    losses = losses.reshape(p.shape[0] * p.shape[1])  # flatten has no rule for batched tangents
     return (reduced(losses, options.reduction).to(p.dtype),)
 
 

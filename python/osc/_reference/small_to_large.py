@@ -27,7 +27,7 @@ def loss(
 ) -> tuple[Tensor]:
     small, large, nonfinite = _units(f_large, p_small, options.eps)
     counts = (matching >= 0).sum(-1)
-    positives = _positives(small.value, large, f_large, matching).sum(-1)
+    positives = _positives(small.value, large, f_large, matching).clamp(-1, 1).sum(-1)
     losses = (counts - positives) / 2 / counts  # 0 / 0 of a pair without a counted slot
     return (_reduced(losses, counts, nonfinite, options.reduction).to(p_small.dtype),)
 
