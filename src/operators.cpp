@@ -26,7 +26,7 @@ constexpr const char* kMatching =
 template <typename Call>
 constexpr Option reduction{
     "reduction", OSC_OPTION_ENUMERATION, offsetof(Call, reduction),
-    OSC_MEAN,    "mean sum none",        "The mean of the losses, their sum, or every loss"};
+    OSC_MEAN,    "mean sum none",        "The mean of the losses, their sum, or all of them"};
 template <typename Call>
 constexpr Option on_nonfinite{
     "on_nonfinite",
@@ -34,17 +34,19 @@ constexpr Option on_nonfinite{
     offsetof(Call, on_nonfinite),
     OSC_PROPAGATE,
     "propagate raise",
-    "What a NaN or an infinity does: make the results of its own image NaN, or raise an error"};
+    "What a NaN or an infinity does: make the results of its own image (or group) NaN, -1 in "
+    "matchings, or raise an error"};
 template <typename Call>
-constexpr Option eps{"eps", OSC_OPTION_DOUBLE, offsetof(Call, eps),
-                     1e-10, nullptr,           "The floor of a norm: unit(x) = x / max(|x|, eps)"};
+constexpr Option eps{
+    "eps", OSC_OPTION_DOUBLE, offsetof(Call, eps),
+    1e-10, nullptr,           "The floor of a norm, in unit(x) = x / max(|x|, eps)"};
 template <typename Call>
 constexpr Option temperature{"temperature",
                              OSC_OPTION_DOUBLE,
                              offsetof(Call, temperature),
                              1,
                              nullptr,
-                             "What cosines are divided by"};
+                             "What cosines are divided by; it is not learned"};
 
 constexpr Array kSimilarityArrays[] = {
     {"f", "2B S C", OSC_ROLE_INPUT, 0, "Slots before the projection head; they get no gradient"},

@@ -40,7 +40,8 @@ def companion(name: str) -> pathlib.Path:
     """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
         raise ImportError(
-            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)"
+            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources "
+            "with its option on (python/CMakeLists.txt)"
         )
     return _FOLDER / name
 

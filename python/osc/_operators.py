@@ -7,6 +7,7 @@ import ctypes
 import dataclasses
 import functools
 import re
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ BOOLEAN, ENUMERATION, INT64, DOUBLE = range(4)
 FLOATS = ("float64", "float32", "float16", "bfloat16")
 DTYPES = ("", *FLOATS, "int64", "int32")  # by the numbers of osc.h
 
+_SIZE_OF_ARRAY = 3 * ctypes.sizeof(ctypes.c_void_p) + 2 * ctypes.sizeof(ctypes.c_int32)
 _VIEWS = ", in which rows i and i + B are the views of image i"
 
 
@@ -44,6 +46,16 @@ class Array:
         return "[" + ", ".join("..." if d.is_leading else d.text for d in self.shape) + "]"
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether it has any number of leading dimensions, which are one in C."""
+        return bool(self.shape) and self.shape[0].is_leading
+
+    @property
+    def has_adjacent_channels(self) -> bool:
+        """Whether the last dimension must be adjacent in memory: channels C or features D."""
+        return bool(self.shape) and self.shape[-1].text in ("C", "D")
+
+    @property
     def residual(self) -> str:
         """What a given array stands for."""
         return self.name.removeprefix("given_")
@@ -64,7 +76,7 @@ class Option:
         return self.name.startswith("on_")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: it is a key of caches
 class Operator:
     name: str
     run: Any  # the function in C, of a pointer to the struct of a call
@@ -73,6 +85,7 @@ class Operator:
     options: tuple[Option, ...]
     executor_offset: int
     differentiated: str | None
+    takes_features: bool = False  # [2B, C], which are slots of one each
 
     def of_role(self, *roles: int) -> tuple[Array, ...]:
         return tuple(array for array in self.arrays if array.role in roles)
@@ -85,19 +98,38 @@ class Operator:
     @functools.cached_property
     def accepted(self) -> tuple[Array, ...]:
         """The given arrays of a forward pass: a matching. Other residuals serve a backward pass."""
-        return tuple(x for x in self.given if x.dtype == "int64" and self.differentiated)
+        return tuple(x for x in self.given if x.dtype == "int64") if self.differentiated else ()
 
     @property
     def accepts_integers(self) -> bool:
         """Costs may be integers, which become float64."""
-        return self.inputs[0].name == "cost"
+        return bool(self.inputs[0].name == "cost")
 
     @functools.cached_property
     def backward_options(self) -> tuple[Option, ...]:
         return tuple(option for option in self.options if not option.is_policy)
 
+    def array(self, name: str) -> Array:
+        return next(array for array in self.arrays if array.name == name)
+
     def option(self, name: str) -> Option:
         return next(option for option in self.options if option.name == name)
+
+    def offset(self, array: Array) -> int:
+        """In the struct of a call."""
+        place = next(i for i, x in enumerate(self.arrays) if x is array)
+        return ctypes.sizeof(ctypes.c_size_t) + place * _SIZE_OF_ARRAY
+
+    @functools.cached_property
+    def of_features(self) -> Operator:
+        """The same on features of whole images ``[2B, C]``."""
+        arrays = tuple(dataclasses.replace(x, shape=_without_slots(x.shape)) for x in self.arrays)
+        return dataclasses.replace(self, arrays=arrays, takes_features=True)
+
+    def named(self, codes: Sequence[Any]) -> types.SimpleNamespace:
+        """Options by their names, enumerations as names, too."""
+        values = (x.values[code] if x.values else code for x, code in zip(self.options, codes))
+        return types.SimpleNamespace(**dict(zip((x.name for x in self.options), values)))
 
     def sizes(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
         """The size of each letter, from the shapes of the inputs; ValueError where they do not fit.
@@ -109,6 +141,17 @@ class Operator:
             if not _bind(array.shape, given, sizes):
                 raise ValueError(_refused(array, given, known))
         return sizes
+
+    def sizes_of_arguments(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+        """The same of inputs by what the caller of an array function calls them."""
+        names = dict(zip((x.name for x in self.inputs), shapes))
+        try:
+            return self.sizes(dict(zip(names, shapes.values())))
+        except ValueError as error:
+            text, dims = _library.renamed(str(error), names), len(self.inputs[0].shape)
+            if _VIEWS in text and any(len(x) == dims + 1 and x[1] == 2 for x in shapes.values()):
+                text += "; x [B, 2, ...] becomes that by x.swapaxes(0, 1).reshape(-1, *x.shape[2:])"
+            raise ValueError(text) from None
 
     def check(
         self, array: Array, given: Sequence[int], sizes: Mapping[str, Any], reduces: bool
@@ -176,6 +219,24 @@ def _refused(
         wanted += f" = [{known}]"
     views = _VIEWS if any(d.text == "2B" for d in shape) else ""
     return f"{array.name} has shape {list(given)}; wanted {wanted}{views}"
+
+
+def check_dtypes(dtypes: Mapping[str, str]) -> None:
+    """That the inputs, by what the caller calls them, have one floating-point dtype."""
+    first, wanted = next(iter(dtypes.items()))
+    for name, dtype in dtypes.items():
+        if dtype not in FLOATS:
+            raise TypeError(f"{name} is {dtype}; wanted float64, float32, float16 or bfloat16")
+        if dtype != wanted:
+            raise TypeError(f"{first} is {wanted} and {name} is {dtype}; wanted the same dtype")
+
+
+def _without_slots(shape: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
+    return tuple(
+        dataclasses.replace(x, text=x.text.replace("S", ""), letters=x.letters[:1])
+        for x in shape
+        if x.letters != ("S",)
+    )
 
 
 class _ArrayDescription(ctypes.Structure):

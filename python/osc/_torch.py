@@ -116,19 +116,10 @@ class _Implementation:
     """What an operator does without its kernels. Arguments are those of its schema."""
 
     def __init__(self, op: Operator, reference: Any) -> None:
-        self.op, self.reference = op, reference
+        self.op, self.reference, self.options = op, reference, op.named
         self.inputs = len(op.inputs)
         self.taken = self.inputs + len(op.accepted)
         self.grads = len(op.of_role(_operators.GRAD_OUTPUT))
-
-    def options(self, values: Sequence[Any]) -> types.SimpleNamespace:
-        """By name, enumerations as their names. Those of a backward pass lack the policies."""
-        return types.SimpleNamespace(
-            **{
-                option.name: option.values[value] if option.values else value
-                for option, value in zip(self.op.options, values)
-            }
-        )
 
     def results(self, *arguments: Any) -> Any:
         """Without their values, as tracers want them."""

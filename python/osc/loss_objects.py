@@ -9,8 +9,10 @@ try:
 except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _options, _torch
+from . import _torch
+from ._documentation import options_of
 from ._library import matching_contrastive_loss_best_worst
+from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -24,13 +26,14 @@ __all__ = [
 ]
 
 
+@options_of("matching_similarity_loss_per_img")
 def matching_similarity_loss_per_img(
     f: torch.Tensor,
     p: torch.Tensor,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Similarity loss of each slot to its match in the other view of its image.
 
@@ -45,20 +48,14 @@ def matching_similarity_loss_per_img(
     p : tensor, shape [2B, S, C]
         Slots after the projection head, of the same shape, device and dtype: float64, float32,
         float16 or bfloat16 (16 bits computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
+    {options}
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`;
-        contiguous where p's channels are not adjacent.
+        In the dtype of `p`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `p`; contiguous
+        where p's channels are not adjacent.
 
     Raises
     ------
@@ -98,14 +95,15 @@ def matching_similarity_loss_per_img(
     return loss
 
 
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss(
     slots: torch.Tensor,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     group: ProcessGroup | None = None,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of the batch.
@@ -121,30 +119,21 @@ def matching_contrastive_loss(
         Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
         Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every slot,
         also as a candidate of others, and not through the matching.
-    temperature : float
-        Positive and finite; a number, not a tensor: none is learned.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
+    {options}
     group : torch.distributed.ProcessGroup, optional
         The slots of all its ranks are candidates; the losses are those of this rank's slots. Every
         rank must call, with slots of one shape and dtype that all require a gradient or none, and
         every rank must call backward: both wait for the others. The mean over ranks of the mean
         loss is that of the joined batch, and so is the gradient averaged over ranks, as
-        DistributedDataParallel does it. No second derivative, no forward mode, no vmap, and a graph
-        break under torch.compile.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are
-        nobody's candidates, so that the other images have what they would have without it; or it is
-        an error (of a `group`, on every rank).
+        DistributedDataParallel does it. What is an error on one rank is one on every rank. No
+        second derivative, no forward mode, no vmap, and a graph break under torch.compile.
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
-        `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
+        contiguous where their channels are not adjacent.
 
     Raises
     ------
@@ -157,11 +146,12 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    With N = 2BS, some N² C / 2 multiplications forward and as many again backward per use of a
-    cosine, 3 N² C / 2; no N x N matrix is stored, on no device (osc/_torch_contrastive.py). On the
-    CPU on PyTorch's threads with the interpreter's lock released, the same bits with any number of
-    them. On another device a call waits for it once, for the assignments. A `group` of R ranks: R
-    times the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
+    Slots of an image that is not finite are nobody's candidates: the other images have what they
+    would have without it. With N = 2BS, some N² C / 2 multiplications forward and as many again
+    backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device. On the CPU on
+    PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
+    On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
+    the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
     forward, two of some bytes a slot backward. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
@@ -181,13 +171,14 @@ def matching_contrastive_loss(
     return _torch.contrastive_loss("slots", slots, group, options)[0]
 
 
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss_per_img(
     slots: torch.Tensor,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
@@ -200,22 +191,14 @@ def matching_contrastive_loss_per_img(
     slots : tensor, shape [2B, S, C]
         Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
         Rows ``i`` and ``i + B`` are the two views of image ``i``.
-    temperature : float
-        Positive and finite; a number, not a tensor.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
+    {options}
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
-        `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
+        contiguous where their channels are not adjacent.
 
     Raises
     ------
@@ -248,13 +231,14 @@ def matching_contrastive_loss_per_img(
     return _torch.contrastive_loss("slots", slots, None, options)[0]
 
 
+@options_of("matching_similarity_loss_small_to_large")
 def matching_similarity_loss_small_to_large(
     f_large: torch.Tensor,
     p_small: torch.Tensor,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Similarity loss of the slots of small crops to those of large crops of the same image, where
     the two resemble each other most.
@@ -271,21 +255,16 @@ def matching_similarity_loss_small_to_large(
     p_small : tensor, shape [B, As, S, C]
         Slots of As small crops after the projection head, S of each, of the same device and dtype:
         float64, float32, float16 or bfloat16 (16 bits computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the
-        losses of all pairs, NaN where no slot counts.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and
-        the sum, and leaves the losses and gradients of other images alone; or it is an error.
+    {options}
 
     Returns
     -------
     loss : tensor, scalar or of shape [B, Al, As]
-        In the dtype of `p_small`; float32 under autocast. Its gradient has the dtype and layout of
-        `p_small`; contiguous where their channels are not adjacent. A pair without a slot that
-        counts sends none, whatever comes in.
+        In the dtype of `p_small`; float32 under autocast. A pair in which no slot counts has NaN
+        with ``"none"`` and is left out of the mean and the sum; the mean of no pair is NaN. With an
+        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout of
+        `p_small`; contiguous where their channels are not adjacent. A pair in which no slot counts
+        sends none.
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 

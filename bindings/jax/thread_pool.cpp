@@ -1,4 +1,4 @@
-#include "jax_thread_pool.hpp"
+#include "thread_pool.hpp"
 
 #include <algorithm>
 #include <atomic>
