@@ -17,7 +17,7 @@
 //             0. docs/design.md has the argument.
 #pragma once
 
-#include <bit>
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -196,9 +196,8 @@ class FastAssignment {
   // where searches are more or longer than those of random costs, they are as well done in double.
   bool finish(FastProblem<T>& problem) const {
     if (!is_suited(problem) || 2 * problem.left > rows_) return false;
-    std::int64_t scans =
-        rows_ + static_cast<std::int64_t>(static_cast<double>(rows_) *
-                                          __builtin_sqrt(static_cast<double>(rows_)));
+    const auto rows = static_cast<double>(rows_);
+    auto scans = static_cast<std::int64_t>(rows * (1 + 2 * __builtin_sqrt(rows)));
     for (std::int64_t i = 0; i < problem.left; ++i) {
       augment(problem, problem.rows_left[i], scans);
       if (scans < 0) return false;
@@ -260,17 +259,15 @@ class FastAssignment {
   // Each column goes, at the price of its least cost, to a row that has it, as far as rows go.
   // Solved where every column has its least cost in one row alone, no two in the same row.
   Begun assign_least(FastProblem<T>& problem) const {
-    bool tie = false;
+    std::int64_t several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
-    std::int64_t least = 0;  // costs that are the least of their column
     problem.left = 0;
     for (std::int32_t r = 0; r < rows_; ++r) {
       std::int64_t column = stride_;
       if constexpr (kVectors > 0) {
         const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors),
                             choice = bits & open;
-        tie |= (bits & (bits - 1)) != 0;
-        least += std::popcount(bits);
+        several += (bits & (bits - 1)) != 0;
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
@@ -287,8 +284,8 @@ class FastAssignment {
       problem.left += column == stride_;
     }
     if (kVectors == 0) return Begun::waiting;
-    if (!tie && problem.left == 0) return Begun::solved;
-    return 8 * (least - columns_) > columns_ ? Begun::tied : Begun::waiting;
+    if (several == 0 && problem.left == 0) return Begun::solved;
+    return 2 * several > rows_ ? Begun::tied : Begun::waiting;  // a quarter of random rows
   }
 
   std::uint64_t all_columns() const {
@@ -633,13 +630,13 @@ class FastAssignment {
   // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest
   // paths still settle.
   bool all_cycles_cost(double magnitude) const {
-    constexpr std::int64_t kPasses = 8;  // without a cycle they settle in a few
     constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
     const double margin = kMargin * magnitude;
     if (!acyclic(margin)) return false;  // where a tie is, mostly
     const std::int64_t nodes = rows_ + 1;
+    const std::int64_t passes = std::min(nodes, std::int64_t{64});
     for (std::int64_t n = 0; n < nodes; ++n) scratch_.potential[n] = 0;
-    for (std::int64_t pass = 0; pass < kPasses; ++pass) {
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
       bool changed = false;
       for (std::int64_t n = 0; n < nodes; ++n) {
         for (std::int32_t e = scratch_.first_edge[n]; e < scratch_.first_edge[n + 1]; ++e) {

@@ -59,9 +59,7 @@ class PublishedAssignment {
 
   // True where solve() is likely to be the shortest way. Else the survey may have ended early.
   bool survey_if_short(const CostRows<T>& costs) {
-    // Of more rows the fast way takes about as long, and in float it seldom ends with a proof.
-    const bool may_end = rows_ <= 512;
-    return costs.sign < 0 ? survey<true>(costs, may_end) : survey<false>(costs, may_end);
+    return costs.sign < 0 ? survey<true>(costs, true) : survey<false>(costs, true);
   }
   void survey(const CostRows<T>& costs) {
     costs.sign < 0 ? survey<true>(costs, false) : survey<false>(costs, false);
