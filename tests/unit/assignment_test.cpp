@@ -277,7 +277,7 @@ const Ties kTies[] = {
     {"whole numbers below 200", [](std::int64_t r, std::int64_t c,
                                    Random& random) { return random_matrix(r, c, random, 200); }},
     {"tenths",
-     [](std::int64_t r, std::int64_t c, Random& random) {  // whose sums are rounded, and duals of columns above 0
+     [](std::int64_t r, std::int64_t c, Random& random) {  // with sums that are rounded
        return matrix_of(r, c,
                         [&](auto, auto) { return static_cast<double>(-pick(7, random)) / 10; });
      }},
