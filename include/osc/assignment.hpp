@@ -1,10 +1,11 @@
 // Linear sum assignment, exact and batched.
 //
-// Method: row reduction and shortest augmenting paths in vector registers (R. Jonker and A.
-// Volgenant, Computing 38, 1987), and a proof that the optimum found is the only one. Where it is
-// not, the algorithm of D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE
-// Transactions on Aerospace and Electronic Systems 52(4), 2016, with the tie rules that
-// scipy.optimize.linear_sum_assignment takes from it. So both return the same indices.
+// Method: the algorithm of D. F. Crouse, "On implementing 2D rectangular assignment algorithms",
+// IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016, with the tie rules that
+// scipy.optimize.linear_sum_assignment takes from it, in vector registers. Where it would be long
+// and there are few ties, row reduction and shortest augmenting paths in the costs' own type (R.
+// Jonker and A. Volgenant, Computing 38, 1987), and a proof that the optimum found is the only one.
+// So the indices are SciPy's.
 #pragma once
 
 #include <cstdint>
@@ -53,11 +54,11 @@ struct AssignmentResults {
 //   sizes        R = 0 or K = 0 leaves everything unmatched. R < K, R = K and R > K are all fine,
 //                up to 2^31 - 64 rows or columns.
 //   errors       InvalidArgument, before anything is written.
-//   memory       some 12 * R * K bytes a thread (16 for double), and 16 times 4 * R * K (8) more if
-//                a row fits in four vector registers; from the workspace. Nothing is allocated for
-//                a single problem. The costs may not overlap the results.
-//   cost         one pass over a matrix whose least costs are in rows of their own. Else
-//                O(min(R, K)^2 * max(R, K)) a problem at worst, in practice some min(R, K)^2 *
+//   memory       some 4 * R * K bytes a thread (8 for double), 16 times that if a row fits in four
+//                vector registers; from the workspace. Nothing is allocated for a single problem.
+//                The costs may not overlap the results.
+//   cost         one pass over a matrix in which every row has a least cost in a column of its own.
+//                Else O(min(R, K)^2 * max(R, K)) a problem at worst, in practice some min(R, K)^2 *
 //                max(R, K)^(1/2) / lanes of a vector. Problems run in parallel.
 //
 // T is double, float, float16 or bfloat16.

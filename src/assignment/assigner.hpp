@@ -1,11 +1,13 @@
-// Solves assignment problems: by a look at the least cost of each row, else by the fast solver,
-// several small problems together, else by Crouse's. Compiled once an instruction set; see
-// runtime/dispatch.hpp.
+// Solves assignment problems: by Crouse's solver at once if few rows need a search or there are
+// many ties; else by the fast solver, several small problems together, and by Crouse's what that
+// leaves. Compiled once an instruction set; see runtime/dispatch.hpp.
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <optional>
+#include <type_traits>
 
+#include "assignment/cost_rows.hpp"
 #include "assignment/crouse.hpp"
 #include "assignment/fast_assignment.hpp"
 #include "osc/status.hpp"
@@ -21,7 +23,6 @@ class Assigner {
   using V = Simd<T>;
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes;
-  static constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
  public:
   static constexpr std::int64_t kMostPending = 16;
@@ -36,7 +37,7 @@ class Assigner {
         columns_(columns),
         stride_(stride_of(columns)),
         scratch_(FastScratch<T>::take(arena, rows, stride_)),
-        crouse_(CrouseSolver::take(arena, rows, columns)) {
+        crouse_(CrouseSolver<T>::take(arena, rows, columns)) {
     for (std::int64_t i = 0; i < pending; ++i)
       problems_[i] = FastProblem<T>::take(arena, rows, stride_);
   }
@@ -46,28 +47,33 @@ class Assigner {
   // Its costs may hold any numbers before begin().
   FastProblem<T>& problem(std::int64_t i) { return problems_[i]; }
 
-  // True where the answer is obvious: every row has its least cost in one column alone, no two in
-  // the same. Then any other assignment costs more. Square problems with adjacent columns; the
-  // costs are looked at where they are.
+  // Rows of adjacent costs of the type that is computed in. Where they do not lie so, they are
+  // packed into the costs of problem i.
   template <typename Element>
-  bool is_obvious(const View<const Element, 2>& given, bool maximize, std::int64_t i) {
-    return maximize ? rows_differ<true>(given, problems_[i])
-                    : rows_differ<false>(given, problems_[i]);
+  CostRows<T> rows_of(const View<const Element, 2>& given, T sign, std::int64_t i) {
+    if constexpr (std::is_same_v<T, Element>) {
+      if (given.strides[1] == 1 || columns_ == 1) return {given.data, given.strides[0], sign};
+    }
+    RowPacker<T>::pack(given, problems_[i].costs, stride_);
+    return {problems_[i].costs, stride_, sign};
   }
 
-  // Takes the costs, times `sign`.
-  template <typename Element>
-  Begun begin(const View<const Element, 2>& given, T sign, std::int64_t i) {
-    const Vector signs = V::set(sign);
-    if (given.strides[1] != 1) {
-      return begin(i, [&](std::int64_t r, std::int64_t k) {
-        return V::mul(gather(row_of(given, r) + k * kLanes * given.strides[1], given.strides[1],
-                             columns_ - k * kLanes),
-                      signs);
-      });
-    }
+  // By Crouse's solver.
+  AssignmentStatus solve_by_crouse(const CostRows<T>& costs, std::int64_t i) {
+    crouse_.survey(costs);
+    return solve(costs, i);
+  }
+  // The same where that is likely to be the shortest way.
+  std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
+    if (!crouse_.survey_if_short(costs)) return std::nullopt;
+    return solve(costs, i);
+  }
+
+  // The fast way.
+  Begun begin(const CostRows<T>& costs, std::int64_t i) {
+    const Vector sign = V::set(costs.sign);
     return begin(i, [&](std::int64_t r, std::int64_t k) {
-      return V::mul(load(row_of(given, r) + k * kLanes, columns_ - k * kLanes, T(0)), signs);
+      return V::mul(load(costs.row(r) + k * kLanes, columns_ - k * kLanes), sign);
     });
   }
   // The same with vector_of(r, k), the k-th vector of row r.
@@ -84,29 +90,27 @@ class Assigner {
     return with_fast([&](const auto& fast) { return fast.finish(problems_[i]); });
   }
 
-  // Of any costs, by Crouse's solver.
-  template <typename Element>
-  AssignmentStatus solve_by_crouse(const View<const Element, 2>& given, double sign,
-                                   std::int64_t i) {
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      for (std::int64_t c = 0; c < columns_; ++c) {
-        const double cost = sign * static_cast<double>(V::first(V::load_first(
-                                       row_of(given, r) + c * given.strides[1], 1, T(0))));
-        if (cost != cost) return AssignmentStatus::nan_cost;
-        if (cost == -kDoubleInfinity) return AssignmentStatus::unbounded_cost;
-        crouse_.costs[r * columns_ + c] = cost;
-      }
-    }
-    if (!crouse_.solve()) return AssignmentStatus::infeasible;
-    for (std::int64_t r = 0; r < rows_; ++r)
-      problems_[i].column_of_row[r] = static_cast<std::int32_t>(crouse_.column_of_row[r]);
-    for (std::int64_t c = 0; c < columns_; ++c)
-      problems_[i].row_of_column[c] = static_cast<std::int32_t>(crouse_.row_of_column[c]);
-    return AssignmentStatus::solved;
-  }
-
  private:
-  static constexpr double kDoubleInfinity = std::numeric_limits<double>::infinity();
+  AssignmentStatus solve(const CostRows<T>& costs, std::int64_t i) {
+    FastProblem<T>& problem = problems_[i];
+    AssignmentStatus status = crouse_.solve(costs);
+    if (crouse_.overflowed()) {  // not so where costs are shrunk
+      constexpr T kShrink = T(0x1p-60);
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        const T* const x = costs.row(r);
+        for (std::int64_t c = 0; c < columns_; ++c)
+          problem.costs[r * stride_ + c] = costs.sign * x[c] * kShrink;
+      }
+      const CostRows<T> rows{problem.costs, stride_, T(1)};
+      crouse_.survey(rows);
+      status = crouse_.solve(rows);
+    }
+    if (status != AssignmentStatus::solved) return status;
+    for (std::int64_t r = 0; r < rows_; ++r) problem.column_of_row[r] = crouse_.column_of_row()[r];
+    for (std::int64_t c = 0; c < columns_; ++c)
+      problem.row_of_column[c] = crouse_.row_of_column()[c];
+    return status;
+  }
 
   static std::int64_t stride_of(std::int64_t columns) {
     const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
@@ -123,84 +127,13 @@ class Assigner {
     }
   }
 
-  template <typename Element>
-  static const Element* row_of(const View<const Element, 2>& given, std::int64_t r) {
-    return given.data + r * given.strides[0];
-  }
-
-  template <bool kMaximize, typename Element>
-  bool rows_differ(const View<const Element, 2>& given, FastProblem<T>& problem) {
-    std::int32_t* const column_of_row = scratch_.closed;
-    std::int32_t* const taken = scratch_.visit;
-    for (std::int64_t c = 0; c < columns_; ++c) taken[c] = 0;
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const Element* const x = row_of(given, r);
-      const T start =
-          V::first(V::load_first(x, 1, T(0)));  // stands in for the lanes beyond the last column
-      Vector best[4] = {V::set(start), V::set(start), V::set(start), V::set(start)},
-             poison[2] = {V::set(0), V::set(0)};
-      const auto look_at = [&](Vector cost, std::int64_t k) {
-        best[k % 4] = kMaximize ? V::max(best[k % 4], cost) : V::min(best[k % 4], cost);
-        poison[k % 2] = V::mul_add(cost, V::set(0), poison[k % 2]);
-      };
-      std::int64_t c = 0;
-      for (; c + 4 * kLanes <= columns_; c += 4 * kLanes) {
-        for (std::int64_t k = 0; k < 4; ++k) look_at(V::load(x + c + k * kLanes), k);
-      }
-      for (; c < columns_; c += kLanes) look_at(load(x + c, columns_ - c, start), 0);
-      for (int k = 1; k < 4; ++k)
-        best[0] = kMaximize ? V::max(best[0], best[k]) : V::min(best[0], best[k]);
-      const Vector value = kMaximize ? V::greatest(best[0]) : V::least(best[0]);
-
-      // Where it is: bits of 64 columns at a time.
-      std::int64_t column = 0, words = 0;
-      bool tie = !(V::sum(V::add(poison[0], poison[1])) == 0);
-      const auto note = [&](std::uint64_t bits, std::int64_t first) {
-        tie |= (bits & (bits - 1)) != 0;
-        words += bits != 0;
-        column = bits != 0 ? first + __builtin_ctzll(bits) : column;
-      };
-      const auto bits_of = [&](Vector cost, std::int64_t shift) {
-        return static_cast<std::uint64_t>(V::bits(V::equal(cost, value))) << shift;
-      };
-      for (c = 0; c + 64 <= columns_; c += 64) {
-        std::uint64_t bits = 0;
-        for (std::int64_t k = 0; k < 64; k += kLanes) bits |= bits_of(V::load(x + c + k), k);
-        note(bits, c);
-      }
-      if (c < columns_) {
-        std::uint64_t bits = 0;
-        for (std::int64_t k = 0; c + k < columns_; k += kLanes)
-          bits |= bits_of(load(x + c + k, columns_ - c - k, start), k);
-        note(bits & ((std::uint64_t{1} << (columns_ - c)) - 1), c);
-      }
-      if (tie || words != 1 || taken[column]) return false;
-      column_of_row[r] = static_cast<std::int32_t>(column);
-      taken[column] = 1;
-    }
-    for (std::int32_t r = 0; r < rows_; ++r) {
-      problem.column_of_row[r] = column_of_row[r];
-      problem.row_of_column[column_of_row[r]] = r;
-    }
-    return true;
-  }
-
-  template <typename Element>
-  static Vector load(const Element* x, std::int64_t count, T fill) {
-    return count >= kLanes ? V::load(x) : count <= 0 ? V::set(fill) : V::load_first(x, count, fill);
-  }
-
-  template <typename Element>
-  static Vector gather(const Element* x, std::int64_t stride, std::int64_t count) {
-    T lanes[kLanes] = {};
-    for (std::int64_t i = 0; i < kLanes && i < count; ++i)
-      lanes[i] = V::first(V::load_first(x + i * stride, 1, T(0)));
-    return V::load(lanes);
+  static Vector load(const T* x, std::int64_t count) {
+    return count >= kLanes ? V::load(x) : count <= 0 ? V::set(0) : V::load_first(x, count, T(0));
   }
 
   std::int64_t rows_, columns_, stride_;
   FastScratch<T> scratch_;
-  CrouseSolver crouse_;
+  CrouseSolver<T> crouse_;
   FastProblem<T> problems_[kMostPending];
 };
 

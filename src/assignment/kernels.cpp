@@ -29,20 +29,20 @@ template <typename T>
 void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
   using A = typename Computed<T>::Type;
   const std::int64_t rows = task.cost.sizes[1], columns = task.cost.sizes[2];
-  // The rows of the solver are the shorter side, and of a square matrix the one whose elements are
-  // farther apart. Crouse's solver, whose ties depend on it, has the rows of a square matrix.
+  // The solver's rows are the shorter side. The fast solver, which finds no optimum but the only
+  // one, may take the columns of a square matrix for its rows, which saves packing small ones.
   const bool is_tall = rows > columns, is_square = rows == columns;
-  const bool by_columns =
-      is_tall || (is_square && task.cost.strides[2] != 1 && task.cost.strides[1] == 1);
   const std::int64_t most_pending = problems_pending<A>(rows, columns);
+  const bool takes_columns =
+      is_square && most_pending > 1 && task.cost.strides[2] != 1 && task.cost.strides[1] == 1;
   Arena arena(memory);
   Assigner<A> assigner(arena, is_tall ? columns : rows, is_tall ? rows : columns, most_pending);
   const A sign = task.maximize ? A(-1) : A(1);
-  const auto given = [&](std::int64_t problem, bool transposes) {
+  const auto rows_of = [&](std::int64_t problem) {
     const View<const T, 2> matrix{task.cost.data + problem * task.cost.strides[0],
                                   {rows, columns},
                                   {task.cost.strides[1], task.cost.strides[2]}};
-    return transposes ? transposed(matrix) : matrix;
+    return is_tall ? transposed(matrix) : matrix;
   };
   const auto write = [&](std::int64_t problem, AssignmentStatus status, bool transposes,
                          const FastProblem<A>& answer) {
@@ -54,11 +54,11 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
                   task.row4col ? task.row4col + problem * columns : nullptr);
   };
   const auto write_fast = [&](std::int64_t problem, std::int64_t i) {
-    write(problem, AssignmentStatus::solved, by_columns, assigner.problem(i));
+    write(problem, AssignmentStatus::solved, takes_columns || is_tall, assigner.problem(i));
   };
   const auto solve_by_crouse = [&](std::int64_t problem, std::int64_t i) {
     const AssignmentStatus status =
-        assigner.solve_by_crouse(given(problem, is_tall), static_cast<double>(sign), i);
+        assigner.solve_by_crouse(assigner.rows_of(rows_of(problem), sign, i), i);
     write(problem, status, is_tall, assigner.problem(i));
   };
   std::int64_t pending[Assigner<A>::kMostPending], count = 0;
@@ -74,14 +74,18 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     count = 0;
   };
   for (std::int64_t problem = begin; problem < end; ++problem) {
-    const View<const T, 2> cost = given(problem, by_columns);
-    const bool in_place = most_pending == 1 && is_square && cost.strides[1] == 1;
-    if (in_place && assigner.is_obvious(cost, task.maximize, count)) {
-      write_fast(problem, count);
-      continue;
+    const View<const T, 2> given = rows_of(problem);
+    const CostRows<A> costs =
+        assigner.rows_of(takes_columns ? transposed(given) : given, sign, count);
+    if (most_pending == 1 || !is_square) {
+      if (const auto status = assigner.solve_if_short(costs, count)) {
+        write(problem, *status, is_tall, assigner.problem(count));
+        continue;
+      }
     }
-    switch (assigner.begin(cost, sign, count)) {
-      case Begun::not_finite: solve_by_crouse(problem, count); break;
+    switch (assigner.begin(costs, count)) {
+      case Begun::not_finite:
+      case Begun::tied: solve_by_crouse(problem, count); break;
       case Begun::solved: write_fast(problem, count); break;
       case Begun::waiting:
         pending[count++] = problem;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "assignment/task.hpp"
 #include "runtime/element_types.hpp"
 #include "runtime/finite.hpp"
 #include "runtime/strided.hpp"
@@ -13,6 +14,7 @@
 namespace osc::cpu {
 namespace {
 
+const AssignmentKernels<double>& kSolver = *assignment_kernels[0];  // for any processor
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // By the units of f. Cosines are rounded to the type that the kernels compute in, so that both
@@ -20,7 +22,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 template <typename T>
 void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   const std::int64_t slots = task.f.sizes[2], channels = task.f.sizes[3];
-  double* cost = memory.assignment.costs;
+  double* cost = memory.costs;
   for (std::int64_t s = 0; s < slots; ++s) {
     for (std::int64_t t = 0; t < slots; ++t) {
       const double cosine =
@@ -28,9 +30,10 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
       *cost++ = -static_cast<double>(static_cast<typename Computed<T>::Type>(cosine));
     }
   }
-  memory.assignment.solve();  // finite costs always have an assignment
-  std::copy_n(memory.assignment.column_of_row, slots, memory.matching);
-  std::copy_n(memory.assignment.row_of_column, slots, memory.matching + slots);
+  AssignmentStatus status{};  // finite costs always have an assignment
+  kSolver.run({contiguous<const double>(memory.costs, {1, slots, slots}), false, memory.matching,
+              memory.matching + slots, &status},
+             0, 1, memory.solver);
 }
 
 // Of one slot, whose unit is in memory, against the unit of its target.
@@ -49,6 +52,10 @@ void write_gradient(const SimilarityTask<T>& task, std::int64_t view, std::int64
 }
 
 }  // namespace
+
+std::size_t SimilarityInDouble::solver_memory(std::int64_t slots) noexcept {
+  return kSolver.memory(slots, slots);
+}
 
 template <typename T>
 void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,

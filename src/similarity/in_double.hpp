@@ -3,9 +3,9 @@
 // results are NaN.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
-#include "assignment/crouse.hpp"
 #include "similarity/task.hpp"
 
 namespace osc::cpu {
@@ -14,7 +14,8 @@ struct SimilarityInDouble {
   double* units;           // [2, S, C], of f
   double* unit;            // [C], of a slot of p
   std::int64_t* matching;  // [2, S], of the first view and back
-  CrouseSolver assignment;
+  double* costs;           // [S, S]
+  char* solver;            // what it works in
 
   template <typename Arena>
   static SimilarityInDouble take(Arena& arena, std::int64_t slots, std::int64_t channels) {
@@ -22,9 +23,13 @@ struct SimilarityInDouble {
     memory.units = arena.template take<double>(2 * slots, channels);
     memory.unit = arena.template take<double>(channels);
     memory.matching = arena.template take<std::int64_t>(2 * slots);
-    memory.assignment = CrouseSolver::take(arena, slots, slots);
+    memory.costs = arena.template take<double>(slots, slots);
+    memory.solver = arena.template take<char>(static_cast<std::int64_t>(solver_memory(slots)));
     return memory;
   }
+
+ private:
+  static std::size_t solver_memory(std::int64_t slots) noexcept;
 };
 
 // Everything that the task asks for, of one image. `matching` [S] and the way back, where they are

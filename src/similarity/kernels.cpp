@@ -162,18 +162,20 @@ class Similarity {
       return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
                     V::mul(factor, V::load(inverse_ + k * kLanes)));
     });
-    return begun == Begun::solved ||
-           (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
+    // Finite costs always have an assignment.
+    if (begun == Begun::tied) assigner_.solve_by_crouse(packed(i), i);
+    return begun == Begun::solved || begun == Begun::tied ||
+           (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
   }
 
-  View<const A, 2> packed(std::int64_t i) {
-    return {assigner_.problem(i).costs, {slots_, slots_}, {assigner_.stride(), 1}};
+  CostRows<A> packed(std::int64_t i) {
+    return {assigner_.problem(i).costs, assigner_.stride(), A(1)};
   }
 
   void finish_pending(std::int64_t count) {
     assigner_.reduce(count);
     for (std::int64_t i = 0; i < count; ++i) {
-      if (!assigner_.finish(i)) assigner_.solve_by_crouse(packed(i), 1, i);
+      if (!assigner_.finish(i)) assigner_.solve_by_crouse(packed(i), i);
       finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
     }
   }
@@ -311,17 +313,32 @@ class Similarity {
       grad_output *= static_cast<double>(V::first(
           V::load_first(task_.grad_output + (task_.grad_output_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * grad_output * inverse;
-    if (!is_in_range(half) || !write_gradient(slot_of(task_.grad_p, view, image.index, slot), x,
-                                              target, half * image.inverse_norm[target_row],
-                                              floored ? 0 : -half * cosine * inverse))
-      similarity_gradient_in_double(task_, view, image.index, slot, target_row % slots_,
-                                    in_double_);
+    const double of_target = half * image.inverse_norm[target_row],
+                 of_p = floored ? 0 : -half * cosine * inverse;
+    if (are_in_range(half, of_target, of_p)) {
+      write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
+    } else {
+      write_gradient_in_double(view, image.index, slot, target_row % slots_);
+    }
     return true;
   }
 
-  static bool is_in_range(double gradient) {
-    const double magnitude = __builtin_fabs(gradient);
-    return gradient == 0 || (magnitude > kLeastGradient && magnitude < kLargestGradient);
+  // A gradient, and what its two terms are multiplied by.
+  static bool are_in_range(double gradient, double of_target, double of_p) {
+    const double magnitude = __builtin_fabs(gradient), of_terms = larger(of_target, of_p);
+    return (magnitude > kLeastGradient || gradient == 0) &&
+           larger(magnitude, of_terms) < kLargestGradient;
+  }
+  static double larger(double a, double b) {
+    a = __builtin_fabs(a);
+    b = __builtin_fabs(b);
+    return a > b ? a : b;
+  }
+
+  [[gnu::noinline, gnu::cold]] void write_gradient_in_double(std::int64_t view, std::int64_t image,
+                                                             std::int64_t slot,
+                                                             std::int64_t target) const {
+    similarity_gradient_in_double(task_, view, image, slot, target, in_double_);
   }
 
   // The channels of a slot of p from c on. Those of 16 bits are widened once, to widened_.
@@ -336,10 +353,8 @@ class Similarity {
   }
 
   // of_target * target + of_p * p
-  [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target,
+  [[gnu::always_inline]] void write_gradient(T* gradient, const T* x, const A* target,
                                              double of_target, double of_p) const {
-    if (!(__builtin_fabs(of_target) < kLargestGradient && __builtin_fabs(of_p) < kLargestGradient))
-      return false;
     const std::int64_t channels = channels_;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
     if (task_.streams && channels == padded_ &&
@@ -347,7 +362,7 @@ class Similarity {
       for (std::int64_t c = 0; c < channels; c += kLanes)
         V::stream(gradient + c,
                   V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
-      return true;
+      return;
     }
     std::int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes)
@@ -355,7 +370,6 @@ class Similarity {
     if (c < channels)
       V::store_first(gradient + c, channels - c,
                      V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
-    return true;
   }
 
   const SimilarityTask<T>& task_;

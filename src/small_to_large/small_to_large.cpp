@@ -110,8 +110,9 @@ Status small_to_large_loss(const osc_small_to_large_loss& call,
     });
   };
 
-  // The gradient of the mean takes the number of pairs.
-  const bool at_once = call.reduction != OSC_MEAN || task.given_matching;
+  // The gradient of the mean takes the number of pairs. A given matching tells it before the losses
+  // do, but may count images that are not finite.
+  const bool at_once = call.reduction != OSC_MEAN || !has_losses;
   if (call.reduction == OSC_MEAN)
     task.weight = 1 / static_cast<double>(std::max<std::int64_t>(pairs, 1));
   if (at_once) task.grad_p_small = gradient;

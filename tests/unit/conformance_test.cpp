@@ -25,10 +25,7 @@ class Conformance : public ::testing::TestWithParam<std::tuple<const char*, std:
  protected:
   const osc_operator& row() const { return operator_named(std::get<0>(GetParam())); }
   std::int32_t dtype() const { return std::get<1>(GetParam()); }
-  // The gradient of gathered slots takes what other ranks computed: contrastive_test.cpp has it.
-  bool is_gathered() const {
-    return std::string(row().name) == "matching_contrastive_loss_gathered";
-  }
+  bool is_gathered() const { return RandomCall::is_gathered(row()); }
 
   // Calls check(call, random) for so many random calls of each kind.
   template <typename Check>
@@ -100,12 +97,10 @@ TEST_P(Conformance, HasTheSameBitsOnAnyNumberOfThreads) {
   ThreadPool one(1), two(2), three(3), sixteen(16);
   each_call(6, {Kind::ordinary, Kind::nonfinite}, [&](Call&, RandomCall& random) {
     Sizes sizes = random.sizes(row());
-    for (const char* const letter : {"B", "N", "G", "D"}) {
-      if (sizes.count(letter)) sizes[letter] *= 20;
+    for (const auto& [letter, times] : {std::pair{"B", 20}, {"N", 10}, {"G", 10}, {"D", 4}}) {
+      if (sizes.count(letter)) sizes[letter] *= times;
     }
-    Call call(row(), dtype(), sizes, random.options(row(), sizes));
-    random.fill(call, Kind::ordinary);
-    if (is_gathered()) call["grad_slots"].is_given = false;
+    Call call = random.call(row(), dtype(), Kind::ordinary, sizes);
     call.executor = &one;
     ASSERT_TRUE(call.run().ok());
     for (ThreadPool* const pool : {&two, &three, &sixteen}) {
@@ -179,9 +174,8 @@ TEST_P(Conformance, StaysWithinWhatItIsGiven) {
       if (letter == "B" || (letter == "R" && is_gathered()) || (letter == "N" && sizes.count("K")))
         size = random.pick(1, 2);
     }
-    Call call(row(), dtype(), sizes, random.options(row(), sizes));
-    random.fill(call, random.pick(0, 3) == 0 ? Kind::magnitudes : Kind::ordinary);
-    if (is_gathered()) call["grad_slots"].is_given = false;
+    Call call = random.call(row(), dtype(),
+                            random.pick(0, 3) == 0 ? Kind::magnitudes : Kind::ordinary, sizes);
     Workspace grows;
     call.executor = &one;
     call.workspace = &grows;
@@ -304,6 +298,117 @@ TEST_P(Conformance, OutputsDoNotDependOnEachOther) {
       ASSERT_EQ(difference(alone, call), "");
     }
   });
+}
+
+// The gradient against central differences of the losses as they are defined.
+TEST_P(Conformance, TheGradientIsTheSlopeOfTheLoss) {
+  if (!row().differentiated || is_gathered() || dtype() != OSC_FLOAT64) return;
+  for (const int reduction : {OSC_MEAN, OSC_SUM, OSC_NONE}) {
+    Call call(row(), dtype(),
+              {{"B", 2},
+               {"S", 3},
+               {"C", 4},
+               {"Al", 2},
+               {"L", 3},
+               {"As", 2},
+               {"G", 2},
+               {"N", 6},
+               {"D", 4}},
+              {{"reduction", static_cast<double>(reduction)}, {"temperature", 0.5}});
+    RandomCall(11).fill(call, Kind::ordinary);
+    ASSERT_TRUE(call.run().ok());
+    const auto loss_at = [&](std::size_t i, double x) {
+      Call moved = call;
+      moved[row().differentiated].values[i] = x;
+      std::string problem;
+      Expected expected = expect(moved, problem);
+      EXPECT_EQ(problem, "");
+      Real sum = 0;
+      for (const Array& array : call.arrays()) {
+        if (array.row->role != OSC_ROLE_LOSS) continue;
+        const std::string name = array.row->name;
+        const Array& grad = call[name == "loss" ? "grad_output" : "grad_" + name];
+        for (std::size_t k = 0; k < grad.values.size(); ++k)
+          sum += grad.values[k] * expected[name][k].value;
+      }
+      return sum;
+    };
+    const std::vector<double>& x = call[row().differentiated].values;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double above = x[i] + 0x1p-20, below = x[i] - 0x1p-20;
+      ASSERT_NEAR(call["grad_" + std::string(row().differentiated)].values[i],
+                  static_cast<double>((loss_at(i, above) - loss_at(i, below)) / (above - below)),
+                  1e-9)
+          << "element " << i;
+    }
+  }
+}
+
+// The image, group or problem that an element belongs to; -1 for none.
+std::int64_t image_of(const Call& call, const Array& array, std::int64_t element) {
+  const std::string shape = array.row->shape;
+  const std::string letter = call.has("x") ? "G" : call.has("cost") ? "N" : "B";
+  const bool has_views = shape.find("2" + letter) != std::string::npos;
+  if (array.sizes.empty() || (!has_views && shape.find(letter) != 0)) return -1;
+  const std::int64_t images = call.size(letter), ranks = shape.find("R ") == 0 ? call.size("R") : 1;
+  return element / (std::ssize(array.values) / (ranks * (has_views ? 2 : 1) * images)) % images;
+}
+
+// What one image holds changes no bit of another's results.
+TEST_P(Conformance, ImagesDoNotDependOnEachOther) {
+  if (is_gathered()) return;  // all slots of the batch are candidates
+  each_call(60, {Kind::ordinary}, [&](Call& call, RandomCall& random) {
+    Options options = call.options();
+    options["reduction"] = OSC_NONE;
+    options["candidates"] = OSC_CANDIDATES_IMAGE;
+    call = Call(row(), dtype(), call.sizes(), options);
+    random.fill(call, Kind::ordinary);
+    Call other = call;
+    ASSERT_TRUE(call.run().ok());
+    Array* input = nullptr;  // the last
+    for (Array& array : other.arrays()) {
+      if (array.row->role == OSC_ROLE_INPUT) input = &array;
+    }
+    if (input->values.empty()) return;
+    const std::int64_t changed = random.pick(0, std::ssize(input->values) - 1),
+                       image = image_of(other, *input, changed);
+    input->values[changed] = random.pick(0, 1) == 0 ? NAN : rounded(dtype(), 3);
+    ASSERT_TRUE(other.run().ok());
+    for (const Array& array : other.arrays()) {
+      for (std::int64_t i = 0; i < std::ssize(array.values) && !array.is_read(); ++i) {
+        const std::int64_t of = image_of(other, array, i);
+        if (of < 0 || of == image) continue;
+        ASSERT_TRUE(same(array.values[i], call[array.row->name].values[i]))
+            << array.row->name << "[" << i << "]";
+      }
+    }
+  });
+}
+
+// Exactly, also where slots are the same, or opposite, up to a factor.
+TEST_P(Conformance, SimilarityLossesAreBetweenZeroAndOne) {
+  if (std::string(row().name).find("similarity") == std::string::npos) return;
+  for (std::uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    RandomCall random(seed);
+    Call call(row(), dtype(),
+              {{"B", 1}, {"S", 1}, {"C", random.pick(1, 40)}, {"Al", 1}, {"L", 1}, {"As", 1}},
+              {{"reduction", static_cast<double>(seed % 3)}, {"eps", seed % 5 == 0 ? 2 : 1e-10}});
+    random.fill(call, Kind::ordinary);
+    const std::vector<double>& x = call.arrays()[0].values;
+    std::vector<double>& y = call.arrays()[1].values;
+    for (std::size_t i = 0; i < y.size(); ++i)
+      y[i] = rounded(dtype(), (seed % 2 == 0 ? 3.1 : -0.7) * x[(i + y.size() / 2) % x.size()]);
+    ASSERT_TRUE(call.run().ok());
+    const double losses =
+        seed % 3 == OSC_SUM
+            ? static_cast<double>(call["statuses"].values.size()) * (call.has("f") ? 2 : 1)
+            : 1;
+    for (const double loss : call["loss"].values) {
+      ASSERT_GE(loss, 0);
+      ASSERT_LE(loss, losses);
+    }
+  }
 }
 
 // Whatever is wrong with an array is an error that begins with its name, before anything is

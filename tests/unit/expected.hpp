@@ -95,11 +95,14 @@ inline Row through_unit(const Row& x, const Row& of_unit, Real eps) {
 
 inline Real nan() { return std::numeric_limits<Real>::quiet_NaN(); }
 
-// The gradient of the loss at index i.
-inline Real grad_of_loss(const Call& call, std::size_t i, std::size_t losses) {
+// The gradient of the loss at index i, of `losses` a rank.
+inline Real grad_of_loss(const Call& call, std::size_t i, std::size_t losses,
+                         std::size_t rank = 0) {
   const Array& grad_output = call["grad_output"];
   const int reduction = call.code("reduction");
-  const Real given = !grad_output.is_given ? 1 : grad_output.values[reduction == OSC_NONE ? i : 0];
+  const Real given = !grad_output.is_given
+                         ? 1
+                         : grad_output.values[reduction == OSC_NONE ? rank * losses + i : rank];
   return reduction == OSC_MEAN ? given / static_cast<Real>(losses) : given;
 }
 
@@ -243,62 +246,65 @@ inline Expected expect_contrastive(const Call& call, std::string& problem) {
     }
     if (r / losses == rank && matched.is_masked[r / slots % images]) is_masked[r] = true;
   }
-  const Real of_logit = 4 * slack / temperature + 16 * arithmetic(call.dtype());
+  const Real of_logit = 4 * slack / temperature + 64 * arithmetic(call.dtype());
   std::vector<Bound> each;
   std::vector<Row> of_unit(losses, Row(static_cast<std::size_t>(call.size("C")), 0));
   Real computed = 0, accurate = 0, doubtful = 0, largest = 0;
-  for (std::size_t i = 0; i < losses; ++i) {
-    if (matched.is_masked[i / slots % images]) {
-      each.push_back({nan(), 0});
-      expected["log_sum_exp"].push_back({nan(), 0});
+  for (std::size_t row = 0; row < all.size(); ++row) {
+    const bool is_own = row / losses == rank;
+    const std::size_t i = row % losses;
+    if (is_masked[row]) {
+      if (is_own) each.push_back({nan(), 0}), expected["log_sum_exp"].push_back({nan(), 0});
       continue;
     }
-    const std::size_t row = rank * losses + i,
-                      match = rank * losses + static_cast<std::size_t>(matched.partner[i]);
+    if (!is_own && !call["grad_slots"].is_given) continue;
+    // A slot of another rank is matched to no slot of this one.
+    const std::size_t match =
+        is_own ? rank * losses + static_cast<std::size_t>(matched.partner[i]) : all.size();
     std::vector<std::size_t> candidates;
     for (std::size_t r = 0; r < all.size(); ++r) {
       if (r != row && !is_masked[r] && (!by_image || r / slots % images == i / slots % images))
         candidates.push_back(r);
     }
+    std::vector<Real> cosines(all.size());
     Real greatest = -2, hardest = -2, sum = 0;
     for (const std::size_t r : candidates) {
-      greatest = std::max(greatest, dot(units[row], units[r]));
-      if (r != match) hardest = std::max(hardest, dot(units[row], units[r]));
+      cosines[r] = dot(units[row], units[r]);
+      greatest = std::max(greatest, cosines[r]);
+      if (r != match) hardest = std::max(hardest, cosines[r]);
     }
-    const Real positive = dot(units[row], units[match]);
     // The match apart, so that a small loss has all of its digits.
     for (const std::size_t r : candidates)
-      sum += r == match ? 0 : std::exp((dot(units[row], units[r]) - greatest) / temperature);
-    const Real of_match = std::exp((positive - greatest) / temperature);
-    const Real loss = of_match > 0 && std::isfinite(sum / of_match)
-                          ? std::log1p(sum / of_match)
-                          : std::log(sum + of_match) + (greatest - positive) / temperature;
-    each.push_back({loss, of_logit * std::min<Real>(1, std::max<Real>(loss, 1e-30L))});
-    expected["log_sum_exp"].push_back({loss + positive / temperature, of_logit});
-    ++computed;
-    accurate += positive > hardest;
-    doubtful += std::abs(positive - hardest) <= 4 * slack;
-    const Real g = grad_of_loss(call, i, losses);
+      sum += r == match ? 0 : std::exp((cosines[r] - greatest) / temperature);
+    const Real of_match = is_own ? std::exp((cosines[match] - greatest) / temperature) : 0;
+    if (is_own) {
+      const Real positive = cosines[match];
+      const Real loss = of_match > 0 && std::isfinite(sum / of_match)
+                            ? std::log1p(sum / of_match)
+                            : std::log(sum + of_match) + (greatest - positive) / temperature;
+      each.push_back({loss, of_logit * std::min<Real>(1, std::max<Real>(loss, 1e-30L))});
+      expected["log_sum_exp"].push_back({loss + positive / temperature, of_logit});
+      ++computed;
+      accurate += positive > hardest;
+      doubtful += std::abs(positive - hardest) <= 4 * slack;
+    }
+    const Real g = grad_of_loss(call, i, losses, row / losses);
     largest = std::max(largest, std::abs(g));
     for (const std::size_t r : candidates) {
-      const Real share =
-          r == match
-              ? -sum / (sum + of_match)
-              : std::exp((dot(units[row], units[r]) - greatest) / temperature) / (sum + of_match);
-      of_unit[i] = plus(of_unit[i], times(g * share / temperature, units[r]));
+      const Real share = r == match
+                             ? -sum / (sum + of_match)
+                             : std::exp((cosines[r] - greatest) / temperature) / (sum + of_match);
+      if (is_own) of_unit[i] = plus(of_unit[i], times(g * share / temperature, units[r]));
       if (r / losses == rank)
         of_unit[r % losses] = plus(of_unit[r % losses], times(g * share / temperature, units[row]));
     }
   }
-  if (!is_gathered) {
-    const Real of_share = std::min<Real>(1, 4 * of_logit);
-    for (std::size_t i = 0; i < losses; ++i) {
-      const bool masked = matched.is_masked[i / slots % images];
-      for (const Real x : through_unit(own[i], of_unit[i], eps))
-        expected["grad_slots"].push_back(
-            {masked ? nan() : x,
-             16 * of_share * largest / temperature / floored_norm(own[i], eps)});
-    }
+  const Real of_share = std::min<Real>(1, 4 * of_logit);
+  for (std::size_t i = 0; i < losses; ++i) {
+    const bool masked = matched.is_masked[i / slots % images];
+    for (const Real x : through_unit(own[i], of_unit[i], eps))
+      expected["grad_slots"].push_back(
+          {masked ? nan() : x, 16 * of_share * largest / temperature / floored_norm(own[i], eps)});
   }
   expected["loss"] = reduced(call, each, losses);
   expected["accuracy"] = {{accurate / computed, doubtful / std::max<Real>(computed, 1)}};
