@@ -21,7 +21,7 @@
 
 #include "osc/osc.h"
 #include "osc/workspace.hpp"
-#include "runtime/shapes.hpp"
+#include "runtime/row.hpp"
 #include "thread_pool.hpp"
 #include "xla/ffi/api/ffi.h"
 
@@ -68,7 +68,7 @@ class Calls {
  public:
   Calls(const ffi::Dictionary& attributes)
       : described_(operator_named(value_of(attributes.get<std::string_view>("operator")))),
-        shapes_(described_.arrays, described_.array_count) {
+        row_(described_) {
     field<std::size_t>(call_, 0) = described_.struct_size;
     for (int i = 0; i < described_.option_count; ++i) {
       const osc_option_description& option = described_.options[i];
@@ -93,7 +93,7 @@ class Calls {
   // `buffer` holds the array i of the table for all calls.
   void add(int i, const ffi::AnyBuffer& buffer) {
     const osc_array_description& array = described_.arrays[i];
-    const Shape& shape = shapes_.arrays[i];
+    const cpu::Shape& shape = row_.arrays[i];
     const int dims = reduces_ ? shape.reduced_count : shape.count;
     const bool is_pairs = array.dtype == OSC_INT64 || array.dtype == OSC_FLOAT64;
     const auto sizes = buffer.dimensions();
@@ -143,9 +143,9 @@ class Calls {
   }
 
   const osc_operator& described_;
-  Shapes shapes_;
+  cpu::ParsedRow row_;
   Struct call_{};
-  std::array<std::int64_t, kMostArrays> bytes_of_a_call_{};
+  std::array<std::int64_t, cpu::kMostArrays> bytes_of_a_call_{};
   std::int64_t count_ = -1;  // of the calls; -1: no array is known yet
   bool reduces_ = false;
 };

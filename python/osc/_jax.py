@@ -40,9 +40,9 @@ REFERENCES: Mapping[str, Any] = {
 }
 
 # At import, for programs that jax.export wrote: they run before anything is traced.
-_TARGET = "osc_call"
+TARGET = "osc_call"
 _handler = ctypes.CDLL(str(_library.companion("libosc_jax.so"))).osc_jax_call
-jax.ffi.register_ffi_target(_TARGET, _jax.ffi.pycapsule(_handler), platform="cpu")
+jax.ffi.register_ffi_target(TARGET, _jax.ffi.pycapsule(_handler), platform="cpu")
 
 
 # What the public functions call.
@@ -71,15 +71,15 @@ def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Arrays:
     return results
 
 
-def indices(pairs: jax.Array) -> jax.Array:
-    """As JAX's own integers: the low half has the sign, too."""
-    own: jax.Array = _low_half(pairs)
-    return own
+def indices(*pairs: jax.Array) -> Arrays:
+    """As JAX's own integers."""
+    low_halves: Arrays = _low_halves(*pairs)
+    return low_halves
 
 
 @jax.jit
-def _low_half(pairs: jax.Array) -> jax.Array:
-    return pairs[..., 0].astype(int)
+def _low_halves(*pairs: jax.Array) -> Arrays:  # They have the sign, too.
+    return tuple(pair[..., 0].astype(int) for pair in pairs)
 
 
 # Checks.
@@ -90,13 +90,16 @@ def _floating(name: str, value: Any) -> jax.Array:
         raise TypeError(f"{name} is {type(value).__name__}; wanted a JAX array")
     dtype = value.dtype
     _operators.check_dtypes({name: dtype.name if dtype.isnative else str(dtype)})
-    return _gathered(jnp.asarray(value))
+    array = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    if array.dtype == np.float64 and jnp.result_type(float) != np.float64:
+        raise TypeError(f"{name} is float64, which takes jax_enable_x64; wanted that or float32")
+    return _gathered(array)
 
 
 def _gathered(array: jax.Array) -> jax.Array:
     """``array``, whole on every device where its type says that axes of a mesh divide it: a loss
     compares all of its elements. (Where its type does not say so, XLA gathers it.)"""
-    sharding = jax.typeof(array).sharding if hasattr(jax, "typeof") else None
+    sharding = jax.typeof(array).sharding if hasattr(jax, "typeof") else None  # before JAX 0.6
     if sharding is None or not any(sharding.spec):
         return array
     whole = _jax.sharding.NamedSharding(sharding.mesh, _jax.sharding.PartitionSpec())
@@ -239,7 +242,7 @@ def _by_platform(
     arrays: Arrays,
 ) -> Arrays:
     """The results of the custom call on the CPU, of ``formula`` elsewhere."""
-    custom_call: Any = jax.ffi.ffi_call(_TARGET, shapes, vmap_method="broadcast_all")
+    custom_call: Any = jax.ffi.ffi_call(TARGET, shapes, vmap_method="broadcast_all")
     attributes = {
         option.name: (np.float64 if option.kind == _operators.DOUBLE else np.int64)(code)
         for option, code in zip(op.options, codes)

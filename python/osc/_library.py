@@ -128,6 +128,8 @@ def matching_contrastive_loss_best_worst(
     """
     best, worst = ctypes.c_double(), ctypes.c_double()
     sizes = _options.integer("B", B), _options.integer("S", S)
+    if min(sizes) < 1:
+        raise ValueError(f"B = {B} and S = {S}; wanted sizes of at least 1")
     temperature = _options.positive("temperature", temperature)
     check(_best_worst(*sizes, temperature, ctypes.byref(best), ctypes.byref(worst)))
     return best.value, worst.value

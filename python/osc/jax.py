@@ -31,6 +31,7 @@ from ._options import Reduction
 __all__ = [
     "contrastive_loss",
     "cosine_sim_loss",
+    "export_checks",
     "linear_sum_assignment",
     "match_slots",
     "matching_contrastive_loss",
@@ -432,7 +433,8 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     >>> jax.jit(osc.jax.match_slots)(jnp.stack([view, view[jnp.array([2, 0, 1])]])).tolist()
     [[1, 2, 0]]
     """
-    return _jax.indices(_jax.call(TABLE["match_slots"], {"f": f}, eps=eps)[0])
+    (matching,) = _jax.indices(*_jax.call(TABLE["match_slots"], {"f": f}, eps=eps))
+    return matching
 
 
 @options_of("linear_sum_assignment", _STATIC)
@@ -472,5 +474,34 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     [1, 0, 2]
     """
     options = {"maximize": maximize, "on_unsolvable": "unmatched"}
-    col4row, row4col = _jax.call(TABLE["linear_sum_assignment"], {"cost": cost}, **options)
-    return _jax.indices(col4row), _jax.indices(row4col)
+    results = _jax.call(TABLE["linear_sum_assignment"], {"cost": cost}, **options)
+    col4row, row4col = _jax.indices(*results)
+    return col4row, row4col
+
+
+def export_checks() -> list[Any]:
+    """What `jax.export.export` takes as ``disabled_checks``, to export programs with the functions
+    of this module.
+
+    JAX asks for it since it cannot know that custom calls of other libraries stay the same. A
+    program runs where `osc.jax` of the version that exported it has been imported.
+
+    Returns
+    -------
+    checks : list of jax.export.DisabledSafetyCheck
+        One for each custom call.
+
+    Examples
+    --------
+    >>> import jax, osc.jax
+    >>> from jax import export
+    >>> rows = jax.ShapeDtypeStruct(export.symbolic_shape("2*b, s, 8"), "float32")
+    >>> exported = export.export(
+    ...     jax.jit(osc.jax.match_slots), disabled_checks=osc.jax.export_checks()
+    ... )(rows)
+    >>> exported.call(jax.numpy.ones((6, 4, 8))).shape
+    (3, 4)
+    """
+    from jax import export
+
+    return [export.DisabledSafetyCheck.custom_call(_jax.TARGET)]
