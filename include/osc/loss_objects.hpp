@@ -48,6 +48,10 @@ struct MatchingSimilarityResults {
   std::optional<SimilarityGradient<T>> gradient = std::nullopt;
   std::int64_t* matching = nullptr;  // [B, S], contiguous, as match_slots gives it
   ImageStatus* statuses = nullptr;   // [B]
+  // One element: whether the gradient, multiplied afterwards, is as exact as if that had come in.
+  // False where an element is so small, or so large, that T does not hold all of its bits; and for
+  // 16-bit slots.
+  bool* gradient_scales = nullptr;
 };
 
 namespace detail {

@@ -29,7 +29,8 @@ MatchingSimilarityOptions similarity_options(const Tensor& p, std::int64_t reduc
           kept_workspace(bytes)};
 }
 
-// The loss, the matching, and where it is asked for the gradient of the loss.
+// The loss, the matching, and where it is asked for the gradient of the loss; none where it would
+// lose bits if it were multiplied by what comes in later.
 std::tuple<Tensor, Tensor, std::optional<Tensor>> compute(const Tensor& f, const Tensor& p,
                                                           std::int64_t reduction, double eps,
                                                           bool raise_nonfinite, bool has_gradient) {
@@ -41,15 +42,17 @@ std::tuple<Tensor, Tensor, std::optional<Tensor>> compute(const Tensor& f, const
                  matching = empty_matching(p.size(0) / 2, p.size(1));
     const Tensor loss = empty_loss(options.reduction, p.size(0) * p.size(1), dtype_of(p));
     std::optional<Tensor> gradient;
+    bool scales = false;
     MatchingSimilarityResults<T> results{.loss = mutable_data<T>(loss),
                                          .matching = mutable_data<std::int64_t>(matching)};
     if (has_gradient) {
       gradient = empty_gradient(p);
       results.gradient = SimilarityGradient<T>{view<T>(mutable_data<T>(*gradient), *gradient)};
+      results.gradient_scales = &scales;
     }
     osc::matching_similarity_loss_per_img(view<T>(readable_f), view<T>(readable_p), options,
                                           results);
-    return std::tuple(loss, matching, gradient);
+    return std::tuple(loss, matching, scales ? gradient : std::nullopt);
   });
 }
 
@@ -61,11 +64,9 @@ std::tuple<Tensor, Tensor> matching_similarity_loss_per_img(const Tensor& f, con
   return {loss, matching};
 }
 
-std::tuple<Tensor, Tensor, Tensor> matching_similarity_loss_per_img_with_gradient(
+std::tuple<Tensor, Tensor, std::optional<Tensor>> matching_similarity_loss_per_img_with_gradient(
     const Tensor& f, const Tensor& p, std::int64_t reduction, double eps, bool raise_nonfinite) {
-  const auto [loss, matching, gradient] =
-      compute(f, p, reduction, eps, raise_nonfinite, /*has_gradient=*/true);
-  return {loss, matching, *gradient};
+  return compute(f, p, reduction, eps, raise_nonfinite, /*has_gradient=*/true);
 }
 
 Tensor matching_similarity_loss_per_img_backward(const Tensor& grad_loss, const Tensor& f,
@@ -96,7 +97,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
       "raise_nonfinite) -> (Tensor loss, Tensor matching)");
   library.def(
       "matching_similarity_loss_per_img_with_gradient(Tensor f, Tensor p, int reduction, float "
-      "eps, bool raise_nonfinite) -> (Tensor loss, Tensor matching, Tensor gradient)");
+      "eps, bool raise_nonfinite) -> (Tensor loss, Tensor matching, Tensor? gradient)");
   library.def(
       "matching_similarity_loss_per_img_backward(Tensor grad_loss, Tensor f, Tensor p, Tensor "
       "matching, int reduction, float eps) -> Tensor");

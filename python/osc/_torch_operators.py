@@ -43,7 +43,7 @@ def register_loss(
     takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has
     their results without values, and the formulas. ``has_ahead``: whether there is an operator
     ``<name>_with_gradient``, which gives the gradient of the one loss as well, for less than the
-    two others take.
+    two others take; or None in its place, where the two others must be asked.
     """
     loss_op = getattr(torch.ops.osc, name).default
     gradient_op = getattr(torch.ops.osc, name + "_backward").default
@@ -177,7 +177,7 @@ def _register_derivatives(
 
     class LossAhead(Loss):
         """With the gradient of the one loss, which backward has only to multiply by what comes
-        in."""
+        in; without it where that would lose bits."""
 
         @staticmethod
         def forward(*arguments: Any) -> Any:
@@ -186,14 +186,16 @@ def _register_derivatives(
 
         @staticmethod
         def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            Loss.setup_context(ctx, inputs, output)
             ctx.gradient = output[-1]
+            ctx.has_ahead = ctx.gradient is not None
+            Loss.setup_context(ctx, inputs, output if ctx.has_ahead else output[:-1])
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor | None) -> Any:
             incoming = gradients[0]
             if (
-                type(incoming) is not Tensor
+                not ctx.has_ahead
+                or type(incoming) is not Tensor
                 or torch._C._functorch.is_legacy_batchedtensor(incoming)
                 or not _is_last_derivative()
             ):

@@ -72,7 +72,8 @@ def matching_similarity_loss_per_img_backward(
 def losses(f: Tensor, p: Tensor, matching: Tensor, eps: float) -> Tensor:
     """``[2BS]``, in the precision that they are computed in."""
     unit, _ = _torch_formulas.unit_and_norm(_torch_formulas.wide(p), eps)
-    loss = (1 - (unit * _targets(f, matching, eps)).sum(-1)) / 2
+    cosine = (unit * _targets(f, matching, eps)).sum(-1).clamp(-1, 1)
+    loss = (1 - cosine) / 2
     return loss.masked_fill(_torch_formulas.spoilt(matching), float("nan")).flatten()
 
 

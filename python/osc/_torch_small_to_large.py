@@ -72,7 +72,10 @@ def matching_similarity_loss_small_to_large(
     matching = _match(_cosines(along.unit, large, f_large), spoilt)
     # 0 / 0 where none counts
     each = (
-        ((matching >= 0).sum(-1) - _of_matches(along.unit, large, f_large, matching).sum(-1))
+        (
+            (matching >= 0).sum(-1)
+            - _of_matches(along.unit, large, f_large, matching).clamp(-1, 1).sum(-1)
+        )
         / 2
         / (matching >= 0).sum(-1)
     )

@@ -32,6 +32,13 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
                           SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
                           const std::int32_t* inverse_matching = nullptr) noexcept;
 
+// The gradient alone of one slot of p, whose target is that slot of the other view of f; of finite
+// slots. `unit` [C] is where it works.
+template <typename T>
+void similarity_gradient_in_double(const SimilarityTask<T>& task, std::int64_t view,
+                                   std::int64_t image, std::int64_t slot, std::int64_t target,
+                                   double* unit) noexcept;
+
 // Whether an image holds no NaN and no infinity.
 template <typename T>
 bool image_is_finite(const SlotRows<T>& rows, std::int64_t slots, std::int64_t channels,

@@ -1,6 +1,7 @@
 """osc.loss_objects.matching_similarity_loss_per_img on CPU tensors: values, gradients, layouts,
 errors, autocast, threads and processes."""
 
+import contextlib
 import doctest
 import multiprocessing
 import os
@@ -16,6 +17,7 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import osc
 import osc.loss_objects
+from osc import _torch_device
 from osc._library import MEAN, NONE
 from osc.loss_objects import matching_similarity_loss_per_img
 
@@ -317,6 +319,38 @@ def test_backward_through_a_retained_graph_gives_the_same_bits(reduction):
         loss.backward()
         assert torch.equal(p.grad, second)
         p.grad = None
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("magnitude", [1e30, 1e36, 1e37])
+def test_the_gradient_of_a_scaled_loss_loses_no_bits(reduction, magnitude):
+    # 65536, with which mixed-precision training starts, keeps it far above the least float
+    f, p = random_slots(2, 64, 7, 16)
+    p *= magnitude
+    _, want = torch_oracle.loss_and_gradient(f.double(), p.double(), reduction)
+    want *= 65536
+    p.requires_grad_()
+    loss = 65536 * matching_similarity_loss_per_img(f, p, reduction).sum()
+    for _ in range(2):  # the graph is retained
+        (gradient,) = torch.autograd.grad(loss, p, retain_graph=True)
+        error = (gradient.double() - want).norm(dim=-1) / want.norm(dim=-1)
+        assert error.max() < 1e-6
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_losses_are_between_zero_and_one(on_device):
+    f = random_slots(2000, 1, 16)
+    swapped = f.roll(1000, 0)  # each slot's target
+    with _torch_device.on_cpu_tensors() if on_device else contextlib.nullcontext():
+        for factor in (3.1, -0.7):
+            large = f.unsqueeze(1)
+            for loss in (
+                matching_similarity_loss_per_img(f, factor * swapped, "none"),
+                osc.loss_objects.matching_similarity_loss_small_to_large(
+                    large, factor * large, "none"
+                )[0],
+            ):
+                assert loss.min() >= 0 and loss.max() <= 1
 
 
 def test_a_third_derivative():
