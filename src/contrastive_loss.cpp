@@ -157,7 +157,9 @@ class Computation {
     // log2(e) / temperature. Powers that are shared must not come near those that stand for nothing
     // (kLeastExponent in cpu/contrastive_kernel.hpp).
     constexpr double kFarFromVanishing = sizeof(A) == 4 ? 64 : 900;
-    problem_.rate = static_cast<A>(1 / (kLn2 * wanted.options.temperature));
+    // Not 0, which would leave nothing of what is no candidate, the cosine -inf.
+    problem_.rate = std::max(static_cast<A>(1 / (kLn2 * wanted.options.temperature)),
+                             std::numeric_limits<A>::min());
     problem_.shares_shift = 2 * static_cast<double>(problem_.rate) <= kFarFromVanishing;
     problem_.eps = wanted.options.eps;
   }

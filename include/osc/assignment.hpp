@@ -72,8 +72,11 @@ struct AssignmentResults {
 // problem.
 //
 //   numbers      costs are taken as given, and the optimum is theirs: what is computed in the
-//                costs' own type is certified in double, or done again in double. Costs of opposite
-//                sign whose difference overflows double are fine.
+//                costs' own type is certified in double, or done again in double. Exact up to
+//                rounding in double, as scipy is: of assignments whose totals differ by no more
+//                than the rounding of their sums, any may be taken. Whole numbers whose sums stay
+//                below 2^53 are not rounded. Costs of opposite sign whose difference overflows
+//                double are fine.
 //   ties         of several optimal assignments the one that scipy returns; a matrix of equal costs
 //                gives the identity.
 //   non-finite   +inf forbids a pair, -inf where one maximises. A problem with NaN or the other
