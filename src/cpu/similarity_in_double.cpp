@@ -41,7 +41,7 @@ bool load_units(const SimilarityTask<T>& task, std::int64_t image, double* units
 template <typename T>
 void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   const std::int64_t slots = task.slots, channels = task.channels;
-  double* cost = memory.assignment.costs;
+  double* cost = memory.costs;
   for (std::int64_t s = 0; s < slots; ++s) {
     for (std::int64_t t = 0; t < slots; ++t) {
       const double cosine =
@@ -49,9 +49,10 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
       *cost++ = sizeof(T) == 8 ? -cosine : -static_cast<double>(static_cast<float>(cosine));
     }
   }
-  memory.assignment.solve();  // finite costs always have an assignment
-  std::copy_n(memory.assignment.column_of_row, slots, memory.matching);
-  std::copy_n(memory.assignment.row_of_column, slots, memory.matching + slots);
+  AssignmentStatus status{};  // finite costs always have an assignment
+  baseline_kernels.f64.assign({memory.costs, slots, slots, slots * slots, slots, 1, false,
+                               memory.matching, memory.matching + slots, &status},
+                              0, 1, memory.assignment);
 }
 
 // One slot of p against the unit of its target: its cosine.

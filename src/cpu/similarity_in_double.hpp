@@ -6,21 +6,23 @@
 #include <cstdint>
 
 #include "cpu/kernels.hpp"
-#include "cpu/published_assignment.hpp"
 
 namespace osc::cpu {
 
 struct SimilarityInDouble {
   double* units;           // [2, S, C]
   std::int64_t* matching;  // [2, S], of the first view and back
-  PublishedAssignment assignment;
+  double* costs;           // [S, S]
+  char* assignment;        // what the solver needs
 
   template <typename Arena>
   static SimilarityInDouble take(Arena& arena, std::int64_t slots, std::int64_t channels) {
     SimilarityInDouble memory{};
     memory.units = arena.template take<double>(2 * slots * channels);
     memory.matching = arena.template take<std::int64_t>(2 * slots);
-    memory.assignment = PublishedAssignment::take(arena, slots, slots);
+    memory.costs = arena.template take<double>(slots * slots);
+    memory.assignment = arena.template take<char>(
+        static_cast<std::int64_t>(baseline_kernels.f64.assignment_memory(slots, slots)));
     return memory;
   }
 };

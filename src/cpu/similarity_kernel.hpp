@@ -188,18 +188,20 @@ class Similarity {
       return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
                     V::mul(factor, V::load(inverse_ + k * kLanes)));
     });
-    return begun == Begun::solved ||
-           (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
+    // Finite costs always have an assignment.
+    if (begun == Begun::tied) assigner_.solve_published(packed(i), i);
+    return begun == Begun::solved || begun == Begun::tied ||
+           (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
   }
 
-  Strided<A> packed(std::int64_t i) {
-    return {assigner_.problem(i).costs, slots_, slots_, assigner_.stride(), 1};
+  CostRows<A> packed(std::int64_t i) {
+    return {assigner_.problem(i).costs, assigner_.stride(), A(1)};
   }
 
   void finish_waiting(std::int64_t count) {
     assigner_.reduce(count);
     for (std::int64_t i = 0; i < count; ++i) {
-      if (!assigner_.finish(i)) assigner_.solve_published(packed(i), 1, i);
+      if (!assigner_.finish(i)) assigner_.solve_published(packed(i), i);
       finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
     }
   }
