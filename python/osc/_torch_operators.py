@@ -13,7 +13,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
@@ -227,7 +227,7 @@ def _register_derivatives(
         # a reduction comes first
         if (
             ahead_op is not None
-            and arguments[tensors] != "none"
+            and arguments[tensors] != _library.NONE
             and _gets_backward_alone(*arguments[:tensors])
         ):
             return LossAhead.apply(*arguments)[:-1]

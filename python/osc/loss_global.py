@@ -81,11 +81,11 @@ def cosine_sim_loss(
         raise ValueError(
             f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape"
         )
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     try:
         loss: torch.Tensor = _torch.similarity_op(
-            _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+            _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
         )[0]
     except ValueError as error:
         raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None

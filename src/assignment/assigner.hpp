@@ -63,10 +63,12 @@ class Assigner {
     crouse_.survey(costs);
     return solve(costs, i);
   }
-  // The same where that is likely to be the shortest way.
+  // The same if that is the shortest way, as far as it shows.
   std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
     if (!crouse_.survey_if_short(costs)) return std::nullopt;
-    return solve(costs, i);
+    const AssignmentStatus status = solve(costs, i);
+    if (crouse_.gave_up()) return std::nullopt;
+    return status;
   }
 
   // The fast way.

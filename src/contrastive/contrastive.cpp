@@ -184,7 +184,9 @@ class Computation {
     // Powers of a shared maximum must not come near those that the kernels take for zero
     // (kLeastExponent).
     constexpr double kFarFromVanishing = sizeof(A) == 4 ? 64 : 900;
-    task_.exponent_scale = static_cast<A>(1 / (kLn2 * request.temperature));
+    // Not 0, which would leave nothing of what is no candidate, the cosine -inf.
+    task_.exponent_scale =
+        std::max(static_cast<A>(1 / (kLn2 * request.temperature)), std::numeric_limits<A>::min());
     task_.shares_maximum = 2 * static_cast<double>(task_.exponent_scale) <= kFarFromVanishing;
     task_.eps = request.eps;
   }

@@ -331,14 +331,6 @@ def test_closed_streams_do_not_end_up_in_files(tmp_path):
     assert len(metrics(tmp_path / "run")) == 6
 
 
-def test_output_that_cannot_be_written_is_an_error():
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [OSC, "info"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
-        )
-    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-
-
 def test_masks_without_objects_have_no_scores(succeed, scenes, tmp_path):
     empty = shutil.copytree(scenes, tmp_path / "empty")
     for mask in (empty / "masks").iterdir():

@@ -293,15 +293,35 @@ def test_what_is_no_real_number_is_a_type_error(cost):
 
 
 def test_integers_that_float64_would_round_are_an_error():
-    exact = np.array([[2**53, 1], [0, -(2**53)]])
-    np.testing.assert_array_equal(osc.linear_sum_assignment(exact)[0], [0, 1])
+    for exact in (
+        np.array([[2**53, 1], [0, -(2**53)]]),
+        [[2**53, 0.5], [0, -(2**53)]],
+        [[2.0**60, 1], [0, -(2.0**60)]],  # floats, which are what they are
+        [[np.inf, 1], [0, -(2**53)]],
+        np.array([[2.0**60, 1], [0, -(2.0**60)]], object),
+    ):
+        np.testing.assert_array_equal(
+            osc.linear_sum_assignment(exact, on_unsolvable="unmatched")[0],
+            expected(np.asarray(exact, np.float64), False)[0],
+        )
     for cost in (
         np.array([[2**53 + 1, 0], [0, 0]]),
         np.array([[0, -(2**53) - 1], [0, 0]]),
         np.array([[2**64 - 1]], np.uint64),
+        np.array([[2**53 + 1, 0.5]], object),
+        np.array([[2**2000, 0.5]], object),
         [[2**60, 0], [0, 0]],
+        # of which NumPy makes floats
+        [[2**53 + 1, 0.5], [0, 0]],
+        ([0.5, np.inf], (-(2**53) - 1, 0)),
+        [[2**64 - 1, -1]],
+        [[np.int64(2**53 + 1), np.float32(1)]],
+        [[np.longdouble(1), 2**53 + 1]],
+        [np.array([2**53 + 1, 0]), np.array([0.5, 1])],
+        [[2**2000, 0.5]],
+        [[np.uint64(2**63), np.int64(-1)]],
     ):
-        with pytest.raises(ValueError, match=r"integers beyond ±2\^53"):
+        with pytest.raises(ValueError, match=r"cost holds integers beyond ±2\^53"):
             osc.linear_sum_assignment(cost)
 
 

@@ -186,20 +186,26 @@ TEST(ContrastiveLoss, ThatIsZeroHasNoGradient) {
   }
 }
 
-// Far above every cosine the temperature only divides the gradient.
+// Far above every cosine all candidates are alike, and the temperature only divides the gradient.
 TEST(ContrastiveLoss, TheTemperatureMayBeAnyLargeNumber) {
-  const auto gradient = [&](int exponent) {
-    Call call = contrastive(OSC_FLOAT32, {{"B", 2}, {"S", 3}, {"C", 8}},
-                            {{"temperature", std::ldexp(1.0, exponent)}, {"reduction", OSC_SUM}});
-    call["grad_output"].values = {std::ldexp(1.0, std::min(exponent, 120))};
-    EXPECT_TRUE(call.run().ok());
-    return call["grad_slots"].values;
-  };
-  const auto wanted = gradient(40);
-  for (const int exponent : {60, 100, 120, 140, 200, 1000}) {
-    const auto outcome = gradient(exponent);
+  std::vector<double> wanted;
+  for (const int exponent : {40, 60, 100, 120, 140, 200, 1000}) {
+    SCOPED_TRACE(exponent);
+    const Options options{{"temperature", std::ldexp(1.0, exponent)}, {"reduction", OSC_SUM}};
+    const int of_grad = std::min(exponent, 120);
+    Call call = contrastive(OSC_FLOAT32, {{"B", 2}, {"S", 3}, {"C", 8}}, options);
+    call["grad_output"].values = {std::ldexp(1.0, of_grad)};
+    ASSERT_TRUE(call.run().ok());
+    EXPECT_NEAR(call["loss"].values[0], 12 * std::log(11.0), 1e-4);
+    const auto& gradient = call["grad_slots"].values;
+    if (wanted.empty()) wanted = gradient;
     for (std::size_t i = 0; i < wanted.size(); ++i)
-      EXPECT_NEAR(outcome[i], std::ldexp(wanted[i], std::min(0, 120 - exponent)), 1e-5) << exponent;
+      EXPECT_NEAR(gradient[i], std::ldexp(wanted[i], of_grad - exponent), 1e-5);
+    // A slot whose only candidate is its match.
+    Call alone = contrastive(OSC_FLOAT32, {{"B", 1}, {"S", 1}, {"C", 2}}, options);
+    ASSERT_TRUE(alone.run().ok());
+    EXPECT_EQ(alone["loss"].values[0], 0);
+    for (const double g : alone["grad_slots"].values) EXPECT_EQ(g, 0);
   }
 }
 
