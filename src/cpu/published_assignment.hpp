@@ -410,7 +410,8 @@ class PublishedAssignment {
   std::int64_t choose(Vector nearest) const {
     Choice choice{-1, -1, -1, columns_};
     for (std::int64_t w = 0; w < words_; ++w) {
-      if (V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0) continue;
+      if (words_ > 1 && V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0)
+        continue;
       const std::uint64_t equal = columns_at(nearest, w), free = equal & free_[w];
       if (free == 0 && choice.free_column >= 0) continue;
       const std::uint64_t candidates = free != 0 ? free : equal;
