@@ -3,10 +3,11 @@ formula that does elsewhere, and its derivatives."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import jax
@@ -21,6 +22,8 @@ Shape: Any = jax.ShapeDtypeStruct  # JAX leaves these two without types
 _pycapsule: Any = jax.ffi.pycapsule
 
 FORMULAS_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
+
+custom_calls: list[str] = []  # the names of those of all operators
 
 _handlers = ctypes.CDLL(str(_library.companion("libosc_jax.so")))
 
@@ -45,6 +48,15 @@ class Operator:
     formula: Callable[..., Arrays]  # all results, by JAX's operations
     derivative: Derivative | None = None
 
+    def __post_init__(self) -> None:
+        # When it is defined and not when it is first traced: a program that jax.export wrote runs
+        # without being traced.
+        for name in (self.name, *([self.name + "_backward"] if self.derivative else [])):
+            target = f"osc_jax_{name}"
+            capsule = _pycapsule(getattr(_handlers, target))
+            jax.ffi.register_ffi_target(target, capsule, platform="cpu")
+            custom_calls.append(target)
+
 
 def call(operator: Operator, options: Options, *arrays: jax.Array) -> Arrays:
     """The results of ``operator``. The gradient of every array but the last is zero."""
@@ -55,6 +67,8 @@ def call(operator: Operator, options: Options, *arrays: jax.Array) -> Arrays:
 # Compiled, since JAX takes some 400 µs to go through a custom_vjp call by call.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(operator: Operator, options: Options, *arrays: jax.Array) -> Arrays:
+    # Before the derivatives are defined, so that JAX sums gradients over the axes that are added.
+    arrays = _varying_like(arrays, arrays)
     # Without this, zeros would be sent back through the network that the other arrays come from.
     constants = jax.lax.stop_gradient(arrays[:-1])
     if operator.derivative is None:
@@ -134,13 +148,14 @@ def _gradient_backward(
     operator: Operator, options: Options, saved: Any, grad_gradient: jax.Array
 ) -> Any:
     arrays, residuals, cotangents = saved
-    _, pull_back = jax.vjp(
-        lambda last, cotangents: _gradient_formula(
-            operator, options, (*arrays[:-1], last), residuals, cotangents
-        ),
-        arrays[-1],
-        cotangents,
-    )
+    with _usual_promotion():
+        _, pull_back = jax.vjp(
+            lambda last, cotangents: _gradient_formula(
+                operator, options, (*arrays[:-1], last), residuals, cotangents
+            ),
+            arrays[-1],
+            cotangents,
+        )
     grad_last, grad_cotangents = pull_back(grad_gradient)
     return (
         (*(None for _ in arrays[:-1]), grad_last),
@@ -157,7 +172,9 @@ def _gradient_formula(
 ) -> jax.Array:
     derivative = _derivative(operator)
     _, pull_back = jax.vjp(
-        lambda last: derivative.formula(*arrays[:-1], last, *residuals, **dict(options)),
+        lambda last: _varying_like(
+            arrays, derivative.formula(*arrays[:-1], last, *residuals, **dict(options))
+        ),
         arrays[-1],
     )
     return jnp.where(derivative.non_finite(*arrays), jnp.nan, pull_back(tuple(cotangents))[0])
@@ -176,26 +193,40 @@ def _by_platform(
     arrays: Arrays,
 ) -> Arrays:
     """The results of the custom call ``osc_jax_<name>`` on the CPU, of ``formula`` elsewhere."""
-    if FORMULAS_EVERYWHERE:
-        return formula(*arrays)
-    target = f"osc_jax_{name}"
-    _register(target)
-    custom_call: Any = jax.ffi.ffi_call(target, shapes, vmap_method="broadcast_all")
+    custom_call: Any = jax.ffi.ffi_call(f"osc_jax_{name}", shapes, vmap_method="broadcast_all")
     attributes = {key: _attribute(key, value) for key, value in options}
-    results: Arrays = jax.lax.platform_dependent(
-        *arrays,
-        cpu=lambda *arrays: tuple(custom_call(*arrays, **attributes)),  # older JAX gives a list
-        default=formula,
-    )
+
+    def on_cpu(*arrays: jax.Array) -> Arrays:
+        return _varying_like(arrays, tuple(custom_call(*arrays, **attributes)))
+
+    def elsewhere(*arrays: jax.Array) -> Arrays:
+        with _usual_promotion():
+            return _varying_like(arrays, formula(*arrays))
+
+    if FORMULAS_EVERYWHERE:
+        return elsewhere(*arrays)
+    results: Arrays = jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
     return results
+
+
+def _varying_like(arrays: Arrays, results: Arrays) -> Arrays:
+    """``results``, with types by which they vary over all axes of a mesh that any of ``arrays``
+    varies over. ``shard_map`` checks that, and cannot know it of a custom call or a callback."""
+    # The sum of none of an array's elements is 0, which XLA knows, and varies as the array does.
+    # JAX's own cast between such types has another name in every other version.
+    zeros = [array.ravel()[:0].sum() == 0 for array in arrays]
+    always = functools.reduce(jnp.logical_and, zeros)
+    return tuple(jnp.where(always, result, result) for result in results)
+
+
+@contextlib.contextmanager
+def _usual_promotion() -> Iterator[None]:
+    """The formulas are written for JAX's defaults, which a program may have made stricter."""
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        yield
 
 
 def _attribute(key: str, value: Any) -> Any:
     if key == "reduction":
         return np.int64(_library.reduction(value))
     return np.bool_(value) if isinstance(value, bool) else np.float64(value)
-
-
-@functools.cache
-def _register(target: str) -> None:
-    jax.ffi.register_ffi_target(target, _pycapsule(getattr(_handlers, target)), platform="cpu")

@@ -5,6 +5,12 @@ import pytest
 
 import osc
 
+# Of every test of osc.jax: nothing that it uses of JAX is deprecated.
+NO_DEPRECATIONS = [
+    pytest.mark.filterwarnings(f"error::{category}")
+    for category in ("DeprecationWarning", "FutureWarning", "PendingDeprecationWarning")
+]
+
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 
@@ -13,11 +19,19 @@ def gaussian(*shape, dtype="float64", seed=0):
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
 
 
+F = np.random.default_rng(9).standard_normal((6, 4, 6))
 F_LARGE = np.random.default_rng(9).standard_normal((3, 2, 5, 6))
 FEATS = np.random.default_rng(9).standard_normal((24, 6))
 # By name: the loss of the last array, its equal in NumPy (with the gradient last), and the shape of
 # that array.
 LOSSES = {
+    "similarity": (
+        lambda x, r: osc.jax.matching_similarity_loss_per_img(jnp.asarray(F, x.dtype), x, r),
+        lambda x, r: osc.numpy.matching_similarity_loss_per_img(
+            F.astype(x.dtype), x, r, with_grad=True
+        ),
+        (6, 4, 6),
+    ),
     "contrastive": (
         lambda x, r: osc.jax.matching_contrastive_loss(x, 0.3, r),
         lambda x, r: osc.numpy.matching_contrastive_loss(x, 0.3, r, with_grad=True),

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import oracle
 import pytest
-from jax_cases import F_LARGE, LOSSES, gaussian, jax, jnp
+from jax_cases import F_LARGE, LOSSES, NO_DEPRECATIONS, gaussian, jax, jnp
 
 import osc
 
 check_grads = pytest.importorskip("jax.test_util").check_grads
-pytestmark = pytest.mark.usefixtures("with_float64")
+pytestmark = [pytest.mark.usefixtures("with_float64"), *NO_DEPRECATIONS]
 
 
 @pytest.mark.parametrize("name", LOSSES)

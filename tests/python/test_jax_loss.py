@@ -5,13 +5,13 @@ import concurrent.futures
 
 import numpy as np
 import pytest
-from jax_cases import jax, jnp
+from jax_cases import NO_DEPRECATIONS, jax, jnp
 from oracle import loss_and_gradient
 
 import osc
 
 check_grads = pytest.importorskip("jax.test_util").check_grads
-pytestmark = pytest.mark.usefixtures("with_float64")
+pytestmark = [pytest.mark.usefixtures("with_float64"), *NO_DEPRECATIONS]
 
 
 def loss(*arguments, **options):
