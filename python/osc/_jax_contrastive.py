@@ -3,6 +3,7 @@ formulas."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -84,6 +85,7 @@ def _contrast(
     images = rows // 2
     if rows * count == 0:
         return jnp.zeros(0, _jax_formulas.widened(slots).dtype), jnp.zeros(0, bool)
+    inverse = 1 / temperature
     non_finite = _jax_formulas.non_finite_images(slots)
     unit = _jax_formulas.unit(_jax_formulas.widened(jnp.where(non_finite, 0, slots)), eps)
     other_rows = jnp.roll(jnp.arange(rows), images)
@@ -104,32 +106,44 @@ def _contrast(
     def of_group(
         unit: jax.Array, positives: jax.Array, masked: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
-        candidates = len(unit)
+        candidates = unit.shape[0]
 
         @jax.checkpoint
         def of_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            products = jnp.matmul(unit, unit[row], precision=_jax_formulas.HIGHEST) / temperature
+            # Times the inverse, which check_temperature knows to be a number of this type.
+            products = jnp.matmul(unit, unit[row], precision=_jax_formulas.HIGHEST) * inverse
             z = jnp.where(masked | (jnp.arange(candidates) == row), -jnp.inf, products)
             z = jnp.where(masked[row], 0, z)  # its loss becomes NaN below; here it is finite
             match = z[positives[row]]
             others = jnp.where(jnp.arange(candidates) == positives[row], -jnp.inf, z)
             return jax.nn.logsumexp(z) - match, match > others.max()
 
-        found: tuple[jax.Array, jax.Array] = jax.lax.map(
-            of_row, jnp.arange(candidates), batch_size=max(1, min(candidates, BLOCK // candidates))
+        found: tuple[jax.Array, jax.Array] = _mapped(
+            of_row, jnp.arange(candidates), candidates, elements=candidates
         )
         return found
 
     masked = jnp.broadcast_to(non_finite[..., 0], (rows, count))
-    losses, is_right = jax.lax.map(
-        lambda group: of_group(*group),
-        (grouped(unit), grouped(positives), grouped(masked)),
-        batch_size=max(1, min(images, BLOCK // (2 * count) ** 2)),
+    groups = (grouped(unit), grouped(positives), grouped(masked))
+    losses, is_right = _mapped(
+        lambda group: of_group(*group), groups, images, elements=(2 * count) ** 2
     )
     if within_images:
         losses, is_right = (x.reshape(images, 2, count).swapaxes(0, 1) for x in (losses, is_right))
     factor = jnp.where(masked.ravel(), jnp.nan, 1).astype(losses.dtype)
     return losses.ravel() * factor, is_right.ravel()
+
+
+def _mapped(function: Callable[..., Any], over: Any, calls: int, *, elements: int) -> Any:
+    """``function`` for each of so many calls of so many elements, as many at once as fill a block;
+    one at once where a size is symbolic."""
+    if not isinstance(calls, int) or not isinstance(elements, int):
+        return jax.lax.map(function, over)
+    at_once = max(1, BLOCK // elements)
+    # Without a remainder of no calls, in which JAX 0.5 cannot differentiate twice.
+    if calls <= at_once:
+        return jax.vmap(function)(over)
+    return jax.lax.map(function, over, batch_size=at_once)
 
 
 _OPERATOR = Operator(

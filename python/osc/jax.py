@@ -21,6 +21,7 @@ from . import (
     _jax_assignment,
     _jax_checks,
     _jax_contrastive,
+    _jax_operators,
     _jax_similarity,
     _jax_small_to_large,
     _jax_variance_covariance,
@@ -31,6 +32,7 @@ from ._library import matching_contrastive_loss_best_worst
 __all__ = [
     "contrastive_loss",
     "cosine_sim_loss",
+    "export_checks",
     "linear_sum_assignment",
     "match_slots",
     "matching_contrastive_loss",
@@ -479,3 +481,31 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     [1, 0, 2]
     """
     return _jax_assignment.linear_sum_assignment(cost, maximize)
+
+
+def export_checks() -> list[Any]:
+    """What `jax.export.export` takes as ``disabled_checks``, to export programs with the functions
+    of this module.
+
+    JAX asks for it since it cannot know that custom calls of other libraries stay the same. A
+    program runs where `osc.jax` of the version that exported it has been imported.
+
+    Returns
+    -------
+    checks : list of jax.export.DisabledSafetyCheck
+        One for each custom call.
+
+    Examples
+    --------
+    >>> import jax, osc.jax
+    >>> from jax import export
+    >>> rows = jax.ShapeDtypeStruct(export.symbolic_shape("2*b, s, 8"), "float32")
+    >>> exported = export.export(
+    ...     jax.jit(osc.jax.match_slots), disabled_checks=osc.jax.export_checks()
+    ... )(rows)
+    >>> exported.call(jax.numpy.ones((6, 4, 8))).shape
+    (3, 4)
+    """
+    from jax import export
+
+    return [export.DisabledSafetyCheck.custom_call(name) for name in _jax_operators.custom_calls]
