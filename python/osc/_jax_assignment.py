@@ -15,8 +15,9 @@ from ._jax_operators import Arrays, Operator, call
 
 def match_slots(f: Any, eps: Any) -> jax.Array:
     slots = _jax_checks.slots("f", f)
-    (matching,) = call(_MATCH_SLOTS, (("eps", _library.positive("eps", eps)),), slots)
-    return _indices(matching)
+    results = call(_MATCH_SLOTS, (("eps", _library.positive("eps", eps)),), slots)
+    (matching,) = _indices(*results)
+    return matching
 
 
 def linear_sum_assignment(cost: Any, maximize: Any) -> tuple[jax.Array, jax.Array]:
@@ -27,13 +28,19 @@ def linear_sum_assignment(cost: Any, maximize: Any) -> tuple[jax.Array, jax.Arra
         raise TypeError(
             f"maximize is {maximize!r}; wanted True or False{_library.static_hint(maximize)}"
         )
-    col4row, row4col = call(_LINEAR_SUM_ASSIGNMENT, (("maximize", bool(maximize)),), costs)
-    return _indices(col4row), _indices(row4col)
+    results = call(_LINEAR_SUM_ASSIGNMENT, (("maximize", bool(maximize)),), costs)
+    col4row, row4col = _indices(*results)
+    return col4row, row4col
 
 
-def _indices(halves: jax.Array) -> jax.Array:
-    # the low half has the sign, too
-    return halves[..., 0].astype(int)
+def _indices(*halves: jax.Array) -> Arrays:
+    indices: Arrays = _low_halves(*halves)
+    return indices
+
+
+@jax.jit
+def _low_halves(*halves: jax.Array) -> Arrays:  # They have the sign, too.
+    return tuple(half[..., 0].astype(int) for half in halves)
 
 
 def _match_shapes(f: jax.Array, *, eps: float) -> tuple[Any, ...]:
