@@ -5,10 +5,11 @@ CONFIGURED := build/build.ninja
 OSC_FUZZ_SECONDS ?= 60
 OSC_FUZZ_SEED ?= 0
 
-.PHONY: help setup build train test fuzz sanitize bench ablation docs clean
+.PHONY: help setup build train test lint format fuzz sanitize bench ablation docs clean
 help:
 	@echo 'make train     build, learn objects from images, and write $(RUN)/report.html'
 	@echo 'make test      build and run all the tests, a minute of each fuzz target among them'
+	@echo 'make lint      check the format and the style of the sources; make format mends what it can'
 	@echo 'make fuzz      the fuzz targets alone (OSC_FUZZ_SECONDS=60 each)'
 	@echo 'make sanitize  the kernel tests under sanitizers and memcheck, by clang, and on 64-bit Arm'
 	@echo 'make build     build/bin/osc, the libraries, and the Python package for .venv/bin/python'
@@ -38,11 +39,17 @@ train: build
 	  build/bin/osc train --out $(RUN); \
 	fi
 
-test: $(CONFIGURED) .venv/.docs-ready
+test: lint $(CONFIGURED) .venv/.docs-ready
 	cmake --build build
 	ctest --test-dir build --output-on-failure -j $$(nproc)
 	.venv/bin/python -m pytest tests
 	$(MAKE) --no-print-directory fuzz OSC_FUZZ_SEED=1
+
+lint: .venv/.ready
+	scripts/lint.sh
+
+format: .venv/.ready
+	scripts/lint.sh --fix
 
 fuzz: .venv/.ready
 	scripts/install-packages.sh scripts/debian-packages-fuzz.txt

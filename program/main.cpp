@@ -3,17 +3,18 @@
 
 #include <fcntl.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <sstream>
 #include <string>
 #include <string_view>
 
 #include "commands/commands.hpp"
 #include "osc/version.hpp"
 #include "support/error.hpp"
+#include "support/text.hpp"
 
 namespace {
 
@@ -21,14 +22,20 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;  // as a shell reports a process ended by Ctrl-C
 
-// One line: of a longer text (libtorch's carry a stack trace) the first, with control characters
-// (of a file's name, say) made visible.
+// One line: of a longer text (libtorch's carry a stack trace) the first.
 int complain(std::string_view text, int status) {
-  std::string line(text.substr(0, text.find("\nException raised from")));
-  std::replace_if(
-      line.begin(), line.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }, '?');
+  const std::string line =
+      osc::program::printable(text.substr(0, text.find("\nException raised from")));
   std::fprintf(stderr, "osc: %s\n", line.c_str());
   return status;
+}
+
+// Success, unless something that was printed is lost, now or since the start: a full disk, say. A
+// network file system may say so only when the file is closed.
+int finish_output() {
+  const bool was_lost = std::ferror(stdout) != 0;
+  const bool is_lost = std::fclose(stdout) != 0;
+  return was_lost || is_lost ? complain("standard output cannot be written", kFailed) : 0;
 }
 
 // A standard stream that was closed would give its number to the next file that is opened, and what
@@ -59,8 +66,12 @@ int main(int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success))
-      return program.exit(error);  // --help, --version
+    if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::Success)) {
+      std::ostringstream text;  // of --help, --version
+      program.exit(error, text);
+      std::fputs(text.str().c_str(), stdout);
+      return finish_output();
+    }
     return complain(std::string(error.what()) + "; see osc --help, or osc COMMAND --help",
                     kBadUsage);
   } catch (const UserError& error) {
@@ -72,6 +83,5 @@ int main(int argc, char** argv) {
   } catch (const std::exception& error) {
     return complain(error.what(), kFailed);
   }
-  if (std::fflush(stdout) != 0) return complain("standard output cannot be written", kFailed);
-  return 0;
+  return finish_output();
 }

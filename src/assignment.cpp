@@ -56,11 +56,10 @@ Status check(const CostMatrices<T>& costs) noexcept {
 }
 
 template <typename T>
-BatchOptions batch_options(const CostMatrices<T>& costs, const cpu::KernelsOf<T>& kernels,
-                           Executor* executor, Workspace* workspace) {
+Batch batch_of(const CostMatrices<T>& costs, const cpu::KernelsOf<T>& kernels) {
   const auto shorter = static_cast<double>(std::min(costs.rows, costs.columns)),
              longer = static_cast<double>(std::max(costs.rows, costs.columns));
-  return {executor, workspace, 10 * shorter * longer,
+  return {costs.problems, 10 * shorter * longer,
           static_cast<std::size_t>(costs.problems) * sizeof(AssignmentStatus),
           kernels.assignment_memory(costs.rows, costs.columns)};
 }
@@ -99,7 +98,7 @@ Status try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentR
   const std::int64_t none = costs.problems * kStatuses;
   std::atomic<std::int64_t> first_failure = none;
   status = for_each_range(
-      costs.problems, batch_options(costs, kernels, options.executor, options.workspace),
+      batch_of(costs, kernels), options.executor, options.workspace,
       [&](void* memory) {
         return cpu::AssignmentTask<T>{
             costs.data,
@@ -142,8 +141,7 @@ std::size_t linear_sum_assignment_workspace(const CostMatrices<T>& costs, int th
   Status status = check_sizes(costs);
   const cpu::Kernels* const table = cpu::kernels(status);
   if (!status.ok() || costs.problems == 0 || costs.rows == 0 || costs.columns == 0) return 0;
-  return batch_bytes(batch_options(costs, cpu::kernels_of<T>(*table), nullptr, nullptr), threads) +
-         kMemoryAlignment - 1;
+  return batch_bytes(batch_of(costs, cpu::kernels_of<T>(*table)), threads) + kMemoryAlignment - 1;
 }
 
 #define OSC_INSTANTIATE(T)                                                                  \

@@ -13,8 +13,7 @@
 #include "cpu/kernels.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
-#include "osc/assignment.hpp"
-#include "osc/loss_objects.hpp"
+#include "matching.hpp"
 #include "slot_checks.hpp"
 #include "usual_arithmetic.hpp"
 
@@ -158,7 +157,9 @@ class Computation {
     // log2(e) / temperature. Powers that are shared must not come near those that stand for nothing
     // (kLeastExponent in cpu/contrastive_kernel.hpp).
     constexpr double kFarFromVanishing = sizeof(A) == 4 ? 64 : 900;
-    problem_.rate = static_cast<A>(1 / (kLn2 * wanted.options.temperature));
+    // Not 0, which would leave nothing of what is no candidate, the cosine -inf.
+    problem_.rate = std::max(static_cast<A>(1 / (kLn2 * wanted.options.temperature)),
+                             std::numeric_limits<A>::min());
     problem_.shares_shift = 2 * static_cast<double>(problem_.rate) <= kFarFromVanishing;
     problem_.eps = wanted.options.eps;
   }
@@ -262,7 +263,7 @@ class Computation {
         largest = magnitude;
     });
     if (largest == 0) largest = 1;
-    factor_ = largest * kLn2 * static_cast<double>(problem_.rate);
+    factor_ = {largest, wanted_.options.temperature};
     const auto rate = static_cast<double>(problem_.rate);
     each_row([&](std::int64_t row) {
       const double relative = incoming(rows_.places[row]) / largest;
@@ -327,8 +328,8 @@ class Computation {
   static void each_share(std::int64_t part, std::int64_t parts, std::int64_t rows,
                          std::int64_t first, const Work& work) {
     const std::int64_t tiles = (rows + kTile - 1) / kTile;
-    const std::int64_t begin = tiles * part / parts * kTile,
-                       end = std::min(tiles * (part + 1) / parts * kTile, rows);
+    const std::int64_t begin = share_begin(tiles, part, parts) * kTile,
+                       end = std::min(share_begin(tiles, part + 1, parts) * kTile, rows);
     if (begin < end) work(first + begin, first + end);
   }
 
@@ -354,7 +355,7 @@ class Computation {
   const cpu::KernelsOf<T>& kernels_;
   Rows<T>& rows_;
   ContrastiveProblem<T>& problem_;
-  double factor_ = 0;
+  cpu::Ratio factor_;  // of the gradient
 };
 
 template <typename T>
@@ -435,10 +436,11 @@ class Call {
     Status status;
     const cpu::Kernels* const table = cpu::kernels(status);
     if (!table) return 0;
-    return Call(ranks, {options, everything}, cpu::kernels_of<T>(*table))
-               .lay_out(nullptr, std::max(threads, 1))
-               .used() +
-           kMemoryAlignment - 1;
+    Call call(ranks, {options, everything}, cpu::kernels_of<T>(*table));
+    call.crew_.parts = call.matching_crew_.parts = std::max(threads, 1);
+    Arena needed;
+    call.lay_out(needed);
+    return Arena::plus(needed.used(), kMemoryAlignment - 1);
   }
 
  private:
@@ -457,19 +459,20 @@ class Call {
     return Arena::plus(arena.used(), cpu::kContrastiveMemory);
   }
 
-  Arena lay_out(void* memory, std::int64_t parts) {
-    Arena arena(memory);
+  Batch matching_batch() const {
+    return osc::matching_batch(slots_.images, slots_.slots, slots_.channels, kernels_);
+  }
+
+  void lay_out(Arena& arena) {
     matching_ = arena.take<std::int64_t>(slots_.images * slots_.slots);
     good_ = arena.take<bool>(ranks_.ranks * slots_.images);
     losses_ = arena.take<double>(ranks_.losses());
     right_ = arena.take<std::int64_t>(slots_.images);
-    matching_memory_bytes_ = matching_similarity_workspace<T>(
-        slots_.images, slots_.slots, slots_.channels, static_cast<int>(parts));
+    matching_memory_bytes_ = batch_bytes(matching_batch(), matching_crew_.parts);
     matching_memory_ = arena.take<char>(static_cast<std::int64_t>(matching_memory_bytes_));
     parts_memory_ = arena.take<char>(static_cast<std::int64_t>(
-        Arena::aligned_product(part_bytes(), static_cast<std::size_t>(parts))));
+        Arena::aligned_product(part_bytes(), static_cast<std::size_t>(crew_.parts))));
     if (!by_image()) rows_.emplace(take_rows(arena));
-    return arena;
   }
 
   Status compute(const std::int64_t* given) {
@@ -480,20 +483,18 @@ class Call {
     crew_ = crew_for(2 * losses * candidates * static_cast<double>(slots_.channels + 8),
                      by_image() ? slots_.images : std::numeric_limits<std::int32_t>::max(),
                      options.executor);
+    matching_crew_ = crew_for(matching_batch(), options.executor);
     Workspace own_workspace;
-    Status status;
-    void* const memory =
-        take_memory(lay_out(nullptr, crew_.parts).used(), options.workspace, own_workspace, status);
-    if (!memory) return status;
-    lay_out(memory, crew_.parts);
+    Status status =
+        lay_out_memory(options.workspace, own_workspace, [&](Arena& arena) { lay_out(arena); });
+    if (!status.ok()) return status;
 
     if (given) {
       std::copy_n(given, slots_.images * slots_.slots, matching_);
     } else {
       Workspace matching_workspace(matching_memory_, matching_memory_bytes_);
-      status = try_match_slots(
-          slots_, {.matching = matching_},
-          {.eps = options.eps, .executor = options.executor, .workspace = &matching_workspace});
+      status = match_checked_slots(slots_, options.eps, kernels_, matching_crew_,
+                                   &matching_workspace, {.matching = matching_});
       if (!status.ok()) return status;
     }
     find_good_images();
@@ -515,7 +516,8 @@ class Call {
   void find_good_images() {
     const std::int64_t count = ranks_.ranks * slots_.images;
     on_parts(crew_, [&](std::int64_t part) {
-      for (std::int64_t i = count * part / crew_.parts; i < count * (part + 1) / crew_.parts; ++i) {
+      for (std::int64_t i = share_begin(count, part, crew_.parts);
+           i < share_begin(count, part + 1, crew_.parts); ++i) {
         const std::int64_t rank = i / slots_.images, image = i % slots_.images;
         const bool unmatched = rank == ranks_.rank && matching_[image * slots_.slots] < 0;
         good_[i] = !unmatched && cpu::image_is_finite(rows_of(ranks_.slots_of(rank)), slots_.slots,
@@ -625,7 +627,7 @@ class Call {
   const Wanted<T> wanted_;
   const cpu::KernelsOf<T>& kernels_;
   const SlotPairs<const T> slots_;  // of this rank
-  Crew crew_;
+  Crew crew_, matching_crew_;
   std::int64_t* matching_ = nullptr;  // [B, S]
   bool* good_ = nullptr;              // [ranks, B]
   double* losses_ = nullptr;          // [2BS]

@@ -1,12 +1,14 @@
 #include "osc/loss_objects.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "batch.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
+#include "matching.hpp"
 #include "slot_checks.hpp"
 #include "usual_arithmetic.hpp"
 
@@ -21,13 +23,16 @@ constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
 constexpr std::int64_t kFetchBytes = std::int64_t{16} << 20;
 
 template <typename T>
-cpu::SimilarityTask<T> matching_task(const SlotPairs<const T>& f, double eps) noexcept {
+cpu::SimilarityTask<T> matching_task(const SlotPairs<const T>& f, double eps,
+                                     const MatchResults& results) noexcept {
   cpu::SimilarityTask<T> task{};
   task.images = f.images;
   task.slots = f.slots;
   task.channels = f.channels;
   task.eps = eps;
   task.f = rows_of(f);
+  task.matching = results.matching;
+  task.statuses = results.statuses;
   return task;
 }
 
@@ -47,26 +52,23 @@ void add_gradient(const SimilarityGradient<T>& gradient, Reduction reduction,
 }
 
 template <typename T>
-BatchOptions batch_options(std::int64_t images, std::int64_t slots, std::int64_t channels,
-                           bool matches, const cpu::KernelsOf<T>& kernels, Executor* executor,
-                           Workspace* workspace) noexcept {
+Batch batch_of(std::int64_t images, std::int64_t slots, std::int64_t channels, bool matches,
+               const cpu::KernelsOf<T>& kernels) noexcept {
   const auto s = static_cast<double>(slots), c = static_cast<double>(channels);
-  return {executor, workspace, (matches ? s * s * (c + s) : 0) + 8 * s * c,
+  return {images, (matches ? s * s * (c + s) : 0) + 8 * s * c,
           static_cast<std::size_t>(images) * sizeof(double),
           kernels.similarity_memory(slots, channels)};
 }
 
 // Runs the task; where it computes image_sums, their sum in the images' order, so that threads do
-// not change it, goes to *sum.
-template <typename T>
-Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Executor* executor,
+// not change it, goes to *sum. Threads: an Executor*, or a Crew.
+template <typename T, typename Threads>
+Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, const Threads& threads,
            Workspace* workspace, double* sum) noexcept {
   Workspace own_workspace;
-  Workspace* const kept_workspace = workspace ? workspace : &own_workspace;
   Status status = for_each_range(
-      task.images,
-      batch_options(task.images, task.slots, task.channels, !task.given_matching, kernels, executor,
-                    kept_workspace),
+      batch_of(task.images, task.slots, task.channels, !task.given_matching, kernels), threads,
+      workspace ? workspace : &own_workspace,
       [&](void* memory) {
         if (sum) task.image_sums = static_cast<double*>(memory);
         return task;
@@ -82,6 +84,19 @@ Status run(cpu::SimilarityTask<T> task, const cpu::KernelsOf<T>& kernels, Execut
 }
 
 }  // namespace
+
+template <typename T>
+Batch matching_batch(std::int64_t images, std::int64_t slots, std::int64_t channels,
+                     const cpu::KernelsOf<T>& kernels) noexcept {
+  return batch_of(images, slots, channels, true, kernels);
+}
+
+template <typename T>
+Status match_checked_slots(const SlotPairs<const T>& slots, double eps,
+                           const cpu::KernelsOf<T>& kernels, const Crew& crew, Workspace* workspace,
+                           const MatchResults& results) noexcept {
+  return run(matching_task(slots, eps, results), kernels, crew, workspace, nullptr);
+}
 
 template <typename T>
 Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& results,
@@ -102,10 +117,8 @@ Status try_match_slots(const SlotPairs<const T>& slots, const MatchResults& resu
     status = check_finite(slots, "slots", static_cast<const SlotPairs<const T>*>(nullptr),
                           options.executor, options.workspace);
   if (!status.ok()) return status;
-  cpu::SimilarityTask<T> task = matching_task(slots, options.eps);
-  task.matching = results.matching;
-  task.statuses = results.statuses;
-  return run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace, nullptr);
+  return run(matching_task(slots, options.eps, results), cpu::kernels_of<T>(*table),
+             options.executor, options.workspace, nullptr);
 }
 
 namespace detail {
@@ -127,24 +140,26 @@ Status similarity_loss(const SlotPairs<const T>& f, const SlotPairs<const T>& p,
   if (!table) return status;
   const std::int64_t losses = 2 * p.images * p.slots;
   double sum = 0;
+  std::atomic<bool> gradient_scales = sizeof(T) >= 4;
   const bool wants_sum = results.loss && options.reduction != Reduction::none;
   if (losses > 0) {
     if (options.on_nonfinite == NonFinite::raise)
       status = check_finite(f, "f", &p, options.executor, options.workspace);
     if (!status.ok()) return status;
-    cpu::SimilarityTask<T> task = matching_task(f, options.eps);
-    task.matching = results.matching;
-    task.statuses = results.statuses;
+    cpu::SimilarityTask<T> task =
+        matching_task(f, options.eps, {results.matching, results.statuses});
     task.has_p = true;
     task.p = rows_of(p);
     if (options.reduction == Reduction::none) task.losses = results.loss;
     if (results.gradient) add_gradient(*results.gradient, options.reduction, task);
+    task.gradient_scales = &gradient_scales;
     status = run(task, cpu::kernels_of<T>(*table), options.executor, options.workspace,
                  wants_sum ? &sum : nullptr);
     if (!status.ok()) return status;
   } else if (results.statuses) {
     std::fill_n(results.statuses, p.images, ImageStatus::ok);
   }
+  if (results.gradient_scales) *results.gradient_scales = gradient_scales;
   if (wants_sum) {
     constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
     *results.loss = cpu::from_double<T>(options.reduction == Reduction::sum ? sum
@@ -171,7 +186,7 @@ Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<const T>
   if (status.ok() && options.on_nonfinite == NonFinite::raise)
     status = check_finite(f, "f", &p, options.executor, options.workspace);
   if (!status.ok()) return status;
-  cpu::SimilarityTask<T> task = matching_task(f, options.eps);
+  cpu::SimilarityTask<T> task = matching_task(f, options.eps, {});
   task.given_matching = matching;
   task.has_p = true;
   task.p = rows_of(p);
@@ -188,22 +203,24 @@ std::size_t matching_similarity_workspace(std::int64_t images, std::int64_t slot
   Status status = try_check(sizes, "slots");
   const cpu::Kernels* const table = cpu::kernels(status);
   if (!status.ok() || images == 0 || slots == 0 || channels < 0) return 0;
-  return batch_bytes(batch_options(images, slots, channels, true, cpu::kernels_of<T>(*table),
-                                   nullptr, nullptr),
-                     threads) +
+  return batch_bytes(matching_batch(images, slots, channels, cpu::kernels_of<T>(*table)), threads) +
          kMemoryAlignment - 1;
 }
 
-#define OSC_INSTANTIATE(T)                                                                    \
-  template OSC_API Status try_match_slots(const SlotPairs<const T>&, const MatchResults&,     \
-                                          const MatchOptions&) noexcept;                      \
-  template OSC_API Status detail::similarity_loss(                                            \
-      const SlotPairs<const T>&, const SlotPairs<const T>&, const MatchingSimilarityOptions&, \
-      const MatchingSimilarityResults<T>&) noexcept;                                          \
-  template OSC_API Status detail::similarity_gradient(                                        \
-      const SlotPairs<const T>&, const SlotPairs<const T>&, const std::int64_t*,              \
-      const MatchingSimilarityOptions&, const SimilarityGradient<T>&) noexcept;               \
-  template OSC_API std::size_t matching_similarity_workspace<T>(std::int64_t, std::int64_t,   \
+#define OSC_INSTANTIATE(T)                                                                         \
+  template Batch matching_batch(std::int64_t, std::int64_t, std::int64_t,                          \
+                                const cpu::KernelsOf<T>&) noexcept;                                \
+  template Status match_checked_slots(const SlotPairs<const T>&, double, const cpu::KernelsOf<T>&, \
+                                      const Crew&, Workspace*, const MatchResults&) noexcept;      \
+  template OSC_API Status try_match_slots(const SlotPairs<const T>&, const MatchResults&,          \
+                                          const MatchOptions&) noexcept;                           \
+  template OSC_API Status detail::similarity_loss(                                                 \
+      const SlotPairs<const T>&, const SlotPairs<const T>&, const MatchingSimilarityOptions&,      \
+      const MatchingSimilarityResults<T>&) noexcept;                                               \
+  template OSC_API Status detail::similarity_gradient(                                             \
+      const SlotPairs<const T>&, const SlotPairs<const T>&, const std::int64_t*,                   \
+      const MatchingSimilarityOptions&, const SimilarityGradient<T>&) noexcept;                    \
+  template OSC_API std::size_t matching_similarity_workspace<T>(std::int64_t, std::int64_t,        \
                                                                 std::int64_t, int) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE

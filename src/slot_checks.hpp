@@ -54,7 +54,7 @@ Status find_first_bad(std::int64_t count, double operations, Executor* executor,
                       Workspace* workspace, std::int64_t* first, const IsGood& is_good) noexcept {
   std::atomic<std::int64_t> least = count;
   const Status status = for_each_range(
-      count, {executor, workspace, operations, 0, 0}, [](void*) { return 0; },
+      {count, operations, 0, 0}, executor, workspace, [](void*) { return 0; },
       [&](int, std::int64_t begin, std::int64_t end, void*) {
         for (std::int64_t i = begin; i < end; ++i) {
           if (is_good(i)) continue;

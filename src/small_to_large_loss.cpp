@@ -156,22 +156,22 @@ void add_gradient(const SmallToLargeGradient<T>& gradient, Reduction reduction, 
 }
 
 template <typename T>
-BatchOptions batch_options(const cpu::SmallToLargeTask<T>& task, const cpu::KernelsOf<T>& kernels,
-                           Executor* executor, Workspace* workspace) noexcept {
+Batch batch_of(const cpu::SmallToLargeTask<T>& task, const cpu::KernelsOf<T>& kernels) noexcept {
   const double large =
                    static_cast<double>(task.large_crops) * static_cast<double>(task.large_slots),
                small =
                    static_cast<double>(task.small_crops) * static_cast<double>(task.small_slots);
-  return {executor, workspace,
+  return {task.images,
           (large * small + 4 * (large + small)) * (static_cast<double>(task.channels) + 1), 0,
           kernels.small_to_large_memory(task)};
 }
 
-template <typename T>
+// Threads: an Executor*, or a Crew.
+template <typename T, typename Threads>
 Status run(const cpu::SmallToLargeTask<T>& task, const cpu::KernelsOf<T>& kernels,
-           Executor* executor, Workspace* workspace) noexcept {
+           const Threads& threads, Workspace* workspace) noexcept {
   return for_each_range(
-      task.images, batch_options(task, kernels, executor, workspace), [](void*) { return 0; },
+      batch_of(task, kernels), threads, workspace, [](void*) { return 0; },
       [&](int, std::int64_t begin, std::int64_t end, void* memory) {
         kernels.small_to_large(task, begin, end, memory);
       });
@@ -189,21 +189,18 @@ void take_kept(Arena& arena, bool keeps_matching, cpu::SmallToLargeTask<T>& task
 template <typename T>
 Status compute(cpu::SmallToLargeTask<T> task, const cpu::KernelsOf<T>& kernels,
                const SmallToLargeOptions& options, const SmallToLargeResults<T>& results) {
-  Arena needed;
-  take_kept(needed, !results.matching, task);
-  const BatchOptions batch = batch_options(task, kernels, options.executor, nullptr);
-  const Crew crew = crew_for(static_cast<double>(task.images) * (batch.operations + 1), task.images,
-                             options.executor);
-  const std::size_t batch_memory = batch_bytes(batch, crew.parts);
+  const Batch batch = batch_of(task, kernels);
+  const Crew crew = crew_for(batch, options.executor);
+  const std::size_t batch_memory_bytes = batch_bytes(batch, crew.parts);
+  char* batch_memory = nullptr;
   Workspace own_workspace;
-  Status status;
-  char* const memory = take_memory(Arena::plus(needed.used(), batch_memory), options.workspace,
-                                   own_workspace, status);
-  if (!memory) return status;
-  Arena arena(memory);
-  take_kept(arena, !results.matching, task);
+  Status status = lay_out_memory(options.workspace, own_workspace, [&](Arena& arena) {
+    take_kept(arena, !results.matching, task);
+    batch_memory = arena.take<char>(static_cast<std::int64_t>(batch_memory_bytes));
+  });
+  if (!status.ok()) return status;
   if (results.matching) task.matching = results.matching;
-  Workspace batch_workspace(memory + arena.used(), batch_memory);
+  Workspace batch_workspace(batch_memory, batch_memory_bytes);
 
   task.statuses = results.statuses;
   if (options.reduction == Reduction::none) task.losses = results.loss;
@@ -212,7 +209,7 @@ Status compute(cpu::SmallToLargeTask<T> task, const cpu::KernelsOf<T>& kernels,
       options.reduction !=
           Reduction::mean;  // the mean's gradient takes the number of pairs that count
   if (at_once) add_gradient(*results.gradient, options.reduction, 0, task);
-  status = run(task, kernels, options.executor, &batch_workspace);
+  status = run(task, kernels, crew, &batch_workspace);
   if (!status.ok()) return status;
 
   typename cpu::SmallToLargeTask<T>::Totals all{};
@@ -225,7 +222,7 @@ Status compute(cpu::SmallToLargeTask<T> task, const cpu::KernelsOf<T>& kernels,
     cpu::SmallToLargeTask<T> second = task;
     second.given_matching = task.matching;
     add_gradient(*results.gradient, options.reduction, all.pairs, second);
-    status = run(second, kernels, options.executor, &batch_workspace);
+    status = run(second, kernels, crew, &batch_workspace);
     if (!status.ok()) return status;
   }
   const auto slots = static_cast<double>(task.images * task.large_crops * task.small_crops) *
@@ -347,8 +344,7 @@ std::size_t small_to_large_workspace(std::int64_t images, std::int64_t large_cro
   take_kept(arena, true, task);
   return Arena::plus(
       arena.used(),
-      batch_bytes(batch_options(task, cpu::kernels_of<T>(*table), nullptr, nullptr), threads) +
-          kMemoryAlignment - 1);
+      batch_bytes(batch_of(task, cpu::kernels_of<T>(*table)), threads) + kMemoryAlignment - 1);
 }
 
 #define OSC_INSTANTIATE(T)                                                                     \

@@ -101,11 +101,9 @@ class Call {
     const bool by_group = crew.parts == 1 || x_.groups / 2 >= crew.parts;
     const std::int64_t kept = by_group ? crew.parts : 1;
     Workspace own_workspace;
-    Status status;
-    void* const memory = take_memory(lay_out(nullptr, crew.parts, kept).used(), options_.workspace,
-                                     own_workspace, status);
-    if (!memory) return status;
-    lay_out(memory, crew.parts, kept);
+    const Status status = lay_out_memory(options_.workspace, own_workspace,
+                                         [&](Arena& arena) { lay_out(arena, crew.parts, kept); });
+    if (!status.ok()) return status;
 
     if (by_group) {
       share_out(crew, x_.groups, [&](std::int64_t group, std::int64_t part) {
@@ -140,9 +138,9 @@ class Call {
   // The bytes of a call that asks for everything: whatever number of threads turns out to be
   // worthwhile, at most every second group is kept by a thread of its own.
   std::size_t bytes(std::int64_t threads) noexcept {
-    return Arena::plus(
-        lay_out(nullptr, threads, std::clamp<std::int64_t>(x_.groups / 2, 1, threads)).used(),
-        kMemoryAlignment - 1);
+    Arena needed;
+    lay_out(needed, threads, std::clamp<std::int64_t>(x_.groups / 2, 1, threads));
+    return Arena::plus(needed.used(), kMemoryAlignment - 1);
   }
 
  private:
@@ -163,15 +161,14 @@ class Call {
     task_.gradient_stride = gradient.x.sample_stride;
   }
 
-  Arena lay_out(void* memory, std::int64_t parts, std::int64_t kept) noexcept {
-    Arena group, arena(memory);
+  void lay_out(Arena& arena, std::int64_t parts, std::int64_t kept) noexcept {
+    Arena group;
     take_group(group, results_.gradient.has_value(), task_);
     group_bytes_ = group.used();
     terms_ = arena.take<Terms>(x_.groups);
     scratch_ = arena.take<char>(static_cast<std::int64_t>(cpu::kVarianceMemory) * parts);
     groups_ = arena.take<char>(static_cast<std::int64_t>(std::min<std::size_t>(
         Arena::aligned_product(group_bytes_, static_cast<std::size_t>(kept)), kMaxBytes)));
-    return arena;
   }
   char* scratch_of(std::int64_t part) const noexcept {
     return scratch_ + part * static_cast<std::int64_t>(cpu::kVarianceMemory);

@@ -1,11 +1,12 @@
 // Linear sum assignment, exact and batched; and the matching of the slots of two views, which is
 // one such problem an image.
 //
-// Method: row reduction and shortest augmenting paths in vector registers (R. Jonker and A.
-// Volgenant, Computing 38, 1987), and a proof that the optimum found is the only one. Where it is
-// not, the algorithm of D. F. Crouse, "On implementing 2D rectangular assignment algorithms", IEEE
-// Transactions on Aerospace and Electronic Systems 52(4), 2016, with the tie rules that
-// scipy.optimize.linear_sum_assignment takes from it. So both return the same indices.
+// Method: the algorithm of D. F. Crouse, "On implementing 2D rectangular assignment algorithms",
+// IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016, with the tie rules that
+// scipy.optimize.linear_sum_assignment takes from it, in vector registers. Where it would be long
+// and there are few ties, row reduction and shortest augmenting paths in the costs' own type (R.
+// Jonker and A. Volgenant, Computing 38, 1987), and a proof that the optimum found is the only one.
+// So the indices are SciPy's.
 #pragma once
 
 #include <cstddef>
@@ -72,8 +73,11 @@ struct AssignmentResults {
 // problem.
 //
 //   numbers      costs are taken as given, and the optimum is theirs: what is computed in the
-//                costs' own type is certified in double, or done again in double. Costs of opposite
-//                sign whose difference overflows double are fine.
+//                costs' own type is certified in double, or done again in double. Exact up to
+//                rounding in double, as scipy is: of assignments whose totals differ by no more
+//                than the rounding of their sums, any may be taken. Whole numbers whose sums stay
+//                below 2^53 are not rounded. Costs of opposite sign whose difference overflows
+//                double are fine.
 //   ties         of several optimal assignments the one that scipy returns; a matrix of equal costs
 //                gives the identity.
 //   non-finite   +inf forbids a pair, -inf where one maximises. A problem with NaN or the other
@@ -83,12 +87,12 @@ struct AssignmentResults {
 //                up to 2^31 - 64 rows or columns.
 //   errors       InvalidArgument, before anything is written: sizes that are negative or too large,
 //                null data, or sizes and strides that overflow.
-//   memory       some 12 * R * K bytes a thread (16 for double), and 16 times 4 * R * K (8) more
-//                where a row fits in four vector registers; from the workspace. Nothing is
-//                allocated for a single problem. The costs may not overlap the results.
-//   cost         one pass over a matrix whose least costs are in rows of their own. Else O(min(R,
-//                K)^2 * max(R, K)) a problem at worst, in practice some min(R, K)^2 * max(R,
-//                K)^(1/2) / lanes of a vector. Problems run in parallel.
+//   memory       some 4 * R * K bytes a thread (8 for double), 16 times that where a row fits in
+//                four vector registers; from the workspace. Nothing is allocated for a single
+//                problem. The costs may not overlap the results.
+//   cost         one pass over a matrix in which every row has a least cost in a column of its own.
+//                Else O(min(R, K)^2 * max(R, K)) a problem at worst, in practice some min(R, K)^2 *
+//                max(R, K)^(1/2) / lanes of a vector. Problems run in parallel.
 template <typename T>
 [[nodiscard]] OSC_API Status
 try_linear_sum_assignment(const CostMatrices<T>& costs, const AssignmentResults& results,

@@ -48,6 +48,10 @@ struct MatchingSimilarityResults {
   std::optional<SimilarityGradient<T>> gradient = std::nullopt;
   std::int64_t* matching = nullptr;  // [B, S], contiguous, as match_slots gives it
   ImageStatus* statuses = nullptr;   // [B]
+  // One element: whether the gradient, multiplied afterwards, is as exact as if that had come in.
+  // False where an element is so small, or so large, that T does not hold all of its bits; and for
+  // 16-bit slots.
+  bool* gradient_scales = nullptr;
 };
 
 namespace detail {
@@ -71,7 +75,9 @@ OSC_API Status similarity_gradient(const SlotPairs<const T>& f, const SlotPairs<
 //   numbers      results have the inputs' type. Computed in it, or in float for 16-bit inputs;
 //                losses, their sums and everything that is done once a slot in double. A norm
 //                neither overflows nor vanishes on the way, so slots of any finite magnitude work;
-//                a zero slot has cosine 0 and loss 1/2.
+//                a zero slot has cosine 0 and loss 1/2. Losses are in [0, 1], and their bits are
+//                the same whatever else is asked for. A gradient is right to some of the type's
+//                last bits, in units of g / (2 max(n, eps)), wherever that is a number of the type.
 //   gradient     with n = |p|, u = unit(target), c = <p/n, u>: -g (u - c p/n) / (2n) where n > eps,
 //                else -g u / (2 eps).
 //   ties         in the matching as linear_sum_assignment takes them.

@@ -124,7 +124,8 @@ OSC_API Status small_to_large_gradient(const SlotCrops<const T>& f_large,
 //                another result.
 //   numbers      results have the inputs' type. Units, cosines and gradients are computed in it, or
 //                in float for 16-bit inputs; losses and their sums in double. A norm neither
-//                overflows nor vanishes on the way; a zero slot has cosine 0 with all.
+//                overflows nor vanishes on the way; a zero slot has cosine 0 with all. Losses are
+//                in [0, 1].
 //   gradient     with g what comes in for a pair, k the number of its slots that count, n = |p|, u
 //                = unit(match), c = <p/n, u>: -g/k (u - c p/n) / (2n) where n > eps, else -g/k u /
 //                (2 eps), added up over large crops. 0 where a slot counts nowhere, whatever comes

@@ -17,10 +17,12 @@ OSC_API int available_cores() noexcept;
 // none that there is, every computation fails with a text that says so.
 OSC_API const char* instruction_set() noexcept;
 
-// Forces the kernels of calls that start from now on, on all threads; "" is the widest again.
-// InvalidArgument, and nothing changes, for a name that is none of the above or an instruction set
-// that this processor lacks. Results differ between instruction sets in the last bits, within one
-// never.
+// Forces the kernels of calls that start from now on, on all threads; "" is the widest again. A
+// call that runs meanwhile keeps the set that it started with. InvalidArgument, and nothing
+// changes, for a name that is none of the above or an instruction set that this processor lacks.
+// Results differ between instruction sets in the last bits, within one never. So do the bytes that
+// calls need: a Workspace of the caller's memory that was sized before may be too small afterwards,
+// which is StatusCode::out_of_memory.
 OSC_API void set_instruction_set(const char* name);
 OSC_API Status try_set_instruction_set(const char* name) noexcept;
 

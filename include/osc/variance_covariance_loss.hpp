@@ -102,7 +102,8 @@ OSC_API Status variance_covariance(const Samples<const T>& x,
 //                so that a large mean costs no digits. Products are computed in the input's type,
 //                or in float for 16-bit inputs, and added up in double from 128 to 128 samples; the
 //                terms are computed in double. Samples whose covariances overflow the type give
-//                infinities, those whose distance from the mean does NaN.
+//                infinities, those whose distance from the mean does NaN; covariances, and their
+//                products with samples, that are no normal numbers of the type lose digits.
 //   gradient     with y = x - mean, of a group: 2 / (G (N - 1)) y M, where M[d,d] =
 //                -incoming_variance / (2 D sqrt(K[d,d] + 1e-4)) where that root is below 1, else 0,
 //                and M[d,e] = 2 incoming_covariance K[d,e] / (D (D - 1)).

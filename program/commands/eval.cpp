@@ -2,6 +2,7 @@
 
 #include "commands/commands.hpp"
 #include "commands/finish_run.hpp"
+#include "commands/run_outputs.hpp"
 #include "commands/threads.hpp"
 #include "support/error.hpp"
 
@@ -19,6 +20,7 @@ void eval(const EvalFlags& flags) {
   const RunFolder run = open_run(flags.run);
   const RunConfig config = read_config(run);
   const int threads = use_threads(flags.threads);
+  if (flags.data.empty()) check_run_outputs(run, config, {run.result()});
   Progress progress(flags.json ? Progress::Kind::silent : Progress::Kind::shown);
   HeldOutImages images;
   if (flags.data.empty()) {

@@ -9,6 +9,8 @@
 #include "report/drawing.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/outputs.hpp"
+#include "support/text.hpp"
 #include "training/trainer.hpp"
 
 namespace osc::program {
@@ -33,10 +35,11 @@ void find(const FindFlags& flags) {
     throw UserError("--slot is " + std::to_string(flags.slot) + ", wanted 0 to " +
                     std::to_string(config.slots - 1) + " (osc segment shows them)");
   }
-  const Image image = read_image(flags.image);
-  std::error_code error;
-  if (fs::equivalent(flags.image, flags.out, error))
-    throw UserError("--out is " + flags.out + ", the image itself");
+  std::vector<fs::path> inputs = list_files(flags.among);
+  inputs.insert(inputs.end(), {flags.image, run.config(), run.checkpoint()});
+  check_outputs({{"--out " + flags.out, flags.out}}, inputs);
+  const int side = static_cast<int>(config.image_size);
+  const Image image = read_image(flags.image, side, side).picture;
   const std::string name = fs::path(flags.image).stem().string();
   const ObjectIndex query = index_single_image(trained.model, config, image, name);
   const std::vector<std::uint8_t>& values = query.slot_of_pixel[0].values;
@@ -48,18 +51,18 @@ void find(const FindFlags& flags) {
   const bool is_object =
       std::any_of(query.objects.begin(), query.objects.end(),
                   [&](const IndexedObject& object) { return object.slot == flags.slot; });
-  const ImageSet among = read_image_set(flags.among, static_cast<int>(config.image_size), threads);
-  for (const std::string& line : among.skipped) std::fprintf(stderr, "skipped: %s\n", line.c_str());
+  const ImageSet among = read_image_set(flags.among, side, threads);
+  for (const std::string& line : among.skipped)
+    std::fprintf(stderr, "skipped: %s\n", printable(line).c_str());
   const ObjectIndex index =
       build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
   std::optional<std::int64_t> itself;  // the query's own image says nothing about others
-  const Image resized = resize(image, among.side, among.side);
   for (std::int64_t i = 0; i < among.size(); ++i) {
-    if (among.image(i).pixels == resized.pixels) itself = i;
+    if (among.image(i).pixels == image.pixels) itself = i;
   }
 
   Retrieval retrieval;
-  retrieval.query = {name, resized, query.slot_of_pixel[0], flags.slot, 1, std::nullopt};
+  retrieval.query = {name, image, query.slot_of_pixel[0], flags.slot, 1, std::nullopt};
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   for (const RankedObject& ranked :
        rank(index, query.embedding(0, flags.slot), flags.top, itself)) {
@@ -83,10 +86,10 @@ void find(const FindFlags& flags) {
   } else {
     if (!is_object)
       std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n",
-                  flags.slot, flags.image.c_str());
+                  flags.slot, printable(flags.image).c_str());
     for (const auto& result : results) {
       std::printf("%.4f  %s  slot %d\n", result["similarity"].get<double>(),
-                  result["image"].get<std::string>().c_str(), result["slot"].get<int>());
+                  printable(result["image"].get<std::string>()).c_str(), result["slot"].get<int>());
     }
   }
 }

@@ -9,6 +9,8 @@
 #include "support/error.hpp"
 #include "support/files.hpp"
 #include "support/interrupt.hpp"
+#include "support/json.hpp"
+#include "support/text.hpp"
 #include "training/trainer.hpp"
 
 namespace osc::program {
@@ -103,13 +105,17 @@ void write_report(const RunFolder& run, const RunConfig& config, const HeldOutIm
   ReportContents contents;
   contents.title = "What osc learned from " + config.data + ": " + run.path.filename().string();
   contents.config_toml = read_file(run.config());
-  std::error_code error;
-  if (std::filesystem::exists(run.result(), error)) {
-    contents.result =
-        nlohmann::json::parse(read_file(run.result()), nullptr, /*allow_exceptions=*/false);
+  std::error_code ignored;
+  if (std::filesystem::exists(run.result(), ignored)) {
+    const std::string again = "; osc eval " + run.path.string() + " makes it again";
+    const std::string text = read_file(run.result());
+    try {
+      contents.result = parse_json(text);
+    } catch (const UserError& error) {
+      throw UserError(run.result().string() + " " + error.what() + again);
+    }
     if (contents.result.is_discarded())
-      throw UserError(run.result().string() + " is malformed; osc eval " + run.path.string() +
-                      " makes it again");
+      throw UserError(run.result().string() + " is malformed" + again);
   }
   for (const nlohmann::ordered_json& line : read_metrics(run)) contents.metrics.push_back(line);
   contents.wall =
@@ -123,9 +129,9 @@ void write_report(const RunFolder& run, const RunConfig& config, const HeldOutIm
 
 std::string result_text(const nlohmann::json& result) {
   if (!result.contains("masks"))
-    return "scored on " + result.value("source", "") + ": no true masks, so no scores\n";
+    return "scored on " + printable(result.value("source", "")) + ": no true masks, so no scores\n";
   std::string text = "scored on " + std::to_string(result.value("images", 0)) +
-                     " images: " + result.value("source", "") + "\n\n";
+                     " images: " + printable(result.value("source", "")) + "\n\n";
   const nlohmann::json none;
   const nlohmann::json& baselines =
       result.contains("baselines") && result["baselines"].is_object() ? result["baselines"] : none;

@@ -4,6 +4,7 @@
 
 #include "commands/commands.hpp"
 #include "osc/system.hpp"
+#include "support/text.hpp"
 
 namespace osc::program {
 
@@ -32,7 +33,8 @@ void add_generate_command(CLI::App& program) {
   command->callback([flags] {
     generate_scenes(flags->count, static_cast<std::uint64_t>(flags->seed), flags->out,
                     available_cores());
-    std::printf("%lld scenes in %s\n", static_cast<long long>(flags->count), flags->out.c_str());
+    std::printf("%lld scenes in %s\n", static_cast<long long>(flags->count),
+                printable(flags->out).c_str());
   });
 }
 

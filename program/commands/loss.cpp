@@ -7,6 +7,7 @@
 #include "osc/loss_objects.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/outputs.hpp"
 
 namespace osc::program {
 
@@ -31,6 +32,17 @@ template <typename T>
 std::string number_text(T x) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
+
+// An array without channels holds no values, and a file of 128 bytes may claim any number of slots:
+// what is computed from each, the S² cosines of B images, is bounded here and not by the file.
+void check_work_without_values(const NpyArray& f, const std::string& path) {
+  constexpr std::int64_t kMostCosines = 1'000'000;
+  const std::int64_t images = f.shape[0] / 2, slots = f.shape[1];
+  if (f.shape[2] != 0 || slots == 0 || images <= kMostCosines / slots / slots) return;
+  throw UserError(path + " is " + shape_text(f) + ", with no values and more than " +
+                  std::to_string(kMostCosines) +
+                  " pairs of slots; wanted channels, or fewer slots");
 }
 
 template <typename T>
@@ -79,6 +91,10 @@ void compute(const LossFlags& flags, const NpyArray& f, const NpyArray& p) {
 }
 
 void loss(const LossFlags& flags) {
+  std::vector<Output> outputs;
+  if (!flags.grad.empty()) outputs.push_back({"--grad " + flags.grad, flags.grad});
+  if (!flags.match.empty()) outputs.push_back({"--match " + flags.match, flags.match});
+  check_outputs(outputs, {flags.f, flags.p});
   const NpyArray f = read_npy(flags.f);
   const NpyArray p = read_npy(flags.p);
   if (f.shape.size() != 3)
@@ -87,6 +103,7 @@ void loss(const LossFlags& flags) {
     throw UserError(flags.f + " is " + shape_text(f) + " and " + flags.p + " is " + shape_text(p) +
                     ", wanted the same shape and dtype");
   }
+  check_work_without_values(f, flags.f);
   if (std::holds_alternative<std::vector<float>>(f.values))
     compute<float>(flags, f, p);
   else

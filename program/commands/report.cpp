@@ -2,7 +2,9 @@
 
 #include "commands/commands.hpp"
 #include "commands/finish_run.hpp"
+#include "commands/run_outputs.hpp"
 #include "commands/threads.hpp"
+#include "support/text.hpp"
 
 namespace osc::program {
 
@@ -13,8 +15,9 @@ void add_report_command(CLI::App& program) {
   command->callback([folder] {
     const RunFolder run = open_run(*folder);
     const RunConfig config = read_config(run);
+    check_run_outputs(run, config, {run.report()});
     write_report(run, config, held_out_images(config, use_threads(config.threads)));
-    std::printf("%s\n", run.report().c_str());
+    std::printf("%s\n", printable(run.report().string()).c_str());
   });
 }
 

@@ -1,12 +1,12 @@
 #include <cstdio>
-#include <map>
 
 #include "commands/commands.hpp"
 #include "commands/single_image.hpp"
 #include "commands/threads.hpp"
 #include "report/drawing.hpp"
-#include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/outputs.hpp"
+#include "support/text.hpp"
 #include "training/trainer.hpp"
 
 namespace osc::program {
@@ -20,40 +20,45 @@ struct SegmentFlags {
   std::vector<std::string> images;
 };
 
+// Where the results of an image go.
+struct SegmentFiles {
+  std::string name;
+  fs::path slots, overlay;
+
+  SegmentFiles(const fs::path& folder, const fs::path& image)
+      : name(image.stem().string()),
+        slots(folder / (name + ".png")),
+        overlay(folder / (name + ".overlay.png")) {}
+};
+
 void segment(const SegmentFlags& flags) {
   const RunFolder run = open_run(flags.run);
   const RunConfig config = read_config(run);
   use_threads(config.threads);
   const TrainedModel trained = load_model(run, config);
 
-  std::map<std::string, std::string> path_of_name;  // two images must not end up in one file
-  for (const std::string& image : flags.images) {
-    const std::string name = fs::path(image).stem().string();
-    const auto [same, is_new] = path_of_name.emplace(name, image);
-    if (!is_new)
-      throw UserError(same->second + " and " + image + " would both be written to " + name +
-                      ".png");
-    for (const char* ending : {".png", ".overlay.png"}) {
-      std::error_code error;
-      if (fs::equivalent(image, fs::path(flags.out) / (name + ending), error))
-        throw UserError(image + " would be overwritten; give another --out");
-    }
-    read_image(image);  // nothing is written where one cannot be read
+  // Nothing is written where one image cannot be read, or one file would replace another.
+  std::vector<Output> outputs;
+  std::vector<fs::path> inputs = {run.config(), run.checkpoint()};
+  for (const std::string& path : flags.images) {
+    const SegmentFiles files(flags.out, path);
+    outputs.push_back({"the slots of " + path, files.slots});
+    outputs.push_back({"the overlay of " + path, files.overlay});
+    inputs.push_back(path);
   }
-  for (const auto& [name, path] : path_of_name) {
-    if (path_of_name.contains(name + ".overlay"))
-      throw UserError(path + " and " + path_of_name.at(name + ".overlay") +
-                      " would both be written to " + name + ".overlay.png");
-  }
+  check_outputs(outputs, inputs);
+  const int side = static_cast<int>(config.image_size);
+  for (const std::string& path : flags.images) read_image(path, side, side);
   create_folder(flags.out);
-  for (const auto& [name, path] : path_of_name) {
+  for (const std::string& path : flags.images) {
+    const SegmentFiles files(flags.out, path);
     const Image image = read_image(path);
-    const ObjectIndex index = index_single_image(trained.model, config, image, name);
+    const ObjectIndex index =
+        index_single_image(trained.model, config, resize(image, side, side), files.name);
     const Mask slots = resize(index.slot_of_pixel[0], image.width, image.height);
-    write_file_atomically(fs::path(flags.out) / (name + ".png"), encode_png(slots));
-    write_file_atomically(fs::path(flags.out) / (name + ".overlay.png"),
-                          encode_png(draw_overlay(image, slots)));
-    std::printf("%s: slots of objects:", path.c_str());
+    write_file_atomically(files.slots, encode_png(slots));
+    write_file_atomically(files.overlay, encode_png(draw_overlay(image, slots)));
+    std::printf("%s: slots of objects:", printable(path).c_str());
     for (const IndexedObject& object : index.objects) std::printf(" %d", object.slot);
     std::printf("\n");
   }

@@ -8,7 +8,7 @@ ObjectIndex index_single_image(const Model& model, const RunConfig& config, cons
   set.source = name;
   set.side = static_cast<int>(config.image_size);
   set.names = {name};
-  set.pixels = resize(image, set.side, set.side).pixels;
+  set.pixels = image.pixels;
   return build_object_index(model, set, static_cast<std::uint64_t>(config.seed));
 }
 

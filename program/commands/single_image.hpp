@@ -1,4 +1,5 @@
-// One image of the user's, read by a model: its slots are numbered alike in every command.
+// One image of the user's, at the model's size, read by a model: its slots are numbered alike in
+// every command.
 #pragma once
 
 #include "evaluation/object_index.hpp"

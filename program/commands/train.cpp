@@ -4,14 +4,18 @@
 
 #include "commands/commands.hpp"
 #include "commands/finish_run.hpp"
+#include "commands/run_outputs.hpp"
 #include "commands/threads.hpp"
 #include "support/error.hpp"
 #include "support/interrupt.hpp"
+#include "support/text.hpp"
 #include "training/training_run.hpp"
 
 namespace osc::program {
 
 namespace {
+
+namespace fs = std::filesystem;
 
 struct TrainFlags {
   std::string config, out, resume;
@@ -55,6 +59,13 @@ RunConfig config_of(const TrainFlags& flags) {
   return make_config(given);
 }
 
+// Where the run goes: runs/NAME of the data where --out does not say.
+fs::path out_of(const TrainFlags& flags, const RunConfig& config) {
+  if (!flags.out.empty()) return flags.out;
+  const fs::path data = fs::path(config.data).lexically_normal();
+  return fs::path("runs") / (data.has_filename() ? data : data.parent_path()).filename();
+}
+
 void train(const TrainFlags& flags) {
   if (!flags.resume.empty() &&
       (!flags.out.empty() || !flags.config.empty() || flags.overwrite || !flags.settings.empty())) {
@@ -63,38 +74,38 @@ void train(const TrainFlags& flags) {
   }
   const bool resumes = !flags.resume.empty();
   const RunConfig config = resumes ? read_config(open_run(flags.resume)) : config_of(flags);
+  const RunFolder run{resumes ? fs::path(flags.resume) : out_of(flags, config)};
+  if (resumes) {
+    check_run_outputs(run, config, {run.metrics(), run.checkpoint(), run.result(), run.report()});
+  } else if (flags.overwrite) {
+    check_run_outputs(run, config, run.files(), {flags.config});
+  }
   const int threads = use_threads(config.threads);
   Progress progress;
   const RunImages images = run_images(config, threads);
-  for (const std::string& line : images.trained.skipped) progress.say("skipped: " + line);
+  for (const std::string& line : images.trained.skipped)
+    progress.say("skipped: " + printable(line));
 
-  const std::filesystem::path data_name = std::filesystem::path(config.data).lexically_normal();
-  const std::filesystem::path default_out =
-      std::filesystem::path("runs") /
-      (data_name.has_filename() ? data_name : data_name.parent_path()).filename();
   Trainer trainer(config, images.trained);
-  if (resumes && std::filesystem::exists(open_run(flags.resume).checkpoint())) {
-    const RunFolder run = open_run(flags.resume);
+  if (resumes && fs::exists(run.checkpoint())) {
     try {
       trainer.restore(read_checkpoint(run.checkpoint()));
     } catch (const UserError& error) {
       throw UserError(run.path.string() + ": " + error.what());
     }
   }
-  const RunFolder run =
-      resumes ? open_run(flags.resume)
-              : create_run(flags.out.empty() ? default_out : std::filesystem::path(flags.out),
-                           config, flags.overwrite);
+  if (!resumes) create_run(run, config, flags.overwrite);
   const RunLock lock(run);
+  if (resumes) remove_abandoned_temporaries(run);
   catch_interrupts();
+  const std::string name = printable(run.path.string());
   if (resumes && trainer.step_count() == config.total_steps())
-    progress.say(run.path.string() + " is trained to its last step; scoring it again");
-  progress.say(
-      (resumes
-           ? "resuming " + run.path.string() + " after step " + std::to_string(trainer.step_count())
-           : "training in " + run.path.string()) +
-      ": " + std::to_string(images.trained.size()) + " images, " +
-      std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) + " threads");
+    progress.say(name + " is trained to its last step; scoring it again");
+  progress.say((resumes ? "resuming " + name + " after step " + std::to_string(trainer.step_count())
+                        : "training in " + name) +
+               ": " + std::to_string(images.trained.size()) + " images, " +
+               std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) +
+               " threads");
   run_training(run, config, trainer, images.held_out.followed, progress);
 
   const nlohmann::json result = score_run(run, config, images.held_out, progress);
@@ -102,7 +113,7 @@ void train(const TrainFlags& flags) {
   write_report(run, config, images.held_out);
   const double seconds = result["seconds"].is_number() ? result["seconds"].get<double>() : 0;
   progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(seconds) +
-               "; look at " + run.report().string());
+               "; look at " + printable(run.report().string()));
 }
 
 }  // namespace

@@ -4,11 +4,13 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <memory>
 #include <stdexcept>
 
 #include "data/image_limits.hpp"
 #include "data/jpeg.hpp"
 #include "data/png.hpp"
+#include "data/resize.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
 
@@ -25,6 +27,27 @@ auto read_with(const std::filesystem::path& path, Decode decode) {
   }
 }
 
+std::unique_ptr<Rows> image_rows(std::string_view bytes) {
+  if (bytes.empty()) throw UserError("the file is empty");
+  if (is_png(bytes)) return png_image_rows(bytes);
+  if (is_jpeg(bytes)) return jpeg_rows(bytes);
+  throw UserError("is neither a PNG nor a JPEG image");
+}
+
+std::unique_ptr<Rows> mask_rows(std::string_view bytes) {
+  if (bytes.empty()) throw UserError("the file is empty");
+  if (is_png(bytes)) return png_mask_rows(bytes);
+  throw UserError("is not a mask: wanted a PNG image");
+}
+
+std::vector<std::uint8_t> all_rows(Rows& rows, std::size_t channels) {
+  const std::size_t stride = static_cast<std::size_t>(rows.width()) * channels;
+  std::vector<std::uint8_t> bytes(stride * static_cast<std::size_t>(rows.height()));
+  for (int y = 0; y < rows.height(); ++y)
+    rows.read(bytes.data() + static_cast<std::size_t>(y) * stride);
+  return bytes;
+}
+
 }  // namespace
 
 void check_image_size(std::uint32_t width, std::uint32_t height) {
@@ -37,22 +60,54 @@ void check_image_size(std::uint32_t width, std::uint32_t height) {
   }
 }
 
+void check_whole_image_size(const char* kind, std::uint32_t width, std::uint32_t height) {
+  if (std::int64_t{width} * height > kMaxWholeImagePixels) {
+    throw UserError("the image is too large: " + std::to_string(width) + " x " +
+                    std::to_string(height) + " pixels, at most " +
+                    std::to_string(kMaxWholeImagePixels) + " of " + kind + " are read");
+  }
+}
+
 Image decode_image(std::string_view bytes) {
-  if (bytes.empty()) throw UserError("the file is empty");
-  if (is_png(bytes)) return decode_png_image(bytes);
-  if (is_jpeg(bytes)) return decode_jpeg(bytes);
-  throw UserError("is neither a PNG nor a JPEG image");
+  const auto rows = image_rows(bytes);
+  Image image{rows->width(), rows->height(), {}};
+  image.pixels = all_rows(*rows, 3);
+  return image;
 }
 
 Mask decode_mask(std::string_view bytes) {
-  if (bytes.empty()) throw UserError("the file is empty");
-  if (is_png(bytes)) return decode_png_mask(bytes);
-  throw UserError("is not a mask: wanted a PNG image");
+  const auto rows = mask_rows(bytes);
+  Mask mask{rows->width(), rows->height(), {}};
+  mask.values = all_rows(*rows, 1);
+  return mask;
 }
 
-Image read_image(const std::filesystem::path& path) { return read_with(path, decode_image); }
+Resized<Image> decode_image(std::string_view bytes, int width, int height) {
+  const auto rows = image_rows(bytes);
+  return {resize_image(*rows, width, height), rows->width(), rows->height()};
+}
 
-Mask read_mask(const std::filesystem::path& path) { return read_with(path, decode_mask); }
+Resized<Mask> decode_mask(std::string_view bytes, int width, int height) {
+  const auto rows = mask_rows(bytes);
+  return {resize_mask(*rows, width, height), rows->width(), rows->height()};
+}
+
+Image read_image(const std::filesystem::path& path) {
+  return read_with(path, [](std::string_view bytes) { return decode_image(bytes); });
+}
+
+Mask read_mask(const std::filesystem::path& path) {
+  return read_with(path, [](std::string_view bytes) { return decode_mask(bytes); });
+}
+
+Resized<Image> read_image(const std::filesystem::path& path, int width, int height) {
+  return read_with(path,
+                   [=](std::string_view bytes) { return decode_image(bytes, width, height); });
+}
+
+Resized<Mask> read_mask(const std::filesystem::path& path, int width, int height) {
+  return read_with(path, [=](std::string_view bytes) { return decode_mask(bytes, width, height); });
+}
 
 Colour index_colour(int index) {
   // Steps of the golden ratio around the circle of hues keep any few successive numbers apart;

@@ -28,6 +28,9 @@ struct Mask {
 // Files that exceed one of these are refused before any memory is taken for their pixels.
 inline constexpr int kMaxImageSide = 32768;
 inline constexpr std::int64_t kMaxImagePixels = 100'000'000;
+// Of an interlaced PNG or a progressive JPEG, whose rows come only when all has been decoded. Takes
+// up to 8 bytes a pixel meanwhile.
+inline constexpr std::int64_t kMaxWholeImagePixels = 50'000'000;
 inline constexpr std::uint64_t kMaxImageFileBytes = std::uint64_t{1} << 30;
 
 // Decodes a PNG or JPEG file, told apart by its first bytes, not by its name. Grey becomes RGB, 16
@@ -43,6 +46,20 @@ Mask read_mask(const std::filesystem::path& path);
 // The same for a file's bytes. Throw UserError "reason".
 Image decode_image(std::string_view bytes);
 Mask decode_mask(std::string_view bytes);
+
+// A picture that was brought to another size.
+template <typename Picture>
+struct Resized {
+  Picture picture;
+  int file_width = 0, file_height = 0;
+};
+
+// resize() of what the above give, with the same result. The pixels are resized as they are
+// decoded: beside the file's bytes and the result this takes a few rows, however large the image.
+Resized<Image> read_image(const std::filesystem::path& path, int width, int height);
+Resized<Mask> read_mask(const std::filesystem::path& path, int width, int height);
+Resized<Image> decode_image(std::string_view bytes, int width, int height);
+Resized<Mask> decode_mask(std::string_view bytes, int width, int height);
 
 // Throw std::invalid_argument where the sides are not positive or do not fit the number of pixels.
 std::string encode_png(const Image& image);

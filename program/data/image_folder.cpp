@@ -36,6 +36,25 @@ bool has_image_ending(const fs::path& path) {
   return std::ranges::find(kEndings, ending) != kEndings.end();
 }
 
+// The ground truth of a folder; empty paths for what it does not have.
+struct TruthPaths {
+  fs::path masks, objects;
+
+  explicit TruthPaths(const fs::path& folder) {
+    std::error_code ignored;
+    if (image_root(folder) == folder) return;
+    if (fs::is_directory(folder / "masks", ignored)) masks = folder / "masks";
+    if (fs::exists(folder / "objects.jsonl", ignored)) objects = folder / "objects.jsonl";
+  }
+
+  // Nothing where the image has none.
+  std::optional<fs::path> mask_of(const std::string& name) const {
+    std::error_code ignored;
+    if (masks.empty() || !fs::exists(masks / (name + ".png"), ignored)) return std::nullopt;
+    return masks / (name + ".png");
+  }
+};
+
 std::string name_below(const fs::path& root, const fs::path& path) {
   return path.lexically_relative(root).replace_extension().generic_string();
 }
@@ -48,52 +67,47 @@ struct Reading {
 
 class FolderReader {
  public:
-  FolderReader(const fs::path& folder, int side) : root_(image_root(folder)), side_(side) {
-    std::error_code ignored;
-    if (root_ == folder) return;
-    if (fs::is_directory(folder / "masks", ignored)) masks_ = folder / "masks";
-    if (fs::exists(folder / "objects.jsonl", ignored))
-      objects_ = read_objects_jsonl(folder / "objects.jsonl");
+  FolderReader(const fs::path& folder, int side)
+      : root_(image_root(folder)), truth_(folder), side_(side) {
+    if (!truth_.objects.empty()) objects_ = read_objects_jsonl(truth_.objects);
   }
 
   Reading read(const fs::path& path) const {
-    Image image;
+    Resized<Image> image;
     try {
-      image = read_image(path);
+      image = read_image(path, side_, side_);
     } catch (const UserError& error) {
       return {std::nullopt, error.what()};
     }
-    FolderEntry entry{path, name_below(root_, path), resize(image, side_, side_), std::nullopt, {}};
-    if (!masks_.empty()) entry.mask = read_fitting_mask(entry.name, image);
+    FolderEntry entry{path, name_below(root_, path), std::move(image.picture), std::nullopt, {}};
+    if (const auto mask = truth_.mask_of(entry.name)) entry.mask = read_fitting_mask(*mask, image);
     if (const auto found = objects_.find(entry.name); found != objects_.end())
       entry.objects = scaled(found->second, image);
     return {std::move(entry), {}};
   }
 
  private:
-  std::optional<Mask> read_fitting_mask(const std::string& name, const Image& image) const {
-    const fs::path path = masks_ / (name + ".png");
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) return std::nullopt;
-    const Mask mask = read_mask(path);
-    if (mask.width != image.width || mask.height != image.height) {
-      throw UserError(path.string() + ": the mask has " + std::to_string(mask.width) + " x " +
-                      std::to_string(mask.height) + " pixels, its image " +
-                      std::to_string(image.width) + " x " + std::to_string(image.height));
+  Mask read_fitting_mask(const fs::path& path, const Resized<Image>& image) const {
+    Resized<Mask> mask = read_mask(path, side_, side_);
+    if (mask.file_width != image.file_width || mask.file_height != image.file_height) {
+      throw UserError(path.string() + ": the mask has " + std::to_string(mask.file_width) + " x " +
+                      std::to_string(mask.file_height) + " pixels, its image " +
+                      std::to_string(image.file_width) + " x " + std::to_string(image.file_height));
     }
-    return resize(mask, side_, side_);
+    return std::move(mask.picture);
   }
 
-  std::vector<SceneObject> scaled(std::vector<SceneObject> objects, const Image& image) const {
+  std::vector<SceneObject> scaled(std::vector<SceneObject> objects,
+                                  const Resized<Image>& image) const {
     for (SceneObject& object : objects) {
-      object.x *= static_cast<float>(side_) / static_cast<float>(image.width);
-      object.y *= static_cast<float>(side_) / static_cast<float>(image.height);
+      object.x *= static_cast<float>(side_) / static_cast<float>(image.file_width);
+      object.y *= static_cast<float>(side_) / static_cast<float>(image.file_height);
     }
     return objects;
   }
 
   fs::path root_;
-  fs::path masks_;  // empty where there are none
+  TruthPaths truth_;
   std::map<std::string, std::vector<SceneObject>, std::less<>> objects_;
   int side_;
 };
@@ -126,6 +140,18 @@ std::vector<fs::path> list_images(const fs::path& folder) {
   if (paths.empty()) throw UserError(root.string() + ": holds no PNG or JPEG image");
   std::ranges::sort(paths, {},
                     [](const fs::path& path) -> const std::string& { return path.native(); });
+  return paths;
+}
+
+std::vector<fs::path> list_files(const fs::path& folder) {
+  std::vector<fs::path> paths = list_images(folder);
+  const TruthPaths truth(folder);
+  const std::size_t images = paths.size();
+  for (std::size_t i = 0; i < images; ++i) {
+    if (auto mask = truth.mask_of(name_below(image_root(folder), paths[i])))
+      paths.push_back(std::move(*mask));
+  }
+  if (!truth.objects.empty()) paths.push_back(truth.objects);
   return paths;
 }
 

@@ -38,6 +38,9 @@ struct FolderContents {
 // holds no image.
 std::vector<std::filesystem::path> list_images(const std::filesystem::path& folder);
 
+// All that reading the folder reads: images, their masks, objects.jsonl.
+std::vector<std::filesystem::path> list_files(const std::filesystem::path& folder);
+
 // Reads and resizes all images, on `threads` threads, with the same result for any number of them.
 // A corrupt image is skipped and named; where more than `max_skipped_share` of them are, or all,
 // throws UserError that names the first few. Ground truth that cannot be read, or a mask whose size

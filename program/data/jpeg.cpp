@@ -86,11 +86,25 @@ struct JpegReadHandle {
   JpegReadHandle& operator=(const JpegReadHandle&) = delete;
 };
 
-class JpegReader {
+// Four bytes a pixel become three: each colour is what its ink and the black let through.
+void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::size_t width, bool inverted) {
+  const unsigned flip = inverted ? 0 : 255;
+  for (std::size_t x = 0; x < width; ++x) {
+    const unsigned not_black = cmyk[4 * x + 3] ^ flip;
+    for (std::size_t c = 0; c < 3; ++c)
+      rgb[3 * x + c] =
+          static_cast<std::uint8_t>(((cmyk[4 * x + c] ^ flip) * not_black + 127) / 255);
+  }
+}
+
+class JpegReader : public Rows {
  public:
   explicit JpegReader(std::string_view bytes) {
     if (!read_header(bytes)) fail();
     check_image_size(jpeg_.image_width, jpeg_.image_height);
+    // libjpeg keeps the coefficients of all scans until the last one.
+    if (jpeg_has_multiple_scans(&jpeg_))
+      check_whole_image_size("a progressive JPEG", jpeg_.image_width, jpeg_.image_height);
     // With Huffman codes, a block of 8 x 8 pixels takes a bit at least: a short file that claims
     // many pixels is found out before they get memory.
     constexpr std::size_t kMostPixelsPerByte = 8 * 64;
@@ -98,22 +112,23 @@ class JpegReader {
         std::size_t{jpeg_.image_width} * jpeg_.image_height / kMostPixelsPerByte > bytes.size()) {
       throw UserError("corrupt JPEG: the file is truncated");
     }
+    if (is_cmyk()) inks_.resize(std::size_t{jpeg_.image_width} * 4);
   }
 
-  int width() const { return static_cast<int>(jpeg_.image_width); }
-  int height() const { return static_cast<int>(jpeg_.image_height); }
-  bool is_cmyk() const {
-    return jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
-  }
-  // Adobe's programs, the main source of CMYK files, store each ink inverted.
-  bool is_inverted() const { return jpeg_.saw_Adobe_marker != 0; }
+  int width() const override { return static_cast<int>(jpeg_.image_width); }
+  int height() const override { return static_cast<int>(jpeg_.image_height); }
 
-  // All rows: `width * 3` bytes each, or `width * 4` where is_cmyk().
-  void read(std::uint8_t* pixels) {
-    if (!read_rows(pixels)) fail();
+  void read(std::uint8_t* row) override {
+    if (!read_row(is_cmyk() ? inks_.data() : row)) fail();
+    // Adobe's programs, the main source of CMYK files, store each ink inverted.
+    if (is_cmyk()) cmyk_to_rgb(inks_.data(), row, jpeg_.image_width, jpeg_.saw_Adobe_marker != 0);
   }
 
  private:
+  bool is_cmyk() const {
+    return jpeg_.jpeg_color_space == JCS_CMYK || jpeg_.jpeg_color_space == JCS_YCCK;
+  }
+
   bool read_header(std::string_view bytes) {
     if (setjmp(handle_.errors.jump)) return false;
     jpeg_create_decompress(&jpeg_);
@@ -123,17 +138,15 @@ class JpegReader {
     return true;
   }
 
-  bool read_rows(std::uint8_t* pixels) {
+  bool read_row(std::uint8_t* row) {
     if (setjmp(handle_.errors.jump)) return false;
-    jpeg_.out_color_space = is_cmyk() ? JCS_CMYK : JCS_RGB;
-    jpeg_start_decompress(&jpeg_);
-    const std::size_t stride =
-        std::size_t{jpeg_.output_width} * static_cast<std::size_t>(jpeg_.output_components);
-    while (jpeg_.output_scanline < jpeg_.output_height) {
-      JSAMPROW row = pixels + jpeg_.output_scanline * stride;
-      jpeg_read_scanlines(&jpeg_, &row, 1);
+    if (!started_) {
+      jpeg_.out_color_space = is_cmyk() ? JCS_CMYK : JCS_RGB;
+      jpeg_start_decompress(&jpeg_);
+      started_ = true;
     }
-    jpeg_finish_decompress(&jpeg_);
+    jpeg_read_scanlines(&jpeg_, &row, 1);
+    if (jpeg_.output_scanline == jpeg_.output_height) jpeg_finish_decompress(&jpeg_);
     return true;
   }
 
@@ -143,33 +156,16 @@ class JpegReader {
 
   JpegReadHandle handle_;
   jpeg_decompress_struct& jpeg_ = handle_.jpeg;
+  bool started_ = false;
+  std::vector<std::uint8_t> inks_;  // a row of CMYK
 };
-
-// In place: four bytes a pixel become three. Each colour is what its ink and the black let through.
-void cmyk_to_rgb(std::vector<std::uint8_t>& pixels, bool inverted) {
-  const std::size_t count = pixels.size() / 4;
-  const unsigned flip = inverted ? 0 : 255;
-  for (std::size_t i = 0; i < count; ++i) {
-    const unsigned not_black = pixels[4 * i + 3] ^ flip;
-    for (std::size_t c = 0; c < 3; ++c)
-      pixels[3 * i + c] =
-          static_cast<std::uint8_t>(((pixels[4 * i + c] ^ flip) * not_black + 127) / 255);
-  }
-  pixels.resize(count * 3);
-}
 
 }  // namespace
 
 bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xff\xd8\xff"); }
 
-Image decode_jpeg(std::string_view bytes) {
-  JpegReader reader(bytes);
-  Image image{reader.width(), reader.height(), {}};
-  image.pixels.resize(static_cast<std::size_t>(image.width) *
-                      static_cast<std::size_t>(image.height) * (reader.is_cmyk() ? 4 : 3));
-  reader.read(image.pixels.data());
-  if (reader.is_cmyk()) cmyk_to_rgb(image.pixels, reader.is_inverted());
-  return image;
+std::unique_ptr<Rows> jpeg_rows(std::string_view bytes) {
+  return std::make_unique<JpegReader>(bytes);
 }
 
 }  // namespace osc::program

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/json.hpp"
 
 namespace osc::program {
 namespace {
@@ -75,7 +75,7 @@ std::vector<SceneObject> parse_objects(const Json& list) {
 }
 
 std::pair<std::string, std::vector<SceneObject>> parse_line(std::string_view line) {
-  const Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
+  const Json json = parse_json(line);
   if (!json.is_object()) throw UserError("is not a JSON object");
   const Json& image = field(json, "image");
   if (!image.is_string()) throw UserError("\"image\" is not a string");

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/image.hpp"
 #include "data/image_limits.hpp"
 #include "support/error.hpp"
 
@@ -80,13 +81,26 @@ struct PngWriteHandle {
   PngWriteHandle& operator=(const PngWriteHandle&) = delete;
 };
 
-class PngReader {
+// Four bytes a pixel become three, times alpha / 255 and rounded.
+void blend_onto_black(const std::uint8_t* rgba, std::uint8_t* rgb, std::size_t width) {
+  for (std::size_t x = 0; x < width; ++x) {
+    const unsigned alpha = rgba[4 * x + 3];
+    for (std::size_t c = 0; c < 3; ++c)
+      rgb[3 * x + c] = static_cast<std::uint8_t>((rgba[4 * x + c] * alpha + 127) / 255);
+  }
+}
+
+enum class PngContent { colours, indices };
+
+class PngReader : public Rows {
  public:
-  explicit PngReader(std::string_view bytes) : rest_(bytes), handle_(error_) {
+  PngReader(std::string_view bytes, PngContent content) : rest_(bytes), handle_(error_) {
     if (!read_header()) fail();
     width_ = png_get_image_width(handle_.png, handle_.info);
     height_ = png_get_image_height(handle_.png, handle_.info);
     check_image_size(width_, height_);
+    const bool interlaced = png_get_interlace_type(handle_.png, handle_.info) != PNG_INTERLACE_NONE;
+    if (interlaced) check_whole_image_size("an interlaced PNG", width_, height_);
     // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is found out
     // before they get memory.
     constexpr std::size_t kMostExpansion = 1032;
@@ -94,33 +108,33 @@ class PngReader {
       error_.set(kTruncated);
       fail();
     }
-  }
-
-  int width() const { return static_cast<int>(width_); }
-  int height() const { return static_cast<int>(height_); }
-  int colour_type() const { return png_get_color_type(handle_.png, handle_.info); }
-  int bit_depth() const { return png_get_bit_depth(handle_.png, handle_.info); }
-
-  // Everything to 8-bit RGB, with alpha where the file has transparency: returns the number of
-  // channels, 3 or 4.
-  int ask_for_colours() {
-    if (!set_colour_transforms()) fail();
-    return png_get_channels(handle_.png, handle_.info);
-  }
-
-  // Grey values and palette indices as they are, one byte each.
-  void ask_for_indices() {
-    if (!set_index_transforms()) fail();
-  }
-
-  // All rows, `width * channels` bytes each, and the rest of the file.
-  void read(std::uint8_t* pixels, int channels) {
-    rows_.resize(height_);
-    const std::size_t stride = std::size_t{width_} * static_cast<std::size_t>(channels);
-    if (png_get_rowbytes(handle_.png, handle_.info) != stride)
+    if (content == PngContent::indices) check_is_mask();
+    if (!set_transforms(content)) fail();
+    channels_ = png_get_channels(handle_.png, handle_.info);
+    const bool fits =
+        content == PngContent::indices ? channels_ == 1 : channels_ == 3 || channels_ == 4;
+    if (!fits || png_get_rowbytes(handle_.png, handle_.info) != stride())
       throw std::logic_error("PNG rows are not as wide as was asked for");
-    for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
-    if (!read_rows()) fail();
+    if (interlaced) {
+      read_whole();
+    } else if (channels_ == 4) {
+      with_alpha_.resize(stride());
+    }
+  }
+
+  int width() const override { return static_cast<int>(width_); }
+  int height() const override { return static_cast<int>(height_); }
+
+  void read(std::uint8_t* row) override {
+    std::uint8_t* raw = channels_ == 4 ? with_alpha_.data() : row;
+    if (!whole_.empty()) raw = whole_[next_];
+    if (whole_.empty() && !read_row(raw, next_ + 1 == height_)) fail();
+    ++next_;
+    if (channels_ == 4) {
+      blend_onto_black(raw, row, width_);
+    } else if (raw != row) {
+      std::memcpy(row, raw, stride());
+    }
   }
 
  private:
@@ -129,6 +143,24 @@ class PngReader {
     if (count > rest.size()) png_error(png, kTruncated);
     std::memcpy(to, rest.data(), count);
     rest.remove_prefix(count);
+  }
+
+  std::size_t stride() const { return std::size_t{width_} * static_cast<std::size_t>(channels_); }
+
+  void check_is_mask() const {
+    const int type = png_get_color_type(handle_.png, handle_.info);
+    if ((type != PNG_COLOR_TYPE_GRAY && type != PNG_COLOR_TYPE_PALETTE) ||
+        png_get_bit_depth(handle_.png, handle_.info) > 8) {
+      throw UserError("is not a mask: wanted a grey or palette PNG of at most 8 bits");
+    }
+  }
+
+  // The passes of an interlaced file each fill pixels all over the image.
+  void read_whole() {
+    pixels_.resize(stride() * height_);
+    whole_.resize(height_);
+    for (std::size_t y = 0; y < whole_.size(); ++y) whole_[y] = pixels_.data() + y * stride();
+    if (!read_passes()) fail();
   }
 
   bool read_header() {
@@ -142,27 +174,32 @@ class PngReader {
     return true;
   }
 
-  bool set_colour_transforms() {
+  // Colours: everything to 8-bit RGB, with alpha where the file has transparency. Indices: grey
+  // values and those of a palette as they are, one byte each.
+  bool set_transforms(PngContent content) {
     if (setjmp(png_jmpbuf(handle_.png))) return false;
-    png_set_expand(handle_.png);
-    png_set_scale_16(handle_.png);
-    png_set_gray_to_rgb(handle_.png);
+    if (content == PngContent::colours) {
+      png_set_expand(handle_.png);
+      png_set_scale_16(handle_.png);
+      png_set_gray_to_rgb(handle_.png);
+    } else {
+      png_set_packing(handle_.png);
+    }
     png_set_interlace_handling(handle_.png);
     png_read_update_info(handle_.png, handle_.info);
     return true;
   }
 
-  bool set_index_transforms() {
+  bool read_row(std::uint8_t* row, bool last) {
     if (setjmp(png_jmpbuf(handle_.png))) return false;
-    png_set_packing(handle_.png);
-    png_set_interlace_handling(handle_.png);
-    png_read_update_info(handle_.png, handle_.info);
+    png_read_row(handle_.png, row, nullptr);
+    if (last) png_read_end(handle_.png, nullptr);
     return true;
   }
 
-  bool read_rows() {
+  bool read_passes() {
     if (setjmp(png_jmpbuf(handle_.png))) return false;
-    png_read_image(handle_.png, rows_.data());
+    png_read_image(handle_.png, whole_.data());
     png_read_end(handle_.png, nullptr);
     return true;
   }
@@ -174,8 +211,11 @@ class PngReader {
   ErrorText error_;
   std::string_view rest_;
   PngReadHandle handle_;
-  std::uint32_t width_ = 0, height_ = 0;
-  std::vector<png_bytep> rows_;
+  std::uint32_t width_ = 0, height_ = 0, next_ = 0;
+  int channels_ = 0;
+  std::vector<std::uint8_t> with_alpha_;  // one row
+  std::vector<std::uint8_t> pixels_;      // all, of an interlaced file
+  std::vector<png_bytep> whole_;          // its rows in pixels_
 };
 
 class PngWriter {
@@ -226,17 +266,6 @@ class PngWriter {
   std::string bytes_;
 };
 
-// In place: four bytes a pixel become three, times alpha / 255 and rounded.
-void blend_onto_black(std::vector<std::uint8_t>& pixels) {
-  const std::size_t count = pixels.size() / 4;
-  for (std::size_t i = 0; i < count; ++i) {
-    const unsigned alpha = pixels[4 * i + 3];
-    for (std::size_t c = 0; c < 3; ++c)
-      pixels[3 * i + c] = static_cast<std::uint8_t>((pixels[4 * i + c] * alpha + 127) / 255);
-  }
-  pixels.resize(count * 3);
-}
-
 void check_sides(int width, int height, int channels, std::size_t size) {
   if (width <= 0 || height <= 0 ||
       static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
@@ -250,28 +279,12 @@ void check_sides(int width, int height, int channels, std::size_t size) {
 
 bool is_png(std::string_view bytes) { return bytes.starts_with(kSignature); }
 
-Image decode_png_image(std::string_view bytes) {
-  PngReader reader(bytes);
-  const auto channels = static_cast<std::size_t>(reader.ask_for_colours());
-  Image image{reader.width(), reader.height(), {}};
-  image.pixels.resize(static_cast<std::size_t>(image.width) *
-                      static_cast<std::size_t>(image.height) * channels);
-  reader.read(image.pixels.data(), static_cast<int>(channels));
-  if (channels == 4) blend_onto_black(image.pixels);
-  return image;
+std::unique_ptr<Rows> png_image_rows(std::string_view bytes) {
+  return std::make_unique<PngReader>(bytes, PngContent::colours);
 }
 
-Mask decode_png_mask(std::string_view bytes) {
-  PngReader reader(bytes);
-  const int type = reader.colour_type();
-  if ((type != PNG_COLOR_TYPE_GRAY && type != PNG_COLOR_TYPE_PALETTE) || reader.bit_depth() > 8) {
-    throw UserError("is not a mask: wanted a grey or palette PNG of at most 8 bits");
-  }
-  reader.ask_for_indices();
-  Mask mask{reader.width(), reader.height(), {}};
-  mask.values.resize(static_cast<std::size_t>(mask.width) * static_cast<std::size_t>(mask.height));
-  reader.read(mask.values.data(), 1);
-  return mask;
+std::unique_ptr<Rows> png_mask_rows(std::string_view bytes) {
+  return std::make_unique<PngReader>(bytes, PngContent::indices);
 }
 
 std::string encode_png(const Image& image) {

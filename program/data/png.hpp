@@ -1,15 +1,16 @@
 // PNG through libpng. decode_image and decode_mask (image.hpp) are the way in; these take bytes
-// that begin with PNG's signature.
+// that begin with PNG's signature, and that outlive the rows.
 #pragma once
 
+#include <memory>
 #include <string_view>
 
-#include "data/image.hpp"
+#include "data/rows.hpp"
 
 namespace osc::program {
 
 bool is_png(std::string_view bytes);
-Image decode_png_image(std::string_view bytes);
-Mask decode_png_mask(std::string_view bytes);
+std::unique_ptr<Rows> png_image_rows(std::string_view bytes);
+std::unique_ptr<Rows> png_mask_rows(std::string_view bytes);
 
 }  // namespace osc::program

@@ -1,11 +1,11 @@
+#include "data/resize.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <vector>
-
-#include "data/image.hpp"
 
 namespace osc::program {
 namespace {
@@ -52,34 +52,74 @@ std::vector<Taps> make_taps(int from, int to) {
   return taps;
 }
 
-void check_resize(int width, int height, std::size_t size, std::size_t channels, int new_width,
-                  int new_height) {
-  if (width <= 0 || height <= 0 ||
-      static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * channels != size) {
-    throw std::invalid_argument("resize: the sides do not fit the number of pixels");
+// The rows of a picture by their number, which rises from call to call, but for one step back.
+class RowWindow {
+ public:
+  RowWindow(Rows& rows, std::size_t channels)
+      : rows_(rows), stride_(static_cast<std::size_t>(rows.width()) * channels) {
+    for (std::vector<std::uint8_t>& row : kept_) row.resize(stride_);
   }
-  if (new_width <= 0 || new_height <= 0)
+
+  const std::uint8_t* at(std::size_t y) {
+    for (; next_ <= y; ++next_) rows_.read(kept_[next_ % 2].data());
+    return kept_[y % 2].data();
+  }
+
+  void read_to_the_end() { at(static_cast<std::size_t>(rows_.height()) - 1); }
+
+ private:
+  Rows& rows_;
+  std::size_t stride_;
+  std::size_t next_ = 0;
+  std::vector<std::uint8_t> kept_[2];
+};
+
+// A picture in memory, row by row.
+class MemoryRows : public Rows {
+ public:
+  MemoryRows(int width, int height, const std::vector<std::uint8_t>& bytes, std::size_t channels)
+      : width_(width),
+        height_(height),
+        stride_(static_cast<std::size_t>(width) * channels),
+        next_(bytes.data()) {
+    if (width <= 0 || height <= 0 || stride_ * static_cast<std::size_t>(height) != bytes.size())
+      throw std::invalid_argument("resize: the sides do not fit the number of pixels");
+  }
+
+  int width() const override { return width_; }
+  int height() const override { return height_; }
+  void read(std::uint8_t* row) override {
+    std::copy_n(next_, stride_, row);
+    next_ += stride_;
+  }
+
+ private:
+  int width_, height_;
+  std::size_t stride_;
+  const std::uint8_t* next_;
+};
+
+std::vector<std::uint8_t> make_result(int width, int height, std::size_t channels) {
+  if (width <= 0 || height <= 0)
     throw std::invalid_argument("resize: the new sides must be positive");
+  return std::vector<std::uint8_t>(static_cast<std::size_t>(width) *
+                                   static_cast<std::size_t>(height) * channels);
 }
 
 }  // namespace
 
-Image resize(const Image& image, int width, int height) {
-  check_resize(image.width, image.height, image.pixels.size(), 3, width, height);
-  if (width == image.width && height == image.height) return image;
-  Image result{width, height,
-               std::vector<std::uint8_t>(static_cast<std::size_t>(width) *
-                                         static_cast<std::size_t>(height) * 3)};
-  const std::vector<Taps> columns = make_taps(image.width, width);
-  const std::size_t stride = static_cast<std::size_t>(image.width) * 3;
-  // First down, then across: one row of floats is all the memory this takes.
-  std::vector<float> row(stride);
+Image resize_image(Rows& rows, int width, int height) {
+  Image result{width, height, make_result(width, height, 3)};
+  const std::vector<Taps> columns = make_taps(rows.width(), width);
+  // First down, then across: besides the window, one row of floats is all the memory this takes.
+  RowWindow window(rows, 3);
+  std::vector<float> row(static_cast<std::size_t>(rows.width()) * 3);
   auto out = result.pixels.begin();
-  for (const Taps& down : make_taps(image.height, height)) {
+  for (const Taps& down : make_taps(rows.height(), height)) {
     std::ranges::fill(row, 0.0F);
     for (std::size_t j = 0; j < down.weights.size(); ++j) {
-      const std::uint8_t* source = image.pixels.data() + (down.first + j) * stride;
-      for (std::size_t i = 0; i < stride; ++i)
+      const std::uint8_t* source = window.at(down.first + j);
+      for (std::size_t i = 0; i < row.size(); ++i)
         row[i] += down.weights[j] * static_cast<float>(source[i]);
     }
     for (const Taps& across : columns) {
@@ -91,25 +131,34 @@ Image resize(const Image& image, int width, int height) {
       }
     }
   }
+  window.read_to_the_end();
   return result;
 }
 
-Mask resize(const Mask& mask, int width, int height) {
-  check_resize(mask.width, mask.height, mask.values.size(), 1, width, height);
-  Mask result{width, height,
-              std::vector<std::uint8_t>(static_cast<std::size_t>(width) *
-                                        static_cast<std::size_t>(height))};
+Mask resize_mask(Rows& rows, int width, int height) {
+  Mask result{width, height, make_result(width, height, 1)};
   // The source pixel that contains the centre of the result's.
   const auto source = [](int i, int from, int to) {
     return static_cast<std::size_t>((2 * std::int64_t{i} + 1) * from / (2 * std::int64_t{to}));
   };
+  RowWindow window(rows, 1);
   auto out = result.values.begin();
   for (int y = 0; y < height; ++y) {
-    const std::uint8_t* row =
-        mask.values.data() + source(y, mask.height, height) * static_cast<std::size_t>(mask.width);
-    for (int x = 0; x < width; ++x) *out++ = row[source(x, mask.width, width)];
+    const std::uint8_t* row = window.at(source(y, rows.height(), height));
+    for (int x = 0; x < width; ++x) *out++ = row[source(x, rows.width(), width)];
   }
+  window.read_to_the_end();
   return result;
+}
+
+Image resize(const Image& image, int width, int height) {
+  MemoryRows rows(image.width, image.height, image.pixels, 3);
+  return resize_image(rows, width, height);
+}
+
+Mask resize(const Mask& mask, int width, int height) {
+  MemoryRows rows(mask.width, mask.height, mask.values, 1);
+  return resize_mask(rows, width, height);
 }
 
 }  // namespace osc::program

@@ -97,13 +97,6 @@ bool differs_from_a_neighbour(const Mask& mask, int x, int y, const Same& same) 
          (y + 1 < mask.height && !same(*here, here[mask.width]));
 }
 
-void fill(Image& image, int left, int top, int width, int height, Colour colour) {
-  for (int y = top; y < top + height; ++y) {
-    for (int x = left; x < left + width; ++x)
-      blend(&image.pixels[3 * index_of(image, x, y)], colour, 100);
-  }
-}
-
 Image enlarge_to_visible_pixels(const Image& image, int width, int height) {
   Image out{width, height, std::vector<std::uint8_t>(static_cast<std::size_t>(width) * height * 3)};
   for (int y = 0; y < height; ++y) {
@@ -135,14 +128,10 @@ void outline_region(Image& image, const Mask& mask, int slot) {
 
 void draw_tile(Image& sheet, int left, int top, const ObjectView& object) {
   if (object.image.width <= 0 || object.image.height <= 0) return;
-  const double scale =
-      static_cast<double>(kSheetTile) / std::max(object.image.width, object.image.height);
-  const int width =
-      std::clamp(static_cast<int>(std::lround(object.image.width * scale)), 1, kSheetTile);
-  const int height =
-      std::clamp(static_cast<int>(std::lround(object.image.height * scale)), 1, kSheetTile);
-  Image tile = scale > 1 ? enlarge_to_visible_pixels(object.image, width, height)
-                         : resize(object.image, width, height);
+  const auto [width, height] = fitted_size(object.image.width, object.image.height, kSheetTile);
+  Image tile = width > object.image.width || height > object.image.height
+                   ? enlarge_to_visible_pixels(object.image, width, height)
+                   : resize(object.image, width, height);
   require_same_size(object.image, object.mask);
   outline_region(tile, resize(object.mask, width, height), object.slot);
   for (int y = 0; y < height; ++y) {
@@ -173,6 +162,14 @@ void draw_caption(Image& sheet, int left, int top, std::size_t rank, const Objec
 }
 
 }  // namespace
+
+std::pair<int, int> fitted_size(int width, int height, int side) {
+  const double scale = static_cast<double>(side) / std::max(width, height);
+  const auto length = [&](int full) {
+    return std::clamp(static_cast<int>(std::lround(full * scale)), 1, side);
+  };
+  return {length(width), length(height)};
+}
 
 Image draw_overlay(const Image& image, const Mask& slots) {
   require_same_size(image, slots);
@@ -213,12 +210,12 @@ Image draw_retrieval_sheet(const Retrieval& retrieval) {
                     : results_left + columns * (kSheetTile + kSheetGap) - kSheetGap + kSheetMargin;
   sheet.height = kSheetMargin + rows * (kSheetTile + kSheetCaption);
   sheet.pixels.resize(static_cast<std::size_t>(sheet.width) * sheet.height * 3);
-  fill(sheet, 0, 0, sheet.width, sheet.height, kPaper);
+  fill_rectangle(sheet, 0, 0, sheet.width, sheet.height, kPaper);
 
   draw_tile(sheet, kSheetMargin, kSheetMargin, retrieval.query);
   if (count > 0)
-    fill(sheet, kSheetMargin + kSheetTile + kSheetDivider / 2, kSheetMargin, 1,
-         sheet.height - 2 * kSheetMargin, kRule);
+    fill_rectangle(sheet, kSheetMargin + kSheetTile + kSheetDivider / 2, kSheetMargin, 1,
+                   sheet.height - 2 * kSheetMargin, kRule);
   for (int i = 0; i < count; ++i) {
     const int left = results_left + i % kSheetColumns * (kSheetTile + kSheetGap);
     const int top = kSheetMargin + i / kSheetColumns * (kSheetTile + kSheetCaption);

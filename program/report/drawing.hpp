@@ -1,10 +1,15 @@
 // Pictures made of pictures: overlays of segmentations, sheets of results.
 #pragma once
 
+#include <utility>
+
 #include "data/image.hpp"
 #include "report/contents.hpp"
 
 namespace osc::program {
+
+// Width and height scaled so that the longer one is `side`; each is one pixel at least.
+std::pair<int, int> fitted_size(int width, int height, int side);
 
 // The image in grey with each slot's region tinted in its colour and outlined, the outline thicker
 // in larger images: colour then means the slot and nothing else. Sizes must agree

@@ -38,9 +38,11 @@ const Glyph& glyph_of(char character) {
   return kBlank;
 }
 
-void fill(Image& image, int left, int top, int side, Colour colour) {
-  for (int y = std::max(top, 0); y < std::min(top + side, image.height); ++y) {
-    for (int x = std::max(left, 0); x < std::min(left + side, image.width); ++x) {
+}  // namespace
+
+void fill_rectangle(Image& image, int left, int top, int width, int height, Colour colour) {
+  for (int y = std::max(top, 0); y < std::min(top + height, image.height); ++y) {
+    for (int x = std::max(left, 0); x < std::min(left + width, image.width); ++x) {
       std::uint8_t* pixel = &image.pixels[(static_cast<std::size_t>(y) * image.width + x) * 3];
       pixel[0] = colour.red;
       pixel[1] = colour.green;
@@ -49,8 +51,6 @@ void fill(Image& image, int left, int top, int side, Colour colour) {
   }
 }
 
-}  // namespace
-
 void draw_text(Image& image, int x, int y, std::string_view text, int scale, Colour colour) {
   for (const char character : text) {
     const Glyph& glyph = glyph_of(character);
@@ -58,7 +58,7 @@ void draw_text(Image& image, int x, int y, std::string_view text, int scale, Col
     for (int row = 0; row < kGlyphHeight; ++row) {
       for (int column = 0; column < columns; ++column) {
         if (glyph.rows[row][column] == '#')
-          fill(image, x + column * scale, y + row * scale, scale, colour);
+          fill_rectangle(image, x + column * scale, y + row * scale, scale, scale, colour);
       }
     }
     x += (columns + 1) * scale;

@@ -9,11 +9,8 @@
 namespace osc::program {
 
 // Text for an element or a quoted attribute. Bytes that are not UTF-8, and control characters other
-// than tab and newline, become U+FFFD, so that any file name may be shown.
-std::string escape_html(std::string_view text);
-
-// ` name="value"`, the value escaped.
-std::string attribute(std::string_view name, std::string_view value);
+// than tab and newline, become U+FFFD, so that any file name can be shown.
+std::string escape_html(const std::string& text);
 
 // RFC 4648, section 4, padded.
 std::string base64(std::string_view bytes);

@@ -29,26 +29,19 @@ std::string with_true_minus(std::string text) {
 
 }  // namespace
 
-const nlohmann::json& value_at(const nlohmann::json& object,
-                               std::initializer_list<std::string_view> path) {
+const nlohmann::json& value_at(const nlohmann::json& object, const std::string& pointer) {
   static const nlohmann::json kNull;
-  const nlohmann::json* value = &object;
-  for (const std::string_view key : path) {
-    if (!value->is_object()) return kNull;
-    const auto found = value->find(std::string(key));
-    if (found == value->end()) return kNull;
-    value = &*found;
-  }
-  return *value;
+  const nlohmann::json::json_pointer path(pointer);
+  return object.contains(path) ? object.at(path) : kNull;
 }
 
-std::optional<double> number_at(const nlohmann::json& object,
-                                std::initializer_list<std::string_view> path) {
-  const nlohmann::json& value = value_at(object, path);
-  if (!value.is_number()) return std::nullopt;
-  const auto number = value.get<double>();
-  if (!std::isfinite(number)) return std::nullopt;
-  return number;
+std::optional<double> finite(const nlohmann::json& value) {
+  if (!value.is_number() || !std::isfinite(value.get<double>())) return std::nullopt;
+  return value.get<double>();
+}
+
+std::optional<double> number_at(const nlohmann::json& object, const std::string& pointer) {
+  return finite(value_at(object, pointer));
 }
 
 std::string fixed(double value, int decimals) {
@@ -64,7 +57,7 @@ std::string score(std::optional<double> value) {
 std::string brief(double value) {
   const double size = std::abs(value);
   if (size != 0 && (size < 1e-4 || size >= 1e5))
-    return with_true_minus(plain(value, std::chars_format::scientific, 2));
+    return with_true_minus(plain(value, std::chars_format::general, 3));
   const int whole_digits = size < 1 ? 0 : static_cast<int>(std::floor(std::log10(size))) + 1;
   const int leading_zeros =
       size == 0 || size >= 1 ? 0 : static_cast<int>(std::ceil(-std::log10(size))) - 1;

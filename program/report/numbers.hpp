@@ -3,8 +3,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <cstdint>
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,14 +11,12 @@ namespace osc::program {
 
 inline constexpr std::string_view kEnDash = "\xE2\x80\x93";
 
-// The finite number at object[path[0]][path[1]]…; nothing where a key is missing or the value is
-// anything else.
-std::optional<double> number_at(const nlohmann::json& object,
-                                std::initializer_list<std::string_view> path);
+// The value at a JSON pointer ("/masks/clean"), or null.
+const nlohmann::json& value_at(const nlohmann::json& object, const std::string& pointer);
 
-// The value at the path, or null.
-const nlohmann::json& value_at(const nlohmann::json& object,
-                               std::initializer_list<std::string_view> path);
+// A finite number, or nothing.
+std::optional<double> finite(const nlohmann::json& value);
+std::optional<double> number_at(const nlohmann::json& object, const std::string& pointer);
 
 // "0.973", with a true minus sign; never "−0.000".
 std::string fixed(double value, int decimals);

@@ -5,107 +5,89 @@
 #include <cstddef>
 #include <map>
 #include <optional>
+#include <set>
+#include <string>
 
-#include "report/html.hpp"
+#include "report/chart.hpp"
 #include "report/numbers.hpp"
-#include "report/svg_curves.hpp"
 
 namespace osc::program {
 namespace {
 
-struct Measured {
+using nlohmann::json;
+
+struct Series {
   std::vector<CurvePoint> points;
-  std::size_t not_finite = 0;  // JSON has no NaN: it is written as null
+  std::size_t non_finite = 0;  // JSON has no NaN: it is written as null
 };
 
 struct Stage {
   std::string name;
   double first_step = 0;
   double last_step = 0;
-  std::map<std::string, Measured> series;
+  std::map<std::string, Series> series;
 };
 
 constexpr double kLargestDrawn = 1e100;  // beyond it the arithmetic of the axes would overflow
 
-std::string stage_name(const nlohmann::json& line) {
-  const nlohmann::json& stage = value_at(line, {"stage"});
+std::string stage_name(const json& line) {
+  const json& stage = value_at(line, "/stage");
   if (stage.is_string()) return stage.get<std::string>();
-  const std::optional<double> number = number_at(line, {"stage"});
+  const std::optional<double> number = finite(stage);
   return number ? "Stage " + grouped(*number) : "Training";
 }
 
-std::vector<Stage> read_stages(const std::vector<nlohmann::json>& metrics) {
+std::vector<Stage> read_stages(const std::vector<json>& metrics) {
   std::vector<Stage> stages;
-  for (const nlohmann::json& line : metrics) {
+  for (const json& line : metrics) {
     if (!line.is_object()) continue;
     const std::string name = stage_name(line);
     auto stage = std::find_if(stages.begin(), stages.end(),
                               [&](const Stage& known) { return known.name == name; });
     const bool is_new = stage == stages.end();
     if (is_new) stage = stages.insert(stages.end(), Stage{name, 0, 0, {}});
-    const double step = number_at(line, {"step"}).value_or(stage->last_step + 1);
+    const double step = number_at(line, "/step").value_or(stage->last_step + 1);
     stage->first_step = is_new ? step : std::min(stage->first_step, step);
     stage->last_step = std::max(stage->last_step, step);
     for (const auto& [key, value] : line.items()) {
       if (key == "stage" || key == "step") continue;
-      const std::optional<double> number = number_at(line, {key});
+      const std::optional<double> number = finite(value);
       if (number && std::abs(*number) <= kLargestDrawn) {
         stage->series[key].points.push_back({step, *number});
       } else if (value.is_number() || value.is_null()) {
-        ++stage->series[key].not_finite;
+        ++stage->series[key].non_finite;
       }
     }
   }
   for (Stage& stage : stages) {
-    for (auto& [key, measured] : stage.series) {
-      std::stable_sort(measured.points.begin(), measured.points.end(),
+    for (auto& [key, series] : stage.series)
+      std::stable_sort(series.points.begin(), series.points.end(),
                        [](const CurvePoint& a, const CurvePoint& b) { return a.x < b.x; });
-    }
   }
   return stages;
 }
 
-std::string panel(const std::string& heading, const std::string& value, const std::string& note,
-                  const std::string& chart) {
-  std::string html = "<figure class=\"panel\"><figcaption><span class=\"name\">" +
-                     escape_html(heading) + "</span>";
-  if (!note.empty()) html += " <span class=\"note\">" + escape_html(note) + "</span>";
-  if (!value.empty()) html += " <span class=\"value\">" + value + "</span>";
-  return html + "</figcaption>" + chart + "</figure>\n";
+// Appends a panel to `panels` where the stage has points for it.
+void add_series(json& panels, Stage& stage, const std::string& key, const std::string& heading,
+                const std::string& note = "") {
+  const Series& series = stage.series[key];
+  json panel = chart_view({stage.name + ", " + heading, {{"", series.points}}, true, {}});
+  if (panel.is_null()) return;
+  panel.update({{"heading", heading}, {"note", note}, {"non_finite", nullptr}});
+  if (series.non_finite > 0) panel["non_finite"] = grouped(static_cast<double>(series.non_finite));
+  panels.push_back(panel);
 }
 
-std::string term_panel(const Stage& stage, const std::string& key, const std::string& heading,
-                       std::string note = "") {
-  const auto found = stage.series.find(key);
-  if (found == stage.series.end() || found->second.points.empty()) return "";
-  const Measured& measured = found->second;
-  CurveChart chart;
-  chart.name = stage.name + ", " + heading;
-  chart.curves = {{"", measured.points}};
-  chart.smooth = true;
-  const auto add = [&note](const std::string& words) {
-    note += (note.empty() ? "" : ", ") + words;
-  };
-  if (is_logarithmic(chart)) add("log scale");
-  if (measured.not_finite > 0)
-    add(grouped(static_cast<double>(measured.not_finite)) +
-        (measured.not_finite == 1 ? " value not finite" : " values not finite"));
-  return panel(heading, brief(smoothed(measured.points, is_logarithmic(chart)).back()), note,
-               draw_chart(chart));
-}
-
-std::string score_panel(const Stage& stage) {
-  CurveChart chart;
-  chart.name = stage.name + ", scores on held-out images";
-  chart.range = {0.0, 1.0};
-  for (const auto& [key, label] :
-       {std::pair("fg_ari", "FG-ARI"), {"ari", "ARI"}, {"miou", "mIoU"}}) {
-    const auto found = stage.series.find(key);
-    chart.curves.push_back(
-        {label, found == stage.series.end() ? std::vector<CurvePoint>() : found->second.points});
-  }
-  const std::string drawn = draw_chart(chart);
-  return drawn.empty() ? "" : panel("scores", "", "held-out images", drawn);
+void add_scores(json& panels, Stage& stage) {
+  json panel = chart_view({stage.name + ", scores on held-out images",
+                           {{"FG-ARI", stage.series["fg_ari"].points},
+                            {"ARI", stage.series["ari"].points},
+                            {"mIoU", stage.series["miou"].points}},
+                           false,
+                           {{0.0, 1.0}}});
+  if (panel.is_null()) return;
+  panel.update({{"heading", "scores"}, {"note", "held-out images"}});
+  panels.push_back(panel);
 }
 
 bool same_points(const std::vector<CurvePoint>& a, const std::vector<CurvePoint>& b) {
@@ -115,51 +97,49 @@ bool same_points(const std::vector<CurvePoint>& a, const std::vector<CurvePoint>
       });
 }
 
-std::string stage_facts(Stage& stage) {
-  std::string facts = stage.first_step == stage.last_step ? "step " + grouped(stage.last_step)
-                                                          : "steps " + grouped(stage.first_step) +
-                                                                " to " + grouped(stage.last_step);
-  std::vector<CurvePoint>& speeds = stage.series["images_per_second"].points;
-  if (!speeds.empty()) {
-    const auto middle = speeds.begin() + static_cast<std::ptrdiff_t>(speeds.size() / 2);
-    std::nth_element(speeds.begin(), middle, speeds.end(),
-                     [](const CurvePoint& a, const CurvePoint& b) { return a.y < b.y; });
-    facts += ", " + grouped(middle->y) + " images a second";
-  }
-  return facts;
+json median_speed(const Stage& stage) {
+  const auto found = stage.series.find("images_per_second");
+  if (found == stage.series.end() || found->second.points.empty()) return nullptr;
+  std::vector<CurvePoint> speeds = found->second.points;
+  const auto middle = speeds.begin() + static_cast<std::ptrdiff_t>(speeds.size() / 2);
+  std::nth_element(speeds.begin(), middle, speeds.end(),
+                   [](const CurvePoint& a, const CurvePoint& b) { return a.y < b.y; });
+  return grouped(middle->y);
 }
 
-std::string stage_html(Stage& stage) {
-  static const std::vector<std::string> kNotTerms = {
+json stage_view(Stage& stage) {
+  static const std::set<std::string> kNotTerms = {
       "loss",          "images_per_second", "seconds", "learning_rate",
       "gradient_norm", "control",           "fg_ari",  "ari",
       "miou"};
   std::vector<std::string> terms;
-  for (const auto& [key, measured] : stage.series) {
-    if (!measured.points.empty() &&
-        std::find(kNotTerms.begin(), kNotTerms.end(), key) == kNotTerms.end())
-      terms.push_back(key);
+  for (const auto& [key, series] : stage.series) {
+    if (!series.points.empty() && !kNotTerms.contains(key)) terms.push_back(key);
   }
+  json panels = json::array();
   // A stage of one term of weight 1 has one curve, not the same one twice.
-  const bool one_curve =
-      terms.size() == 1 && same_points(stage.series["loss"].points, stage.series[terms[0]].points);
-  std::string panels =
-      one_curve ? "" : term_panel(stage, "loss", terms.empty() ? "loss" : "loss, all terms");
-  for (const std::string& term : terms) panels += term_panel(stage, term, term);
-  panels += score_panel(stage) +
-            term_panel(stage, "control", "control", "slots matched at random") +
-            term_panel(stage, "gradient_norm", "gradient norm");
-  if (panels.empty()) return "";
-  return "<h3>" + escape_html(stage.name) + " <span class=\"note\">" + stage_facts(stage) +
-         "</span></h3>\n<div class=\"panels\">\n" + panels + "</div>\n";
+  if (terms.size() != 1 || !same_points(stage.series["loss"].points, stage.series[terms[0]].points))
+    add_series(panels, stage, "loss", terms.empty() ? "loss" : "loss, all terms");
+  for (const std::string& term : terms) add_series(panels, stage, term, term);
+  add_scores(panels, stage);
+  add_series(panels, stage, "control", "control", "slots matched at random");
+  add_series(panels, stage, "gradient_norm", "gradient norm");
+  if (panels.empty()) return nullptr;
+  return {{"name", stage.name},
+          {"first_step", grouped(stage.first_step)},
+          {"last_step", grouped(stage.last_step)},
+          {"images_per_second", median_speed(stage)},
+          {"panels", panels}};
 }
 
 }  // namespace
 
-std::string training_curves_html(const std::vector<nlohmann::json>& metrics) {
-  std::string html;
-  for (Stage& stage : read_stages(metrics)) html += stage_html(stage);
-  return html;
+json training_view(const std::vector<json>& metrics) {
+  json stages = json::array();
+  for (Stage& stage : read_stages(metrics)) {
+    if (json view = stage_view(stage); !view.is_null()) stages.push_back(std::move(view));
+  }
+  return stages.empty() ? json() : json{{"stages", stages}};
 }
 
 }  // namespace osc::program

@@ -7,9 +7,13 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <limits>
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "support/error.hpp"
 
@@ -36,6 +40,59 @@ class Descriptor {
  private:
   int value_;
 };
+
+[[noreturn]] void throw_no_file(const fs::path& path, const char* kind) {
+  throw UserError(path.string() + ": is a " + kind + ", not a file");
+}
+
+// Opens a regular file for reading. Without O_NONBLOCK, opening a pipe waits for its writer.
+int open_regular(const fs::path& path) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (file.get() < 0) {
+    if (errno == ENXIO) throw_no_file(path, "socket");
+    throw_system_error(path, errno);
+  }
+  struct stat status{};
+  if (::fstat(file.get(), &status) != 0) throw_system_error(path, errno);
+  switch (status.st_mode & S_IFMT) {
+    case S_IFREG: return file.release();
+    case S_IFDIR: throw_no_file(path, "folder");
+    case S_IFIFO: throw_no_file(path, "pipe");
+    default: throw_no_file(path, "device");
+  }
+}
+
+// What stands between the name of a file and the number of the process in a temporary's name.
+std::string temporary_prefix(const fs::path& target) {
+  return "." + target.filename().string() + ".";
+}
+
+constexpr std::string_view kTemporaryEnding = ".tmp";
+
+// Takes the decimal number at the front of `text` away; -1 where there is none, or one too large.
+std::int64_t take_number(std::string_view& text) {
+  std::int64_t number = -1;
+  const char* const end = text.data() + text.size();
+  const bool digit = !text.empty() && text.front() >= '0' && text.front() <= '9';
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  if (!digit || error != std::errc()) return -1;
+  text.remove_prefix(static_cast<std::size_t>(rest - text.data()));
+  return number;
+}
+
+// The process that made the temporary of `target` with this name; 0 for any other file.
+pid_t maker_of_temporary(std::string_view name, const fs::path& target) {
+  const std::string prefix = temporary_prefix(target);
+  if (!name.starts_with(prefix) || !name.ends_with(kTemporaryEnding)) return 0;
+  name.remove_prefix(prefix.size());
+  const std::int64_t process = take_number(name);
+  if (process <= 0 || process > std::numeric_limits<pid_t>::max() || !name.starts_with('-'))
+    return 0;
+  name.remove_prefix(1);
+  return take_number(name) >= 0 && name == kTemporaryEnding ? static_cast<pid_t>(process) : 0;
+}
+
+bool lives(pid_t process) { return ::kill(process, 0) == 0 || errno != ESRCH; }
 
 // Returns 0, or the error's number.
 int write_all(int descriptor, std::string_view bytes) {
@@ -64,17 +121,14 @@ void flush_folder(const fs::path& folder) {
 }  // namespace
 
 std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.get() < 0) throw_system_error(path, errno);
+  const Descriptor file(open_regular(path));
   struct stat status{};
   if (::fstat(file.get(), &status) != 0) throw_system_error(path, errno);
-  if (S_ISDIR(status.st_mode)) throw UserError(path.string() + ": is a folder, not a file");
   const auto too_large = [&] {
     return UserError(path.string() + ": is larger than " + std::to_string(max_bytes) + " bytes");
   };
-  // The size is a hint: pipes and /proc have none, and a file may grow while it is read.
-  const std::uint64_t expected =
-      S_ISREG(status.st_mode) ? static_cast<std::uint64_t>(status.st_size) : 0;
+  // The size is a hint: the files of /proc have none, and a file may grow while it is read.
+  const auto expected = static_cast<std::uint64_t>(status.st_size);
   if (expected > max_bytes) throw too_large();
 
   std::string bytes;
@@ -100,10 +154,13 @@ std::string read_file(const fs::path& path, std::uint64_t max_bytes) {
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), target_(path_) {
   std::error_code error;
   const fs::file_status status = fs::status(path_, error);
-  if (fs::is_directory(status)) throw UserError(path_.string() + ": is a folder, not a file");
+  if (fs::is_directory(status)) throw_no_file(path_, "folder");
   if (fs::exists(status) && !fs::is_regular_file(status)) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail(errno);
+    // A pipe without a reader is an error and not waited for; what is written may wait again.
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (descriptor_ < 0 && errno == ENXIO)
+      throw UserError(path_.string() + ": is a pipe without a reader, or a socket");
+    if (descriptor_ < 0 || ::fcntl(descriptor_, F_SETFL, 0) != 0) fail(errno);
     return;
   }
   if (fs::exists(status)) {
@@ -112,10 +169,9 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), target_(path_) {
   }
   static std::atomic<unsigned> counter{0};
   do {  // a process that was killed may have left a temporary under the same number
-    std::string name(1, '.');
-    name += target_.filename().string() + "." + std::to_string(::getpid()) + "-" +
-            std::to_string(counter++) + ".tmp";
-    temporary_ = target_.parent_path() / name;
+    std::string name = temporary_prefix(target_);
+    name += std::to_string(::getpid()) + "-" + std::to_string(counter++);
+    temporary_ = target_.parent_path() / name.append(kTemporaryEnding);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail(errno);
@@ -149,6 +205,19 @@ void write_file_atomically(const fs::path& path, std::string_view bytes) {
   AtomicFile file(path);
   file.write(bytes);
   file.commit();
+}
+
+void remove_abandoned_temporaries(const fs::path& path) {
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const pid_t maker = maker_of_temporary(entry->path().filename().string(), path);
+    if (maker > 0 && (maker == ::getpid() || !lives(maker))) abandoned.push_back(entry->path());
+  }
+  for (const fs::path& file : abandoned)
+    ::unlink(file.c_str());  // where it cannot, it is in no way
 }
 
 void write_new_file(const fs::path& path, std::string_view bytes) {

@@ -8,19 +8,19 @@
 
 namespace osc::program {
 
-// What read_file reads at most unless told otherwise: the far end of a pipe, or a device, need not
-// end by itself.
+// What read_file reads at most unless told otherwise.
 inline constexpr std::uint64_t kMaxFileBytes = std::uint64_t{4} << 30;
 
-// The whole file. Throws UserError "PATH: reason" with the system's reason, or where the path is a
-// folder or holds more than `max_bytes`.
+// The whole file. Throws UserError "PATH: reason" with the system's reason, or where the path holds
+// more than `max_bytes`, or is something else than a file: a folder; or a pipe, a device or a
+// socket, whose far end may keep a reader waiting, or have no end.
 std::string read_file(const std::filesystem::path& path, std::uint64_t max_bytes = kMaxFileBytes);
 
 // A file that appears under its name only when it is complete: bytes go to a temporary file in the
 // same folder, which commit() flushes to the disk and renames over `path`. Without commit() the
 // temporary is removed and what stood at `path` stays as it was. A symbolic link is followed, not
-// replaced; a device or pipe is written directly. All but the destructor throw UserError "PATH:
-// reason".
+// replaced; a device, or a pipe that has a reader, is written directly. All but the destructor
+// throw UserError "PATH: reason".
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -42,6 +42,11 @@ class AtomicFile {
 
 // An AtomicFile with these bytes, committed.
 void write_file_atomically(const std::filesystem::path& path, std::string_view bytes);
+
+// Removes the temporaries that AtomicFiles of `path` left beside it in processes that were killed:
+// of processes that no longer live, and of this one's number, which a container gives to each
+// process anew. Called before this process writes `path`.
+void remove_abandoned_temporaries(const std::filesystem::path& path);
 
 // For one of very many files whose folder is removed as a whole when anything fails: no temporary,
 // no wait for the disk. Throws UserError "PATH: reason" where something stands at `path`, or after

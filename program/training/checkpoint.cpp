@@ -1,7 +1,6 @@
 #include "training/checkpoint.hpp"
 
 #include <zlib.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstring>
@@ -10,6 +9,7 @@
 
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/json.hpp"
 
 namespace osc::program {
 
@@ -92,7 +92,7 @@ Checkpoint decode(std::string bytes) {
   if (header_size > bytes.size() - kLengthBytes)
     throw UserError("is truncated, or no osc checkpoint");
   const std::string_view header = std::string_view(bytes).substr(kLengthBytes, header_size);
-  const nlohmann::json json = nlohmann::json::parse(header, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json json = parse_json(header);
   const std::size_t position = checksum_position(header);
   if (!json.is_object() || !json.contains("__metadata__") ||
       json["__metadata__"].value("format", "") != kFormat || position == std::string_view::npos) {

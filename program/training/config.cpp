@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <fstream>
 #include <sstream>
 
 #include "support/error.hpp"
+#include "support/files.hpp"
+#include "support/nesting.hpp"
 
 namespace osc::program {
 
@@ -16,6 +17,8 @@ namespace {
 
 constexpr double kMany = 1e9;  // an upper bound for counts: far beyond any run, far below where
                                // arithmetic on them overflows
+
+constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
 
 using Value = Setting::Value;
 
@@ -279,11 +282,15 @@ RunConfig preset(const std::string& objective) {
 
 std::vector<GivenSetting> read_toml(const std::filesystem::path& path) {
   const std::string file = path.string();
+  const std::string text = read_file(path, kMaxConfigBytes);
+  try {
+    check_toml_nesting(text);
+  } catch (const UserError& error) {
+    throw UserError(file + ": " + error.what());
+  }
   std::vector<GivenSetting> given;
   try {
-    std::ifstream stream(path);
-    if (!stream || std::filesystem::is_directory(path)) throw UserError(file + ": cannot be read");
-    collect(toml::parse(stream, file), "", file, given);
+    collect(toml::parse(text, file), "", file, given);
   } catch (const toml::parse_error& error) {
     throw UserError(file + ":" + std::to_string(error.source().begin.line) + ": " +
                     std::string(error.description()));

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "support/error.hpp"
+
 namespace osc::program {
 
 double learning_rate_at(const StageConfig& stage, std::int64_t step) {
@@ -47,6 +49,9 @@ double Optimizer::step(double learning_rate) {
     }
   }
   const double norm = torch::nn::utils::clip_grad_norm_(all, clip_gradient_);
+  if (!std::isfinite(norm))
+    throw UserError(
+        "the gradient is not finite: the training diverged; try a smaller learning rate");
   for (Group& group : groups_) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
     for (std::size_t k = 0; k < group.parameters.size(); ++k) {

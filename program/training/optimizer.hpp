@@ -24,7 +24,7 @@ class Optimizer {
 
   void zero_grad();
   // One step on the gradients that backward() left; returns the norm of the gradient before
-  // clipping.
+  // clipping. Throws UserError where that is not finite, and changes no parameter.
   double step(double learning_rate);
 
   // Moments and step counts by name: the optimizer's own tensors, to be written to a checkpoint or

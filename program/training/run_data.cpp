@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "data/image_folder.hpp"
+
 namespace osc::program {
 
 namespace {
@@ -67,6 +69,11 @@ RunImages run_images(const RunConfig& config, int threads) {
   ImageSet trained = part(all, all.size(), [](std::int64_t i) { return !is_held_out(i); });
   trained.skipped = std::move(all.skipped);
   return {std::move(trained), std::move(held_out)};
+}
+
+std::vector<std::filesystem::path> data_files(const RunConfig& config) {
+  if (is_built_in(config)) return {};
+  return list_files(config.data);
 }
 
 }  // namespace osc::program

@@ -22,4 +22,7 @@ struct RunImages {
 };
 RunImages run_images(const RunConfig& config, int threads);
 
+// The files that these are read from; none of the built-in scenes.
+std::vector<std::filesystem::path> data_files(const RunConfig& config);
+
 }  // namespace osc::program

@@ -10,6 +10,7 @@
 
 #include "support/error.hpp"
 #include "support/files.hpp"
+#include "support/json.hpp"
 
 namespace osc::program {
 
@@ -25,8 +26,8 @@ RunLock::RunLock(const RunFolder& run) : file_(::open(run.config().c_str(), O_RD
 
 RunLock::~RunLock() { ::close(file_); }
 
-RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwrite) {
-  const RunFolder run{path};
+void create_run(const RunFolder& run, const RunConfig& config, bool overwrite) {
+  const fs::path& path = run.path;
   std::error_code error;
   if (fs::exists(path, error) && !(fs::is_directory(path, error) && fs::is_empty(path, error))) {
     if (!fs::is_regular_file(run.config(), error))
@@ -35,6 +36,7 @@ RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwri
       throw UserError(path.string() + " holds a run; give another --out, --resume " +
                       path.string() + ", or --overwrite");
     const RunLock lock(run);
+    remove_abandoned_temporaries(run);
     // The configuration goes last: until then the folder is still a run, and a second --overwrite
     // finishes what an interrupted one began.
     for (const fs::path& file :
@@ -45,7 +47,6 @@ RunFolder create_run(const fs::path& path, const RunConfig& config, bool overwri
   }
   create_folder(path);
   write_file_atomically(run.config(), to_toml(config));
-  return run;
 }
 
 RunFolder open_run(const fs::path& path) {
@@ -53,9 +54,13 @@ RunFolder open_run(const fs::path& path) {
   std::error_code error;
   if (!fs::is_directory(path, error))
     throw UserError(path.string() + " is not a folder; wanted a run made by osc train");
-  if (!fs::is_regular_file(run.config(), error))
+  if (!fs::exists(run.config(), error))
     throw UserError(path.string() + " holds no run: config.toml is missing");
   return run;
+}
+
+void remove_abandoned_temporaries(const RunFolder& run) {
+  for (const fs::path& file : run.files()) remove_abandoned_temporaries(file);
 }
 
 RunConfig read_config(const RunFolder& run) { return make_config(read_toml(run.config())); }
@@ -71,17 +76,20 @@ bool is_line_of_metrics(const nlohmann::ordered_json& json) {
 
 std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
   std::vector<nlohmann::ordered_json> lines;
-  std::error_code error;
-  if (!fs::exists(run.metrics(), error)) return lines;
+  std::error_code ignored;
+  if (!fs::exists(run.metrics(), ignored)) return lines;
   std::istringstream text(read_file(run.metrics()));
   for (std::string line; std::getline(text, line);) {
-    nlohmann::ordered_json json =
-        nlohmann::ordered_json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (is_line_of_metrics(json)) {
-      lines.push_back(std::move(json));
-    } else if (!text.eof()) {
-      throw UserError(run.metrics().string() + " is malformed at line " +
-                      std::to_string(lines.size() + 1));
+    try {
+      auto json = parse_json<nlohmann::ordered_json>(line);
+      if (is_line_of_metrics(json)) {
+        lines.push_back(std::move(json));
+      } else if (!text.eof()) {
+        throw UserError("is malformed");
+      }
+    } catch (const UserError& error) {
+      throw UserError(run.metrics().string() + ":" + std::to_string(lines.size() + 1) + ": " +
+                      error.what());
     }
   }
   return lines;

@@ -20,12 +20,15 @@ struct RunFolder {
   std::filesystem::path checkpoint() const { return path / "checkpoint"; }
   std::filesystem::path result() const { return path / "result.json"; }
   std::filesystem::path report() const { return path / "report.html"; }
+  std::vector<std::filesystem::path> files() const {
+    return {config(), metrics(), checkpoint(), result(), report()};
+  }
 };
 
-// A new run's folder, with its configuration in it. A folder that exists and is not empty is
+// Makes a new run's folder, with its configuration in it. A folder that exists and is not empty is
 // refused; with `overwrite`, the files of the run that it holds are removed first, and a folder
 // that holds no run is refused all the same.
-RunFolder create_run(const std::filesystem::path& path, const RunConfig& config, bool overwrite);
+void create_run(const RunFolder& run, const RunConfig& config, bool overwrite);
 
 // Held while a process trains in a folder, so that no second one does; the system lets go of it
 // when the process ends, however it ends.
@@ -44,6 +47,9 @@ class RunLock {
 // wrong.
 RunFolder open_run(const std::filesystem::path& path);
 RunConfig read_config(const RunFolder& run);
+
+// Removes what processes that were killed left of files half written. With the run's lock held.
+void remove_abandoned_temporaries(const RunFolder& run);
 
 // The lines of metrics.jsonl; an unfinished last line, which a killed process leaves, is left out.
 std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run);

@@ -88,6 +88,8 @@ void load_tensors(const Checkpoint& checkpoint, const NamedTensors& state) {
            << tensor.sizes();
       throw UserError(text.str());
     }
+    if (!torch::isfinite(found->second).all().item<bool>())
+      throw UserError("the checkpoint's tensor " + name + " holds values that are not finite");
   }
   for (const auto& [name, tensor] : state) torch::Tensor(tensor).copy_(checkpoint.tensors.at(name));
 }

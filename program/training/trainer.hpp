@@ -17,8 +17,8 @@ namespace osc::program {
 // stage, `control` where it wants none.
 Model make_model(const RunConfig& config);
 
-// The model of a run as its checkpoint holds it. `embedding` and `control` are null also where the
-// second stage has not begun.
+// The model of a run as its checkpoint holds it; UserError where its weights are not finite.
+// `embedding` and `control` are null also where the second stage has not begun.
 struct TrainedModel {
   Model model;
   std::int64_t steps = 0;  // done of the whole run
@@ -39,14 +39,14 @@ class Trainer {
     double loss = 0, learning_rate = 0, gradient_norm = 0;
     std::vector<std::pair<std::string, double>> terms;
   };
-  // One step. What it draws depends on the seed and the step alone. A loss that is not finite
-  // leaves the parameters as they were and throws UserError.
+  // One step. What it draws depends on the seed and the step alone. A loss or a gradient that is
+  // not finite leaves the parameters that it would change as they were and throws UserError.
   StepReport step();
 
   Model model() const;
 
   Checkpoint checkpoint() const;
-  // Throws UserError where the checkpoint is of another configuration.
+  // Throws UserError where the checkpoint is of another configuration or not finite.
   void restore(const Checkpoint& checkpoint);
 
  private:

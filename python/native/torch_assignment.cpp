@@ -1,5 +1,7 @@
 // torch.ops.osc.linear_sum_assignment and match_slots on CPU tensors.
+#include <algorithm>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "osc/assignment.hpp"
@@ -24,6 +26,39 @@ Tensor match_slots(const Tensor& f, double eps, bool raise_nonfinite) {
   });
 }
 
+// Refused where float64 would round one.
+template <typename Integer>
+void check_exact_in_double(const Tensor& cost) {
+  constexpr std::int64_t kLargest = std::int64_t{1} << 53;
+  const Tensor contiguous = made_contiguous(cost);
+  const auto* first = const_data<Integer>(contiguous);
+  const bool exact = std::all_of(first, first + contiguous.numel(), [](Integer x) {
+    return std::cmp_less_equal(x, kLargest) && std::cmp_greater_equal(x, -kLargest);
+  });
+  if (!exact) {
+    refuse(
+        "cost holds integers beyond ±2^53, which float64 would round; wanted smaller ones "
+        "(subtracting a constant from a row changes no assignment)");
+  }
+}
+
+// The costs themselves where the kernels read their type, else as float64.
+Tensor floating(const Tensor& cost) {
+  switch (cost.scalar_type()) {
+    case ScalarType::Double:
+    case ScalarType::Float:
+    case ScalarType::Half:
+    case ScalarType::BFloat16: return cost;
+    case ScalarType::ComplexHalf:
+    case ScalarType::ComplexFloat:
+    case ScalarType::ComplexDouble: refuse("cost is complex; wanted real numbers");
+    case ScalarType::Long: check_exact_in_double<std::int64_t>(cost); break;
+    case ScalarType::UInt64: check_exact_in_double<std::uint64_t>(cost); break;
+    default: break;
+  }
+  return torch::stable::to(cost, ScalarType::Double);
+}
+
 // [..., size of a dimension of its last two], contiguous.
 Tensor empty_assignment(const Tensor& cost, std::int64_t dimension) {
   std::vector<std::int64_t> sizes;
@@ -32,10 +67,11 @@ Tensor empty_assignment(const Tensor& cost, std::int64_t dimension) {
   return torch::stable::empty({sizes.data(), sizes.size()}, ScalarType::Long);
 }
 
-std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& cost, bool maximize,
+std::tuple<Tensor, Tensor> linear_sum_assignment(const Tensor& given, bool maximize,
                                                  bool raise_unsolvable) {
-  const std::int64_t dimensions = cost.dim();
-  if (dimensions < 2) refuse("cost has shape " + shape_of(cost) + "; wanted [..., R, K]");
+  const std::int64_t dimensions = given.dim();
+  if (dimensions < 2) refuse("cost has shape " + shape_of(given) + "; wanted [..., R, K]");
+  const Tensor cost = floating(given);
   return with_element_type("cost", cost, [&](auto element) {
     using T = decltype(element);
     const Tensor col4row = empty_assignment(cost, dimensions - 2),

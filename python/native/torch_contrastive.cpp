@@ -22,7 +22,7 @@ struct Sizes {
 template <typename T>
 MatchingContrastiveOptions contrastive_options(const Sizes& sizes, std::int64_t ranks,
                                                bool within_images, double temperature,
-                                               const std::string& reduction, double eps,
+                                               std::int64_t reduction, double eps,
                                                bool raise_nonfinite) {
   Executor& executor = host_executor();
   const Candidates candidates = within_images ? Candidates::image : Candidates::batch;
@@ -30,7 +30,7 @@ MatchingContrastiveOptions contrastive_options(const Sizes& sizes, std::int64_t 
       sizes.images, sizes.slots, sizes.channels, ranks, candidates, executor.concurrency());
   return {.candidates = candidates,
           .temperature = temperature,
-          .reduction = reduction_from_name(reduction),
+          .reduction = reduction_from_code(reduction),
           .eps = eps,
           .on_nonfinite = raise_nonfinite ? NonFinite::raise : NonFinite::propagate,
           .executor = &executor,
@@ -72,8 +72,8 @@ void check_log_sums(const Tensor& log_sums, std::int64_t count) {
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> matching_contrastive_loss(
-    const Tensor& slots, bool within_images, double temperature, const std::string& reduction,
-    double eps, bool raise_nonfinite) {
+    const Tensor& slots, bool within_images, double temperature, std::int64_t reduction, double eps,
+    bool raise_nonfinite) {
   check_slots("slots", slots);
   return with_element_type("slots", slots, [&](auto element) {
     using T = decltype(element);
@@ -90,7 +90,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> matching_contrastive_loss(
 Tensor matching_contrastive_loss_backward(const Tensor& grad_loss, const Tensor& slots,
                                           const Tensor& matching, const Tensor& log_sums,
                                           bool within_images, double temperature,
-                                          const std::string& reduction, double eps) {
+                                          std::int64_t reduction, double eps) {
   check_slots("slots", slots);
   const Sizes sizes(slots);
   check_matching(matching, sizes.images, sizes.slots);
@@ -125,8 +125,8 @@ GatheredSlots<T> gathered_view(const Tensor& slots, std::int64_t rank) {
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> matching_contrastive_loss_gathered(
-    const Tensor& slots, std::int64_t rank, double temperature, const std::string& reduction,
-    double eps, bool raise_nonfinite) {
+    const Tensor& slots, std::int64_t rank, double temperature, std::int64_t reduction, double eps,
+    bool raise_nonfinite) {
   check_gathered(slots, rank);
   return with_element_type("slots", slots, [&](auto element) {
     using T = decltype(element);
@@ -143,7 +143,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> matching_contrastive_loss_gathered(
 Tensor matching_contrastive_loss_gathered_backward(const Tensor& grad_loss, const Tensor& slots,
                                                    std::int64_t rank, const Tensor& matching,
                                                    const Tensor& log_sums, double temperature,
-                                                   const std::string& reduction, double eps) {
+                                                   std::int64_t reduction, double eps) {
   check_gathered(slots, rank);
   const Sizes sizes(slots);
   const std::int64_t ranks = slots.size(0);
@@ -172,20 +172,20 @@ Tensor matching_contrastive_loss_gathered_backward(const Tensor& grad_loss, cons
 
 STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
   library.def(
-      "matching_contrastive_loss(Tensor slots, bool within_images, float temperature, str "
+      "matching_contrastive_loss(Tensor slots, bool within_images, float temperature, int "
       "reduction, float eps, bool raise_nonfinite)"
       " -> (Tensor loss, Tensor matching, Tensor log_sums, Tensor accuracy)");
   library.def(
       "matching_contrastive_loss_backward(Tensor grad_loss, Tensor slots, Tensor matching, Tensor "
-      "log_sums, bool within_images, float temperature, str reduction, float eps)"
+      "log_sums, bool within_images, float temperature, int reduction, float eps)"
       " -> Tensor");
   library.def(
-      "matching_contrastive_loss_gathered(Tensor slots, int rank, float temperature, str "
+      "matching_contrastive_loss_gathered(Tensor slots, int rank, float temperature, int "
       "reduction, float eps, bool raise_nonfinite)"
       " -> (Tensor loss, Tensor matching, Tensor log_sums, Tensor accuracy)");
   library.def(
       "matching_contrastive_loss_gathered_backward(Tensor grad_loss, Tensor slots, int rank, "
-      "Tensor matching, Tensor log_sums, float temperature, str reduction, float eps)"
+      "Tensor matching, Tensor log_sums, float temperature, int reduction, float eps)"
       " -> Tensor");
 }
 

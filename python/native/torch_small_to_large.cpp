@@ -36,13 +36,13 @@ SlotCrops<const T> crops_view(const Tensor& crops) {
 
 template <typename T>
 SmallToLargeOptions small_to_large_options(const Tensor& f_large, const Tensor& p_small,
-                                           const std::string& reduction, double eps,
+                                           std::int64_t reduction, double eps,
                                            bool raise_nonfinite) {
   Executor& executor = host_executor();
   const std::size_t bytes = small_to_large_workspace<T>(
       f_large.size(0), f_large.size(1), f_large.size(2), p_small.size(1), p_small.size(2),
       p_small.size(3), executor.concurrency());
-  return {reduction_from_name(reduction), eps,
+  return {reduction_from_code(reduction), eps,
           raise_nonfinite ? NonFinite::raise : NonFinite::propagate, &executor,
           kept_workspace(bytes)};
 }
@@ -51,9 +51,11 @@ std::array<std::int64_t, 3> pairs_of(const Tensor& f_large, const Tensor& p_smal
   return {f_large.size(0), f_large.size(1), p_small.size(1)};
 }
 
-std::tuple<Tensor, Tensor, Tensor> matching_similarity_loss_small_to_large(
-    const Tensor& f_large, const Tensor& p_small, const std::string& reduction, double eps,
-    bool raise_nonfinite) {
+std::tuple<Tensor, Tensor, Tensor> matching_similarity_loss_small_to_large(const Tensor& f_large,
+                                                                           const Tensor& p_small,
+                                                                           std::int64_t reduction,
+                                                                           double eps,
+                                                                           bool raise_nonfinite) {
   check_crops(f_large, p_small);
   return with_element_type("p_small", p_small, [&](auto element) {
     using T = decltype(element);
@@ -82,7 +84,7 @@ Tensor matching_similarity_loss_small_to_large_backward(const Tensor& grad_loss,
                                                         const Tensor& f_large,
                                                         const Tensor& p_small,
                                                         const Tensor& matching,
-                                                        const std::string& reduction, double eps) {
+                                                        std::int64_t reduction, double eps) {
   check_crops(f_large, p_small);
   const auto pairs = pairs_of(f_large, p_small);
   const std::int64_t losses = pairs[0] * pairs[1] * pairs[2];
@@ -110,11 +112,11 @@ Tensor matching_similarity_loss_small_to_large_backward(const Tensor& grad_loss,
 
 STABLE_TORCH_LIBRARY_FRAGMENT(osc, library) {
   library.def(
-      "matching_similarity_loss_small_to_large(Tensor f_large, Tensor p_small, str reduction, "
+      "matching_similarity_loss_small_to_large(Tensor f_large, Tensor p_small, int reduction, "
       "float eps, bool raise_nonfinite) -> (Tensor loss, Tensor matching, Tensor counted_ratio)");
   library.def(
       "matching_similarity_loss_small_to_large_backward(Tensor grad_loss, Tensor f_large, Tensor "
-      "p_small, Tensor matching, str reduction, float eps) -> Tensor");
+      "p_small, Tensor matching, int reduction, float eps) -> Tensor");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(osc, CPU, library) {

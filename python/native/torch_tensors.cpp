@@ -30,6 +30,16 @@ std::string shape_of(const Tensor& tensor) {
   return text.str();
 }
 
+Reduction reduction_from_code(std::int64_t code) {
+  switch (code) {
+    case 0: return Reduction::none;
+    case 1: return Reduction::mean;
+    case 2: return Reduction::sum;
+    default:
+      refuse("reduction is " + std::to_string(code) + "; wanted 0 (none), 1 (mean) or 2 (sum)");
+  }
+}
+
 void check_slots(const char* name, const Tensor& slots) {
   if (slots.dim() != 3 || slots.size(0) % 2 != 0) {
     refuse(std::string(name) + " has shape " + shape_of(slots) +

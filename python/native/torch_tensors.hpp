@@ -40,6 +40,10 @@ Workspace* kept_workspace(std::size_t bytes);
 
 std::string shape_of(const Tensor& tensor);
 
+// As osc.h numbers them. The operators take no string: the headers of the stable ABI leak the one
+// that they make of it (PyTorch issue 191340).
+Reduction reduction_from_code(std::int64_t code);
+
 // The dispatcher brings none but dense tensors on the CPU here.
 void check_slots(const char* name, const Tensor& slots);
 void check_same_dtype(const char* name, const Tensor& tensor, const char* other_name,

@@ -10,12 +10,15 @@ from __future__ import annotations
 import ctypes
 import functools
 import math
+import operator
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from . import _library
 
 Array = np.ndarray[Any, Any]
 
@@ -32,8 +35,14 @@ ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 # as osc.h numbers them; bfloat16 joins when first seen
 _CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}
 _EXACT_IN_FLOAT64 = 2**53
-FEATURES = "[2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
-SLOTS = "[2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
+FEATURES = (
+    "[2B, C], in which rows i and i + B are the views of image i "
+    "(x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
+)
+SLOTS = (
+    "[2B, S, C], in which rows i and i + B are the views of image i "
+    "(x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
+)
 
 _addressof = ctypes.addressof
 _first_byte: Any = ctypes.c_char.from_buffer
@@ -85,6 +94,10 @@ def costs(name: str, value: Any) -> tuple[Array, int]:
     """``value`` as real numbers that the library reads, and the code of its dtype. Integers,
     booleans and numbers in lists become float64."""
     array = value if type(value) is np.ndarray else on_host(name, value)
+    # a list, say, whose integers NumPy has made floats of
+    if not hasattr(value, "dtype") and array.dtype.kind == "f":
+        if _holds_large_integers(array, value):
+            _refuse_inexact_integers(name)
     code = _CODES.get(array.dtype)
     if code is not None:
         return array, code
@@ -92,23 +105,37 @@ def costs(name: str, value: Any) -> tuple[Array, int]:
         return _floating(name, array)
     if array.dtype.kind not in "biufO":
         raise TypeError(f"{name} is {array.dtype}; wanted real numbers")
-    try:
-        real = array.astype(np.float64)
-    except (TypeError, ValueError) as error:  # objects that are no numbers
-        raise TypeError(f"{name} cannot be read as real numbers: {error}") from error
     if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
-        refuse_inexact_integers(name, int(array.min()), int(array.max()))
-    if array.dtype.kind == "O":
-        integers = [int(x) for x in array.flat if isinstance(x, (int, np.integer))]
-        refuse_inexact_integers(name, min(integers, default=0), max(integers, default=0))
-    return real, 0
+        if not _is_exact(int(array.min())) or not _is_exact(int(array.max())):
+            _refuse_inexact_integers(name)
+    if array.dtype.kind == "O" and not all(map(_is_exact, array.flat)):
+        _refuse_inexact_integers(name)
+    try:
+        return array.astype(np.float64), 0
+    except (TypeError, ValueError, OverflowError) as error:  # objects that are no such numbers
+        raise TypeError(f"{name} cannot be read as real numbers: {error}") from error
 
 
-def refuse_inexact_integers(name: str, least: int, largest: int) -> None:
-    if max(largest, -least) > _EXACT_IN_FLOAT64:
-        raise ValueError(
-            f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)"
-        )
+def _holds_large_integers(array: Array, value: Any) -> bool:
+    """Whether ``value``, of which NumPy made the floats of ``array``, holds integers that float64
+    may have rounded. Only a large float can be one."""
+    is_large = np.isfinite(array) & (abs(array) >= _EXACT_IN_FLOAT64)
+    return bool(is_large.any()) and not all(map(_is_exact, np.asarray(value, object)[is_large]))
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether float64 holds ``value``, if it is an integer; true of all else."""
+    try:
+        return abs(operator.index(value)) <= _EXACT_IN_FLOAT64
+    except TypeError:
+        return True
+
+
+def _refuse_inexact_integers(name: str) -> NoReturn:
+    raise ValueError(
+        f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones "
+        "(subtracting a constant from a row changes no assignment)"
+    )
 
 
 def on_host(name: str, value: Any) -> Array:
@@ -117,7 +144,8 @@ def on_host(name: str, value: Any) -> Array:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(value, jax.core.Tracer):
         raise TypeError(
-            f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)"
+            f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work "
+            "(osc.jax.match_slots, osc.jax.linear_sum_assignment)"
         )
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         if (
@@ -127,7 +155,8 @@ def on_host(name: str, value: Any) -> Array:
             and not isinstance(value[0], (np.ndarray, np.generic))
         ):
             raise TypeError(
-                f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)"
+                f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one "
+                "array (their stack, say)"
             )
         return np.asarray(value)
     # a PyTorch tensor that stands for minus its memory, which DLPack does not say
@@ -136,7 +165,8 @@ def on_host(name: str, value: Any) -> Array:
     device = int(value.__dlpack_device__()[0])
     if device not in (1, 3):  # memory of the CPU, and such that is pinned for CUDA
         raise TypeError(
-            f"{name} is in memory of another device (DLPack's device type {device}); wanted memory of the host: copy it there first (.cpu(), .get())"
+            f"{name} is in memory of another device (DLPack's device type {device}); wanted "
+            "memory of the host: copy it there first (.cpu(), .get())"
         )
     return (
         _bfloat16_of(name, value)
@@ -172,6 +202,8 @@ def empty_rows_like(array: Array) -> tuple[Array, Any]:
 
 
 def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
+    if not all(map(_library.is_int64, values)):
+        raise ValueError(f"sizes or strides are {values}; wanted integers of 64 bits")
     return (ctypes.c_int64 * len(values))(*values)
 
 
@@ -230,7 +262,7 @@ def _layout(
     adjacent = strides[2] == itemsize or channels <= 1 or 0 in shape
     if not adjacent or strides[0] % itemsize or strides[1] % itemsize:
         return None
-    row, slot = strides[0] // itemsize, strides[1] // itemsize
+    row, slot = (0, 0) if 0 in shape else (strides[0] // itemsize, strides[1] // itemsize)
     return int64s(images, count, channels), int64s(images * row, row, slot)
 
 
@@ -269,7 +301,8 @@ def _bfloat16_of(name: str, value: Any) -> Array:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise TypeError(
-            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install ml_dtypes)"
+            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install "
+            "ml_dtypes)"
         ) from error
     capsule = value.__dlpack__()
     get = ctypes.pythonapi.PyCapsule_GetPointer

@@ -161,7 +161,8 @@ def match_slots(
 
     Notes
     -----
-    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
+    Exact up to rounding; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in
+    parallel over images.
     No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 

@@ -50,14 +50,16 @@ _library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
 _POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
-_REDUCTIONS = {"none": 0, "mean": 1, "sum": 2}
+NONE, MEAN, SUM = 0, 1, 2  # reductions, as osc.h numbers them
+REDUCTIONS = {"none": NONE, "mean": MEAN, "sum": SUM}
 
 
 def companion(name: str) -> pathlib.Path:
     """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
         raise ImportError(
-            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)"
+            f"this build of osc has no {name}; the wheel has it, and so has a build of the "
+            "sources with its option on (python/CMakeLists.txt)"
         )
     return _FOLDER / name
 
@@ -102,9 +104,9 @@ def policy(name: str, value: str, benign: str) -> int:
 
 
 def reduction(value: str) -> int:
-    if not isinstance(value, str) or value not in _REDUCTIONS:
+    if not isinstance(value, str) or value not in REDUCTIONS:
         raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
-    return _REDUCTIONS[value]
+    return REDUCTIONS[value]
 
 
 def static_hint(value: Any) -> str:
@@ -130,8 +132,29 @@ def positive(name: str, value: Any) -> float:
     except OverflowError:  # of an integer
         number = math.inf
     if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
-        raise ValueError(f"{name} is {value}; wanted a positive, finite number")
+        raise ValueError(f"{name} is {_shown(value)}; wanted a positive, finite number")
     return number
+
+
+def integer(name: str, value: Any) -> int:
+    """``value`` as a C function takes it."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}; wanted an integer")
+    if not is_int64(int(value)):
+        raise ValueError(f"{name} is {_shown(value)}; wanted an integer of 64 bits")
+    return int(value)
+
+
+def is_int64(value: int) -> bool:
+    """ctypes would cut another, silently."""
+    return -(2**63) <= value < 2**63
+
+
+def _shown(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python writes out no integer of more than 4300 digits
+        return f"an integer of {value.bit_length()} bits"
 
 
 def check_temperature(temperature: float, in_double: bool) -> None:
@@ -140,7 +163,8 @@ def check_temperature(temperature: float, in_double: bool) -> None:
     largest = 1.7976931348623157e308 if in_double else 3.4028234663852886e38
     if 4 / (math.log(2) * temperature) > largest:
         raise ValueError(
-            f"temperature is {temperature}: its inverse must be finite in the type that is computed in"
+            f"temperature is {temperature}: its inverse must be finite in the type that is "
+            "computed in"
         )
 
 
@@ -171,7 +195,7 @@ def matching_contrastive_loss_best_worst(
     TypeError
         Where an argument is no number of its kind.
     ValueError
-        Where a size is below 1, or the temperature not positive and finite.
+        Where a size is below 1 or beyond 64 bits, or the temperature not positive and finite.
 
     Notes
     -----
@@ -186,13 +210,10 @@ def matching_contrastive_loss_best_worst(
     (0.000454, 2.3979)
     """
     best, worst = ctypes.c_double(), ctypes.c_double()
-    for name, size in (("B", B), ("S", S)):
-        if not isinstance(size, numbers.Integral):
-            raise TypeError(f"{name} is {type(size).__name__}; wanted an integer")
     check(
         _library.osc_matching_contrastive_loss_best_worst(
-            int(B),
-            int(S),
+            integer("B", B),
+            integer("S", S),
             positive("temperature", temperature),
             ctypes.byref(best),
             ctypes.byref(worst),

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from . import (
-    _arrays,
     _library,
     _torch_checks,
     _torch_contrastive,
@@ -55,7 +54,7 @@ assignment_op = torch.ops.osc.linear_sum_assignment.default
 @torch.library.register_fake("osc::match_slots")
 def _(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
     _torch_checks.check_slots("f", f)
-    _torch_checks.check_options("none", eps=eps)
+    _torch_checks.check_positive(eps=eps)
     return f.new_empty((f.shape[0] // 2, f.shape[1]), dtype=torch.int64)
 
 
@@ -92,14 +91,14 @@ def contrastive_loss(
 ) -> tuple[Tensor, Tensor]:
     """The loss and the accuracy. ``as_slots`` checks the value and gives it as ``[2B, S, C]``."""
 
-    def checked() -> tuple[Tensor, float, str, float, bool]:
+    def checked() -> tuple[Tensor, float, int, float, bool]:
         slots = as_slots(value)
-        _library.reduction(reduction)
+        code = _library.reduction(reduction)
         raises = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
         return (
             slots,
             _library.positive("temperature", temperature),
-            reduction,
+            code,
             _library.positive("eps", eps),
             raises,
         )
@@ -107,7 +106,8 @@ def contrastive_loss(
     if group is not None:
         if not isinstance(group, torch.distributed.ProcessGroup):
             raise TypeError(
-                f"group is {type(group).__name__}; wanted a process group of torch.distributed that this process is in"
+                f"group is {type(group).__name__}; wanted a process group of torch.distributed "
+                "that this process is in"
             )
         if group.size() > 1:
             from . import _torch_group
@@ -131,18 +131,6 @@ def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
 def linear_sum_assignment(
     cost: Tensor, maximize: bool, raise_unsolvable: bool
 ) -> tuple[Tensor, Tensor]:
-    if cost.is_complex():
-        raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
-    if (
-        cost.dtype in (torch.int64, torch.uint64)
-        and cost.numel() > 0
-        and not torch.compiler.is_compiling()
-    ):
-        least, largest = (
-            (cost.min(), cost.max()) if cost.dtype == torch.int64 else (0, cost.double().max())
-        )
-        _arrays.refuse_inexact_integers("cost", int(least), int(largest))
-    real = cost if cost.dtype in _torch_checks.FLOATS else cost.double()
-    _torch_checks.check_tensor("cost", real)
-    assigned: tuple[Tensor, Tensor] = assignment_op(real, maximize, raise_unsolvable)
+    _torch_checks.check_cost(cost)
+    assigned: tuple[Tensor, Tensor] = assignment_op(cost, maximize, raise_unsolvable)
     return assigned

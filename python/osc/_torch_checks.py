@@ -8,12 +8,20 @@ from typing import Any
 
 import torch
 
+from . import _library
+
 Tensor = torch.Tensor
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def check_tensor(name: str, value: Any) -> None:
+    check_dense(name, value)
+    if value.dtype not in FLOATS:
+        raise TypeError(f"{name} is {value.dtype}; wanted float64, float32, float16 or bfloat16")
+
+
+def check_dense(name: str, value: Any) -> None:
     """Before the dispatcher sees it, whose own words for these say little."""
     if not isinstance(value, torch.Tensor):
         raise TypeError(
@@ -24,8 +32,6 @@ def check_tensor(name: str, value: Any) -> None:
         raise TypeError(f"{name} is a nested tensor; wanted a dense one")
     if value.layout != torch.strided:
         raise TypeError(f"{name} is a {value.layout} tensor; wanted a dense one")
-    if value.dtype not in FLOATS:
-        raise TypeError(f"{name} is {value.dtype}; wanted float64, float32, float16 or bfloat16")
 
 
 def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
@@ -45,7 +51,8 @@ def check_slots(name: str, slots: Tensor) -> None:
     check_tensor(name, slots)
     if slots.dim() != 3 or slots.shape[0] % 2:
         raise ValueError(
-            f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + B are the views of image i"
+            f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + "
+            "B are the views of image i"
             " (x [B, 2, S, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
         )
 
@@ -61,16 +68,23 @@ def check_alike(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
         )
 
 
-def check_options(reduction: str, **positive: float) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f'unknown reduction "{reduction}": it must be "none", "mean" or "sum"')
-    for name, value in positive.items():
+def check_reduction(code: int) -> None:
+    if code not in (_library.NONE, _library.MEAN, _library.SUM):
+        raise ValueError(f"reduction is {code}; wanted 0 (none), 1 (mean) or 2 (sum)")
+
+
+def check_positive(**numbers: float) -> None:
+    for name, value in numbers.items():
         if not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name} is {value}: it must be positive and finite")
 
 
 def check_cost(cost: Tensor) -> None:
-    check_tensor("cost", cost)
+    """Of any real numbers. Whether integers are too large for float64 is seen where their values
+    are."""
+    check_dense("cost", cost)
+    if cost.is_complex():
+        raise TypeError(f"cost is {cost.dtype}; wanted real numbers")
     if cost.dim() < 2:
         raise ValueError(f"cost has shape {list(cost.shape)}; wanted [..., R, K]")
 

@@ -23,24 +23,26 @@ BLOCK = 1 << 24  # elements of a block of cosines; the tests make it small
 # What it demands and gives. Results are without their values, as PyTorch's tracers want them.
 
 
-def check_call(slots: Tensor, temperature: float, reduction: str, eps: float) -> None:
+def check_call(slots: Tensor, temperature: float, reduction: int, eps: float) -> None:
     _torch_checks.check_slots("slots", slots)
     _check_options(slots, temperature, reduction, eps)
 
 
 def check_gathered(
-    slots: Tensor, rank: int, temperature: float, reduction: str, eps: float
+    slots: Tensor, rank: int, temperature: float, reduction: int, eps: float
 ) -> None:
     _torch_checks.check_tensor("slots", slots)
     if slots.dim() != 4 or slots.shape[1] % 2 or not 0 <= rank < slots.shape[0]:
         raise ValueError(
-            f"slots has shape {list(slots.shape)}; wanted [ranks, 2B, S, C] of more ranks than {rank}"
+            f"slots has shape {list(slots.shape)}; wanted [ranks, 2B, S, C] of more ranks than "
+            f"{rank}"
         )
     _check_options(slots, temperature, reduction, eps)
 
 
-def _check_options(slots: Tensor, temperature: float, reduction: str, eps: float) -> None:
-    _torch_checks.check_options(reduction, temperature=temperature, eps=eps)
+def _check_options(slots: Tensor, temperature: float, reduction: int, eps: float) -> None:
+    _torch_checks.check_reduction(reduction)
+    _torch_checks.check_positive(temperature=temperature, eps=eps)
     _library.check_temperature(temperature, slots.dtype == torch.float64)
 
 
@@ -48,13 +50,13 @@ def results(
     slots: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
     raise_nonfinite: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     check_call(slots, temperature, reduction, eps)
     rows, count, _ = slots.shape
-    loss = slots.new_empty(rows * count if reduction == "none" else ())
+    loss = slots.new_empty(rows * count if reduction == _library.NONE else ())
     matching = slots.new_empty((rows // 2, count), dtype=torch.int64)
     return (
         loss,
@@ -71,7 +73,7 @@ def gradient_result(
     log_sums: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     check_call(slots, temperature, reduction, eps)
@@ -90,7 +92,7 @@ def matching_contrastive_loss(
     slots: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
     raise_nonfinite: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -116,7 +118,7 @@ def matching_contrastive_loss_backward(
     log_sums: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     check_call(slots, temperature, reduction, eps)
@@ -138,7 +140,7 @@ def matching_contrastive_loss_backward(
 
 @_torch_device.implementation
 def matching_contrastive_loss_gathered(
-    slots: Tensor, rank: int, temperature: float, reduction: str, eps: float, raise_nonfinite: bool
+    slots: Tensor, rank: int, temperature: float, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     check_gathered(slots, rank, temperature, reduction, eps)
     if raise_nonfinite:  # of any rank, so that all raise
@@ -158,7 +160,7 @@ def matching_contrastive_loss_gathered_backward(
     matching: Tensor,
     log_sums: Tensor,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     check_gathered(slots, rank, temperature, reduction, eps)
@@ -188,7 +190,7 @@ def _forward(
     spoilt: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """``slots [ranks, 2B, S, C]``; ``spoilt`` has a row for each of theirs."""
@@ -229,7 +231,7 @@ def _backward(
     spoilt: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     """The gradient of a slot's unit is the sum over c of (g_r exp(z_rc - log_sum_r) + g_c exp(z_rc
@@ -238,7 +240,7 @@ def _backward(
     own = slots[rank]
     unit, gone, first = _columns(slots, rank, spoilt, within_images, eps)
     positive = _positives(matching, within_images) + first
-    share = 1 / max(rows_of_rank * count, 1) if reduction == "mean" else 1
+    share = 1 / max(rows_of_rank * count, 1) if reduction == _library.MEAN else 1
     incoming = (
         _torch_formulas.wide(grad_loss).reshape(ranks, -1).expand(ranks, rows_of_rank * count)
         * share
@@ -345,7 +347,7 @@ def slope(
     _: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> tuple[Tensor]:
     along, unit, probability, positive = _parts(slots, matching, within_images, temperature, eps)
@@ -366,7 +368,7 @@ def gradient(
     _: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     along, unit, probability, positive = _parts(slots, matching, within_images, temperature, eps)
@@ -384,7 +386,7 @@ def curvature(
     _: Tensor,
     within_images: bool,
     temperature: float,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     along, unit, probability, positive = _parts(slots, matching, within_images, temperature, eps)
@@ -431,7 +433,7 @@ def _moved(unit_moved: Tensor, unit: Tensor, temperature: float) -> Tensor:
 
 
 def _grouped_incoming(
-    grad_loss: Tensor, slots: Tensor, matching: Tensor, within_images: bool, reduction: str
+    grad_loss: Tensor, slots: Tensor, matching: Tensor, within_images: bool, reduction: int
 ) -> Tensor:
     incoming = _torch_formulas.incoming(grad_loss, slots, reduction).expand(
         slots.shape[0], slots.shape[1], 1

@@ -30,7 +30,7 @@ def implementation(function: Callable[..., Any]) -> Callable[..., Any]:
 @implementation
 def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
     _torch_checks.check_slots("f", f)
-    _torch_checks.check_options("none", eps=eps)
+    _torch_checks.check_positive(eps=eps)
     return match({"slots": f}, eps, raise_nonfinite)
 
 

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from . import _library
+
 Tensor = torch.Tensor
 
 
@@ -100,10 +102,10 @@ def cosines(f: Tensor, eps: float) -> Tensor:
     return torch.bmm(unit[:images], unit[images:].transpose(1, 2))
 
 
-def reduced(each: Tensor, reduction: str) -> Tensor:
-    if reduction == "mean":
+def reduced(each: Tensor, reduction: int) -> Tensor:
+    if reduction == _library.MEAN:
         return each.mean()
-    return each.sum() if reduction == "sum" else each
+    return each.sum() if reduction == _library.SUM else each
 
 
 def spoilt(matching: Tensor) -> Tensor:
@@ -114,12 +116,12 @@ def with_nan(x: Tensor, matching: Tensor) -> Tensor:
     return x.masked_fill(spoilt(matching).unsqueeze(-1), float("nan"))
 
 
-def incoming(grad_loss: Tensor, slots: Tensor, reduction: str) -> Tensor:
+def incoming(grad_loss: Tensor, slots: Tensor, reduction: int) -> Tensor:
     """The gradient that comes in for each slot, ``[2B, S, 1]`` or ``[]``."""
     arriving = wide(grad_loss)
-    if reduction == "none":
+    if reduction == _library.NONE:
         return arriving.reshape(slots.shape[0], slots.shape[1], 1)
-    return arriving / (slots.shape[0] * slots.shape[1]) if reduction == "mean" else arriving
+    return arriving / (slots.shape[0] * slots.shape[1]) if reduction == _library.MEAN else arriving
 
 
 def order(matching: Tensor) -> Tensor:

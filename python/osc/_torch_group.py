@@ -12,14 +12,17 @@ from __future__ import annotations
 # mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
 
-from . import _torch_checks, _torch_formulas
+from . import _library, _torch_checks, _torch_formulas
 
 Tensor = torch.Tensor
+
+# PyTorch 2.13 renamed it.
+_all_gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
 
 _loss_op = torch.ops.osc.matching_contrastive_loss_gathered.default
 _gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
@@ -27,35 +30,84 @@ _gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
 
 @torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
 def contrastive_loss(
-    value: Any, checked: Callable[[], tuple[Tensor, float, str, float, bool]], group: Any
+    value: Any, checked: Callable[[], tuple[Tensor, float, int, float, bool]], group: Any
 ) -> tuple[Tensor, Tensor]:
     """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other
     ranks learn of it and do not wait for this one."""
     failure: Exception | None = None
     device = value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
     try:
-        slots, *options = checked()
+        slots, temperature, reduction, eps, raise_nonfinite = checked()
         if torch.is_autocast_enabled(device.type):
             slots = _torch_formulas.wide(slots)
-        description = (
+        rows, count, channels = slots.shape
+        own = _Call(
             1,
-            *slots.shape,
+            rows,
+            count,
+            channels,
             _torch_checks.FLOATS.index(slots.dtype),
-            *map(_as_integer, options),
+            _bits(temperature),
+            reduction,
+            _bits(eps),
+            raise_nonfinite,
+            slots.requires_grad and torch.is_grad_enabled(),
         )
     except Exception as error:  # whatever it is, the others must not wait
-        failure, description = error, (0,) * 9
+        failure, own = error, _Call(*(0,) * len(_Call._fields))
     # waits for the other ranks, and for the device
-    everyones = _gathered(torch.tensor(description, device=device), group).tolist()
+    everyones = _gathered(torch.tensor(own, dtype=torch.int64, device=device), group).tolist()
     if failure is not None:
         raise failure
-    for rank, other in enumerate(everyones):
-        if other != list(description):
+    for rank, other in enumerate(map(_Call._make, everyones)):
+        if other != own:
             raise ValueError(
-                f"rank {rank} of the group {_said(other)}, and rank {group.rank()} {_said(description)}; wanted the same shape, dtype and options on all ranks"
+                f"rank {rank} of the group {other.said()}, and rank {group.rank()} {own.said()}; "
+                "wanted the same shape, dtype and options on all ranks, and a gradient on all or "
+                "on none"
             )
-    loss, accuracy = _Loss.apply(slots, group, *options)
+    loss, accuracy = _Loss.apply(slots, group, temperature, reduction, eps, raise_nonfinite)
     return loss, accuracy
+
+
+class _Call(NamedTuple):
+    """What ranks must agree on, as integers: what they differ in, one of them would wait for."""
+
+    works: int  # 0 where this rank refuses its input
+    rows: int
+    slots: int
+    channels: int
+    dtype: int
+    temperature: int
+    reduction: int
+    eps: int
+    raise_nonfinite: int
+    wants_gradient: int  # a backward pass to come, which is a collective
+
+    def said(self) -> str:
+        if not self.works:
+            return "refused its input"
+        reduction = next(
+            name for name, code in _library.REDUCTIONS.items() if code == self.reduction
+        )
+        shape = [self.rows, self.slots, self.channels]
+        return (
+            f"has slots {shape} of {_torch_checks.FLOATS[self.dtype]}, "
+            f"temperature {_number(self.temperature)}, reduction {reduction!r}, "
+            f"eps {_number(self.eps)}, "
+            f"on_nonfinite {'raise' if self.raise_nonfinite else 'propagate'!r} "
+            f"and wants {'a' if self.wants_gradient else 'no'} gradient"
+        )
+
+
+def _bits(number: float) -> int:
+    bits: int = struct.unpack("q", struct.pack("d", number))[0]
+    return bits
+
+
+def _number(bits: int) -> float:
+    number: float = struct.unpack("d", struct.pack("q", bits))[0]
+    return number
 
 
 class _Loss(torch.autograd.Function):
@@ -65,7 +117,7 @@ class _Loss(torch.autograd.Function):
         slots: Tensor,
         group: Any,
         temperature: float,
-        reduction: str,
+        reduction: int,
         eps: float,
         raise_nonfinite: bool,
     ) -> tuple[Tensor, Tensor]:
@@ -96,7 +148,8 @@ class _LastDerivative(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise NotImplementedError(
-            "the contrastive loss of a group has no second derivative; that of one process (group=None) has"
+            "the contrastive loss of a group has no second derivative; that of one process "
+            "(group=None) has"
         )
 
 
@@ -104,26 +157,9 @@ def _gathered(x: Tensor, group: Any) -> Tensor:
     """``[ranks, ...]``. As bytes, which every backend sends."""
     everyones = x.new_empty((group.size(), *x.shape))
     if x.numel() > 0:
-        distributed.all_gather_into_tensor(
+        _all_gather(
             everyones.view(-1).view(torch.uint8),
             x.detach().contiguous().view(-1).view(torch.uint8),
             group=group,
         )
     return everyones
-
-
-def _as_integer(option: Any) -> int:
-    if isinstance(option, str):
-        return ("none", "mean", "sum").index(option)
-    bits: int = struct.unpack("q", struct.pack("d", option))[0]
-    return bits
-
-
-def _said(description: Any) -> str:
-    works, *shape, dtype, temperature, reduction, eps, _ = description
-    if not works:
-        return "refused its input"
-    temperature, eps = (
-        struct.unpack("d", struct.pack("q", bits))[0] for bits in (temperature, eps)
-    )
-    return f"has slots {shape} of {_torch_checks.FLOATS[dtype]}, temperature {temperature}, reduction {('none', 'mean', 'sum')[reduction]!r}, eps {eps}"

@@ -13,7 +13,7 @@ from torch._functorch.utils import enable_single_level_autograd_function
 from torch.autograd import forward_ad
 from torch.autograd.function import _SingleLevelFunction
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
@@ -43,7 +43,7 @@ def register_loss(
     takes the gradients of the losses, the tensors, what was kept, and the options. ``module`` has
     their results without values, and the formulas. ``has_ahead``: whether there is an operator
     ``<name>_with_gradient``, which gives the gradient of the one loss as well, for less than the
-    two others take.
+    two others take; or None in its place, where the two others must be asked.
     """
     loss_op = getattr(torch.ops.osc, name).default
     gradient_op = getattr(torch.ops.osc, name + "_backward").default
@@ -177,7 +177,7 @@ def _register_derivatives(
 
     class LossAhead(Loss):
         """With the gradient of the one loss, which backward has only to multiply by what comes
-        in."""
+        in; without it where that would lose bits."""
 
         @staticmethod
         def forward(*arguments: Any) -> Any:
@@ -186,14 +186,16 @@ def _register_derivatives(
 
         @staticmethod
         def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            Loss.setup_context(ctx, inputs, output)
             ctx.gradient = output[-1]
+            ctx.has_ahead = ctx.gradient is not None
+            Loss.setup_context(ctx, inputs, output if ctx.has_ahead else output[:-1])
 
         @staticmethod
         def backward(ctx: Any, *gradients: Tensor | None) -> Any:
             incoming = gradients[0]
             if (
-                type(incoming) is not Tensor
+                not ctx.has_ahead
+                or type(incoming) is not Tensor
                 or torch._C._functorch.is_legacy_batchedtensor(incoming)
                 or not _is_last_derivative()
             ):
@@ -225,7 +227,7 @@ def _register_derivatives(
         # a reduction comes first
         if (
             ahead_op is not None
-            and arguments[tensors] != "none"
+            and arguments[tensors] != _library.NONE
             and _gets_backward_alone(*arguments[:tensors])
         ):
             return LossAhead.apply(*arguments)[:-1]
@@ -274,7 +276,8 @@ def _at_one_level(function: Any, arguments: Any) -> Any:
     # PyTorch takes the second such derivative of any Function for zero
     if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
         raise NotImplementedError(
-            "forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does"
+            "forward mode over forward mode: take one of the two in reverse, as "
+            "torch.func.hessian does"
         )
     with enable_single_level_autograd_function():
         return function.apply(*arguments)

@@ -5,39 +5,40 @@ from __future__ import annotations
 
 import torch
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
 
 def results(
-    f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool
+    f: Tensor, p: Tensor, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor]:
     """Without their values, as PyTorch's tracers want them; likewise `gradient_result`."""
     check_call(f, p, reduction, eps)
-    loss = p.new_empty(p.shape[0] * p.shape[1] if reduction == "none" else ())
+    loss = p.new_empty(p.shape[0] * p.shape[1] if reduction == _library.NONE else ())
     return loss, p.new_empty((p.shape[0] // 2, p.shape[1]), dtype=torch.int64)
 
 
 def gradient_result(
-    grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float
+    grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: int, eps: float
 ) -> Tensor:
     check_call(f, p, reduction, eps)
     return _torch_checks.empty_gradient(p)
 
 
-def check_call(f: Tensor, p: Tensor, reduction: str, eps: float) -> None:
+def check_call(f: Tensor, p: Tensor, reduction: int, eps: float) -> None:
     _torch_checks.check_slots("f", f)
     _torch_checks.check_slots("p", p)
     if f.shape != p.shape:
         raise ValueError(f"f {list(f.shape)} and p {list(p.shape)} must have the same shape")
     _torch_checks.check_alike("f", f, "p", p)
-    _torch_checks.check_options(reduction, eps=eps)
+    _torch_checks.check_reduction(reduction)
+    _torch_checks.check_positive(eps=eps)
 
 
 @_torch_device.implementation
 def matching_similarity_loss_per_img(
-    f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool
+    f: Tensor, p: Tensor, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor]:
     check_call(f, p, reduction, eps)
     matching = _torch_device.match({"f": f, "p": p}, eps, raise_nonfinite)
@@ -46,7 +47,7 @@ def matching_similarity_loss_per_img(
 
 @_torch_device.implementation
 def matching_similarity_loss_per_img_with_gradient(
-    f: Tensor, p: Tensor, reduction: str, eps: float, raise_nonfinite: bool
+    f: Tensor, p: Tensor, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     loss, matching = matching_similarity_loss_per_img(f, p, reduction, eps, raise_nonfinite)
     return (
@@ -60,7 +61,7 @@ def matching_similarity_loss_per_img_with_gradient(
 
 @_torch_device.implementation
 def matching_similarity_loss_per_img_backward(
-    grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float
+    grad_loss: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: int, eps: float
 ) -> Tensor:
     check_call(f, p, reduction, eps)
     return _torch_checks.laid_out(
@@ -71,12 +72,13 @@ def matching_similarity_loss_per_img_backward(
 def losses(f: Tensor, p: Tensor, matching: Tensor, eps: float) -> Tensor:
     """``[2BS]``, in the precision that they are computed in."""
     unit, _ = _torch_formulas.unit_and_norm(_torch_formulas.wide(p), eps)
-    loss = (1 - (unit * _targets(f, matching, eps)).sum(-1)) / 2
+    cosine = (unit * _targets(f, matching, eps)).sum(-1).clamp(-1, 1)
+    loss = (1 - cosine) / 2
     return loss.masked_fill(_torch_formulas.spoilt(matching), float("nan")).flatten()
 
 
 def slope(
-    v: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float
+    v: Tensor, f: Tensor, p: Tensor, matching: Tensor, reduction: int, eps: float
 ) -> tuple[Tensor]:
     each = (
         _torch_formulas.direction(p, eps).push(_torch_formulas.wide(v)) * _targets(f, matching, eps)
@@ -89,7 +91,7 @@ def slope(
 
 
 def gradient(
-    grad_losses: tuple[Tensor], f: Tensor, p: Tensor, matching: Tensor, reduction: str, eps: float
+    grad_losses: tuple[Tensor], f: Tensor, p: Tensor, matching: Tensor, reduction: int, eps: float
 ) -> Tensor:
     pull = _torch_formulas.incoming(grad_losses[0], p, reduction) / -2 * _targets(f, matching, eps)
     return _torch_formulas.with_nan(_torch_formulas.direction(p, eps).push(pull), matching).to(
@@ -103,7 +105,7 @@ def curvature(
     f: Tensor,
     p: Tensor,
     matching: Tensor,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     pull = _torch_formulas.incoming(grad_losses[0], p, reduction) / -2 * _targets(f, matching, eps)

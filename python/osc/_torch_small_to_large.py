@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import torch
 
-from . import _torch_checks, _torch_device, _torch_formulas
+from . import _library, _torch_checks, _torch_device, _torch_formulas
 
 Tensor = torch.Tensor
 
 
 def results(
-    f_large: Tensor, p_small: Tensor, reduction: str, eps: float, raise_nonfinite: bool
+    f_large: Tensor, p_small: Tensor, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Without their values, as PyTorch's tracers want them; likewise `gradient_result`."""
     check_call(f_large, p_small, reduction, eps)
     pairs = (f_large.shape[0], f_large.shape[1], p_small.shape[1])
     matching = p_small.new_empty((*pairs, p_small.shape[2]), dtype=torch.int64)
     return (
-        p_small.new_empty(pairs if reduction == "none" else ()),
+        p_small.new_empty(pairs if reduction == _library.NONE else ()),
         matching,
         p_small.new_empty((), dtype=torch.float32),
     )
@@ -34,14 +34,14 @@ def gradient_result(
     f_large: Tensor,
     p_small: Tensor,
     matching: Tensor,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     check_call(f_large, p_small, reduction, eps)
     return _torch_checks.empty_gradient(p_small)
 
 
-def check_call(f_large: Tensor, p_small: Tensor, reduction: str, eps: float) -> None:
+def check_call(f_large: Tensor, p_small: Tensor, reduction: int, eps: float) -> None:
     for name, crops, wanted in (
         ("f_large", f_large, "[B, Al, L, C]"),
         ("p_small", p_small, "[B, As, S, C]"),
@@ -49,19 +49,22 @@ def check_call(f_large: Tensor, p_small: Tensor, reduction: str, eps: float) -> 
         _torch_checks.check_tensor(name, crops)
         if crops.dim() != 4:
             raise ValueError(
-                f"{name} has shape {list(crops.shape)}; wanted {wanted}: images, crops, slots, channels"
+                f"{name} has shape {list(crops.shape)}; wanted {wanted}: images, crops, slots, "
+                "channels"
             )
     if f_large.shape[0] != p_small.shape[0] or f_large.shape[3] != p_small.shape[3]:
         raise ValueError(
-            f"f_large {list(f_large.shape)} and p_small {list(p_small.shape)} must have as many images and channels"
+            f"f_large {list(f_large.shape)} and p_small {list(p_small.shape)} must have as many "
+            "images and channels"
         )
     _torch_checks.check_alike("f_large", f_large, "p_small", p_small)
-    _torch_checks.check_options(reduction, eps=eps)
+    _torch_checks.check_reduction(reduction)
+    _torch_checks.check_positive(eps=eps)
 
 
 @_torch_device.implementation
 def matching_similarity_loss_small_to_large(
-    f_large: Tensor, p_small: Tensor, reduction: str, eps: float, raise_nonfinite: bool
+    f_large: Tensor, p_small: Tensor, reduction: int, eps: float, raise_nonfinite: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     check_call(f_large, p_small, reduction, eps)
     if raise_nonfinite:
@@ -71,7 +74,10 @@ def matching_similarity_loss_small_to_large(
     matching = _match(_cosines(along.unit, large, f_large), spoilt)
     # 0 / 0 where none counts
     each = (
-        ((matching >= 0).sum(-1) - _of_matches(along.unit, large, f_large, matching).sum(-1))
+        (
+            (matching >= 0).sum(-1)
+            - _of_matches(along.unit, large, f_large, matching).clamp(-1, 1).sum(-1)
+        )
         / 2
         / (matching >= 0).sum(-1)
     )
@@ -91,7 +97,7 @@ def matching_similarity_loss_small_to_large_backward(
     f_large: Tensor,
     p_small: Tensor,
     matching: Tensor,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     check_call(f_large, p_small, reduction, eps)
@@ -102,7 +108,7 @@ def matching_similarity_loss_small_to_large_backward(
 
 
 def slope(
-    v: Tensor, f_large: Tensor, p_small: Tensor, matching: Tensor, reduction: str, eps: float
+    v: Tensor, f_large: Tensor, p_small: Tensor, matching: Tensor, reduction: int, eps: float
 ) -> tuple[Tensor]:
     along, large, spoilt = _parts(f_large, p_small, eps)
     moved = along.push(_torch_formulas.wide(v).masked_fill(spoilt.view(-1, 1, 1, 1), 0))
@@ -123,7 +129,7 @@ def gradient(
     f_large: Tensor,
     p_small: Tensor,
     matching: Tensor,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     along, large, spoilt = _parts(f_large, p_small, eps)
@@ -137,7 +143,7 @@ def curvature(
     f_large: Tensor,
     p_small: Tensor,
     matching: Tensor,
-    reduction: str,
+    reduction: int,
     eps: float,
 ) -> Tensor:
     along, large, spoilt = _parts(f_large, p_small, eps)
@@ -192,21 +198,21 @@ def _of_matches(small: Tensor, large: Tensor, f_large: Tensor, matching: Tensor)
     )
 
 
-def _reduced(each: Tensor, matching: Tensor, spoilt: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
+def _reduced(each: Tensor, matching: Tensor, spoilt: Tensor, reduction: int) -> Tensor:
+    if reduction == _library.NONE:
         return each
     counts = (matching >= 0).any(-1)
     total = each.masked_fill(~counts & ~spoilt.view(-1, 1, 1), 0).sum()
-    return total / counts.sum() if reduction == "mean" else total
+    return total / counts.sum() if reduction == _library.MEAN else total
 
 
 def _pull(
-    grad_loss: Tensor, large: Tensor, f_large: Tensor, matching: Tensor, reduction: str
+    grad_loss: Tensor, large: Tensor, f_large: Tensor, matching: Tensor, reduction: int
 ) -> Tensor:
     """The gradient of the small slots' units."""
     images, large_crops, small_crops, small_slots = matching.shape
     incoming = _torch_formulas.wide(grad_loss)
-    if reduction == "mean":
+    if reduction == _library.MEAN:
         incoming = incoming / (matching >= 0).any(-1).sum().clamp_min(1)
     share = (
         (incoming / (matching >= 0).sum(-1).clamp_min(1) / -2)

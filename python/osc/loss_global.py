@@ -81,11 +81,11 @@ def cosine_sim_loss(
         raise ValueError(
             f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape"
         )
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     try:
         loss: torch.Tensor = _torch.similarity_op(
-            _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+            _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
         )[0]
     except ValueError as error:
         raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None
@@ -235,6 +235,8 @@ def _projs(value: torch.Tensor) -> torch.Tensor:
 def _one_slot(name: str, features: torch.Tensor) -> torch.Tensor:
     if features.dim() != 2 or features.shape[0] % 2:
         raise ValueError(
-            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
+            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + "
+            "B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, "
+            "1).flatten(0, 1))"
         )
     return features.unsqueeze(1)

@@ -88,10 +88,10 @@ def matching_similarity_loss_per_img(
     0.0
     """
     _torch_checks.check_pair("f", f, "p", p)
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     loss: torch.Tensor = _torch.similarity_op(
-        _torch_checks.constant(f), p, reduction, _library.positive("eps", eps), raise_nonfinite
+        _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
     )[0]
     return loss
 
@@ -126,10 +126,11 @@ def matching_contrastive_loss(
         them in the order (view, image, slot).
     group : torch.distributed.ProcessGroup, optional
         The slots of all its ranks are candidates; the losses are those of this rank's slots. Every
-        rank must call, with slots of one shape and dtype, and every rank must call backward: both
-        wait for the others. The mean over ranks of the mean loss is that of the joined batch, and
-        so is the gradient averaged over ranks, as DistributedDataParallel does it. No second
-        derivative, no forward mode, no vmap, and a graph break under torch.compile.
+        rank must call, with slots of one shape and dtype that all require a gradient or none, and
+        every rank must call backward: both wait for the others. The mean over ranks of the mean
+        loss is that of the joined batch, and so is the gradient averaged over ranks, as
+        DistributedDataParallel does it. No second derivative, no forward mode, no vmap, and a graph
+        break under torch.compile.
     eps : float
         Floor of a slot's norm, positive and finite.
     on_nonfinite : {"propagate", "raise"}
@@ -227,8 +228,7 @@ def matching_contrastive_loss_per_img(
     Examples
     --------
     >>> import torch
-    >>> slots = torch.eye(3).expand(4, 3, 3)            # equal to their matches and orthogonal to
-    the others: the best case
+    >>> slots = torch.eye(3).expand(4, 3, 3)            # the best case: equal to their matches
     >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
@@ -298,20 +298,19 @@ def matching_similarity_loss_small_to_large(
     Examples
     --------
     >>> import torch
-    >>> large = torch.eye(4).expand(1, 2, 4, 4)         # an image with two large crops of four
-    slots
-    >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # and three small ones, of two of them
+    >>> large = torch.eye(4).expand(1, 2, 4, 4)          # two crops of four slots
+    >>> small = torch.eye(4)[[2, 0]].expand(1, 3, 2, 4)  # three, of two of these
     >>> loss, counted_ratio = matching_similarity_loss_small_to_large(large, small)
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
     _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
-    _library.reduction(reduction)
+    code = _library.reduction(reduction)
     raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
     loss, _, counted_ratio = _torch.small_to_large_op(
         _torch_checks.constant(f_large),
         p_small,
-        reduction,
+        code,
         _library.positive("eps", eps),
         raise_nonfinite,
     )

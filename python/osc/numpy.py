@@ -379,8 +379,7 @@ def matching_contrastive_loss_per_img(
     Examples
     --------
     >>> import numpy, osc
-    >>> slots = numpy.broadcast_to(numpy.eye(3), (4, 3, 3))  # equal to their matches and orthogonal
-    to the others: the best case
+    >>> slots = numpy.broadcast_to(numpy.eye(3), (4, 3, 3))  # the best case: equal to their matches
     >>> round(float(osc.numpy.matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
@@ -585,10 +584,8 @@ def matching_similarity_loss_small_to_large(
     Examples
     --------
     >>> import numpy, osc
-    >>> large = numpy.broadcast_to(numpy.eye(4), (1, 2, 4, 4))          # an image with two large
-    crops of four slots
-    >>> small = numpy.broadcast_to(numpy.eye(4)[[2, 0]], (1, 3, 2, 4))  # and three small ones, of
-    two of them
+    >>> large = numpy.broadcast_to(numpy.eye(4), (1, 2, 4, 4))          # two crops of four slots
+    >>> small = numpy.broadcast_to(numpy.eye(4)[[2, 0]], (1, 3, 2, 4))  # three, of two of these
     >>> loss, counted_ratio = osc.numpy.matching_similarity_loss_small_to_large(large, small)
     >>> float(loss), counted_ratio
     (0.0, 1.0)
@@ -601,7 +598,8 @@ def matching_similarity_loss_small_to_large(
     )
     if read_f.shape[0] != read_p.shape[0] or read_f.shape[3] != read_p.shape[3]:
         raise ValueError(
-            f"f_large {read_f.shape} and p_small {read_p.shape} must have as many images and channels"
+            f"f_large {read_f.shape} and p_small {read_p.shape} must have as many images and "
+            "channels"
         )
     if read_f.dtype != read_p.dtype:
         raise TypeError(

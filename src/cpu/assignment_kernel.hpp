@@ -1,11 +1,14 @@
-// Assignment problems: the obvious answer, else the fast way, of several small problems together,
-// else the published one. Compiled once an instruction set; see cpu/kernels.hpp.
+// Assignment problems: by the published algorithm at once where few rows need a search or there are
+// many ties; else the fast way, of several small problems together, and by the published algorithm
+// what that leaves. Compiled once an instruction set; see cpu/kernels.hpp.
 #pragma once
 
 #include <cstdint>
-#include <limits>
+#include <optional>
+#include <type_traits>
 
 #include "cpu/arena.hpp"
+#include "cpu/cost_rows.hpp"
 #include "cpu/fast_assignment.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/published_assignment.hpp"
@@ -13,23 +16,12 @@
 namespace osc::cpu {
 namespace {
 
-// Element (r, c) is data[r * row_stride + c * column_stride].
-template <typename T>
-struct Strided {
-  const T* data;
-  std::int64_t rows, columns, row_stride, column_stride;
-
-  const T* row(std::int64_t r) const { return data + r * row_stride; }
-  Strided transposed() const { return {data, columns, rows, column_stride, row_stride}; }
-};
-
 // T: the type that problems are computed in.
 template <typename T>
 class Assigner {
   using V = Simd<T>;
   using Vector = typename V::Vector;
   static constexpr std::int64_t kLanes = V::kLanes;
-  static constexpr T kInfinity = std::numeric_limits<T>::infinity();
 
  public:
   static constexpr std::int64_t kMostKept = 16;
@@ -44,7 +36,7 @@ class Assigner {
         columns_(columns),
         stride_(stride_of(columns)),
         scratch_(FastScratch<T>::take(arena, rows, stride_)),
-        published_(PublishedAssignment::take(arena, rows, columns)) {
+        published_(PublishedAssignment<T>::take(arena, rows, columns)) {
     for (std::int64_t i = 0; i < kept; ++i)
       problems_[i] = FastProblem<T>::take(arena, rows, stride_);
   }
@@ -54,28 +46,35 @@ class Assigner {
   // Its costs may hold any numbers before begin().
   FastProblem<T>& problem(std::int64_t i) { return problems_[i]; }
 
-  // True where the answer is obvious: every row has its least cost in one column alone, no two in
-  // the same. Then any other assignment costs more. Square problems with adjacent columns; the
-  // costs are looked at where they are.
+  // Rows of adjacent costs of the type that is computed in. Where they do not lie so, they are
+  // packed into the costs of problem i.
   template <typename Element>
-  bool is_obvious(const Strided<Element>& given, bool maximize, std::int64_t i) {
-    return maximize ? rows_differ<true>(given, problems_[i])
-                    : rows_differ<false>(given, problems_[i]);
+  CostRows<T> rows_of(const Strided<Element>& given, T sign, std::int64_t i) {
+    if constexpr (std::is_same_v<T, Element>) {
+      if (given.column_stride == 1 || columns_ == 1) return {given.data, given.row_stride, sign};
+    }
+    RowPacker<T>::pack(given, problems_[i].costs, stride_);
+    return {problems_[i].costs, stride_, sign};
   }
 
-  // Takes the costs, times `sign`.
-  template <typename Element>
-  Begun begin(const Strided<Element>& given, T sign, std::int64_t i) {
-    const Vector signs = V::set(sign);
-    if (given.column_stride != 1) {
-      return begin(i, [&](std::int64_t r, std::int64_t k) {
-        return V::mul(gather(given.row(r) + k * kLanes * given.column_stride, given.column_stride,
-                             columns_ - k * kLanes),
-                      signs);
-      });
-    }
+  // By the published algorithm.
+  AssignmentStatus solve_published(const CostRows<T>& costs, std::int64_t i) {
+    published_.survey(costs);
+    return solve(costs, i);
+  }
+  // The same where that is the shortest way, as far as it shows.
+  std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
+    if (!published_.survey_if_short(costs)) return std::nullopt;
+    const AssignmentStatus status = solve(costs, i);
+    if (published_.gave_up()) return std::nullopt;
+    return status;
+  }
+
+  // The fast way.
+  Begun begin(const CostRows<T>& costs, std::int64_t i) {
+    const Vector sign = V::set(costs.sign);
     return begin(i, [&](std::int64_t r, std::int64_t k) {
-      return V::mul(load(given.row(r) + k * kLanes, columns_ - k * kLanes, T(0)), signs);
+      return V::mul(load(costs.row(r) + k * kLanes, columns_ - k * kLanes), sign);
     });
   }
   // The same with vector_of(r, k), the k-th vector of row r.
@@ -92,28 +91,28 @@ class Assigner {
     return with_fast([&](const auto& fast) { return fast.finish(problems_[i]); });
   }
 
-  // Of any costs, by the published algorithm.
-  template <typename Element>
-  AssignmentStatus solve_published(const Strided<Element>& given, double sign, std::int64_t i) {
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      for (std::int64_t c = 0; c < columns_; ++c) {
-        const double cost = sign * static_cast<double>(V::first(V::load_first(
-                                       given.row(r) + c * given.column_stride, 1, T(0))));
-        if (cost != cost) return AssignmentStatus::nan_cost;
-        if (cost == -kDoubleInfinity) return AssignmentStatus::unbounded_cost;
-        published_.costs[r * columns_ + c] = cost;
-      }
-    }
-    if (!published_.solve()) return AssignmentStatus::infeasible;
-    for (std::int64_t r = 0; r < rows_; ++r)
-      problems_[i].column_of_row[r] = static_cast<std::int32_t>(published_.column_of_row[r]);
-    for (std::int64_t c = 0; c < columns_; ++c)
-      problems_[i].row_of_column[c] = static_cast<std::int32_t>(published_.row_of_column[c]);
-    return AssignmentStatus::solved;
-  }
-
  private:
-  static constexpr double kDoubleInfinity = std::numeric_limits<double>::infinity();
+  AssignmentStatus solve(const CostRows<T>& costs, std::int64_t i) {
+    FastProblem<T>& problem = problems_[i];
+    AssignmentStatus status = published_.solve(costs);
+    if (published_.overflowed()) {  // not so where costs are shrunk
+      constexpr T kShrink = T(0x1p-60);
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        const T* const x = costs.row(r);
+        for (std::int64_t c = 0; c < columns_; ++c)
+          problem.costs[r * stride_ + c] = costs.sign * x[c] * kShrink;
+      }
+      const CostRows<T> rows{problem.costs, stride_, T(1)};
+      published_.survey(rows);
+      status = published_.solve(rows);
+    }
+    if (status != AssignmentStatus::solved) return status;
+    for (std::int64_t r = 0; r < rows_; ++r)
+      problem.column_of_row[r] = published_.column_of_row()[r];
+    for (std::int64_t c = 0; c < columns_; ++c)
+      problem.row_of_column[c] = published_.row_of_column()[c];
+    return status;
+  }
 
   static std::int64_t stride_of(std::int64_t columns) {
     const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
@@ -130,79 +129,13 @@ class Assigner {
     }
   }
 
-  template <bool kMaximize, typename Element>
-  bool rows_differ(const Strided<Element>& given, FastProblem<T>& problem) {
-    std::int32_t* const column_of_row = scratch_.closed;
-    std::int32_t* const taken = scratch_.visit;
-    for (std::int64_t c = 0; c < columns_; ++c) taken[c] = 0;
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      const Element* const x = given.row(r);
-      const T start =
-          V::first(V::load_first(x, 1, T(0)));  // stands in for the lanes beyond the last column
-      Vector best[4] = {V::set(start), V::set(start), V::set(start), V::set(start)},
-             poison[2] = {V::set(0), V::set(0)};
-      const auto look_at = [&](Vector cost, std::int64_t k) {
-        best[k % 4] = kMaximize ? V::max(best[k % 4], cost) : V::min(best[k % 4], cost);
-        poison[k % 2] = V::mul_add(cost, V::set(0), poison[k % 2]);
-      };
-      std::int64_t c = 0;
-      for (; c + 4 * kLanes <= columns_; c += 4 * kLanes) {
-        for (std::int64_t k = 0; k < 4; ++k) look_at(V::load(x + c + k * kLanes), k);
-      }
-      for (; c < columns_; c += kLanes) look_at(load(x + c, columns_ - c, start), 0);
-      for (int k = 1; k < 4; ++k)
-        best[0] = kMaximize ? V::max(best[0], best[k]) : V::min(best[0], best[k]);
-      const Vector value = kMaximize ? V::greatest(best[0]) : V::least(best[0]);
-
-      // Where it is: bits of 64 columns at a time.
-      std::int64_t column = 0, words = 0;
-      bool tie = !(V::sum(V::add(poison[0], poison[1])) == 0);
-      const auto note = [&](std::uint64_t bits, std::int64_t first) {
-        tie |= (bits & (bits - 1)) != 0;
-        words += bits != 0;
-        column = bits != 0 ? first + __builtin_ctzll(bits) : column;
-      };
-      const auto bits_of = [&](Vector cost, std::int64_t shift) {
-        return static_cast<std::uint64_t>(V::bits(V::equal(cost, value))) << shift;
-      };
-      for (c = 0; c + 64 <= columns_; c += 64) {
-        std::uint64_t bits = 0;
-        for (std::int64_t k = 0; k < 64; k += kLanes) bits |= bits_of(V::load(x + c + k), k);
-        note(bits, c);
-      }
-      if (c < columns_) {
-        std::uint64_t bits = 0;
-        for (std::int64_t k = 0; c + k < columns_; k += kLanes)
-          bits |= bits_of(load(x + c + k, columns_ - c - k, start), k);
-        note(bits & ((std::uint64_t{1} << (columns_ - c)) - 1), c);
-      }
-      if (tie || words != 1 || taken[column]) return false;
-      column_of_row[r] = static_cast<std::int32_t>(column);
-      taken[column] = 1;
-    }
-    for (std::int32_t r = 0; r < rows_; ++r) {
-      problem.column_of_row[r] = column_of_row[r];
-      problem.row_of_column[column_of_row[r]] = r;
-    }
-    return true;
-  }
-
-  template <typename Element>
-  static Vector load(const Element* x, std::int64_t count, T fill) {
-    return count >= kLanes ? V::load(x) : count <= 0 ? V::set(fill) : V::load_first(x, count, fill);
-  }
-
-  template <typename Element>
-  static Vector gather(const Element* x, std::int64_t stride, std::int64_t count) {
-    T lanes[kLanes] = {};
-    for (std::int64_t i = 0; i < kLanes && i < count; ++i)
-      lanes[i] = V::first(V::load_first(x + i * stride, 1, T(0)));
-    return V::load(lanes);
+  static Vector load(const T* x, std::int64_t count) {
+    return count >= kLanes ? V::load(x) : count <= 0 ? V::set(0) : V::load_first(x, count, T(0));
   }
 
   std::int64_t rows_, columns_, stride_;
   FastScratch<T> scratch_;
-  PublishedAssignment published_;
+  PublishedAssignment<T> published_;
   FastProblem<T> problems_[kMostKept];
 };
 
@@ -229,12 +162,12 @@ std::size_t assignment_memory(std::int64_t rows, std::int64_t columns) {
 template <typename T>
 void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
   using A = typename Computed<T>::Type;
-  // The solver's rows are the shorter side, and of a square matrix the one whose elements are
-  // farther apart; of ties it knows rows alone.
+  // The solver's rows are the shorter side. The fast way, which finds no other optimum than the
+  // only one, may take the columns of a square matrix for its rows, which saves packing small ones.
   const bool wide = task.rows <= task.columns;
   const bool square = task.rows == task.columns;
-  const bool by_columns = square && task.column_stride != 1 && task.row_stride == 1;
   const std::int64_t kept = problems_kept<A>(task.rows, task.columns);
+  const bool by_columns = square && kept > 1 && task.column_stride != 1 && task.row_stride == 1;
   Arena arena(memory);
   Assigner<A> assigner(arena, wide ? task.rows : task.columns, wide ? task.columns : task.rows,
                        kept);
@@ -256,8 +189,8 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     write(problem, AssignmentStatus::solved, by_columns || !wide, assigner.problem(i));
   };
   const auto write_published = [&](std::int64_t problem, std::int64_t i) {
-    const AssignmentStatus status = assigner.solve_published(
-        wide ? given(problem) : given(problem).transposed(), static_cast<double>(sign), i);
+    const Strided<T> rows = wide ? given(problem) : given(problem).transposed();
+    const AssignmentStatus status = assigner.solve_published(assigner.rows_of(rows, sign, i), i);
     write(problem, status, !wide, assigner.problem(i));
   };
   std::int64_t waiting[Assigner<A>::kMostKept], count = 0;
@@ -273,15 +206,17 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     count = 0;
   };
   for (std::int64_t problem = begin; problem < end; ++problem) {
-    const Strided<T> fast_order =
-        by_columns || !wide ? given(problem).transposed() : given(problem);
-    const bool in_place = kept == 1 && square && fast_order.column_stride == 1;
-    if (in_place && assigner.is_obvious(fast_order, task.maximize, count)) {
-      write_fast(problem, count);
-      continue;
+    const Strided<T> rows = wide ? given(problem) : given(problem).transposed();
+    const CostRows<A> costs = assigner.rows_of(by_columns ? rows.transposed() : rows, sign, count);
+    if (kept == 1 || !square) {
+      if (const auto status = assigner.solve_if_short(costs, count)) {
+        write(problem, *status, !wide, assigner.problem(count));
+        continue;
+      }
     }
-    switch (assigner.begin(fast_order, sign, count)) {
-      case Begun::not_finite: write_published(problem, count); break;
+    switch (assigner.begin(costs, count)) {
+      case Begun::not_finite:
+      case Begun::tied: write_published(problem, count); break;
       case Begun::solved: write_fast(problem, count); break;
       case Begun::waiting:
         waiting[count++] = problem;

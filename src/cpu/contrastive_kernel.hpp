@@ -70,11 +70,11 @@ class Contrastive {
   }
 
   // Gradients of rows: those of their units, times `factor`, by the derivative of x / |x|.
-  void write(std::int64_t begin, std::int64_t end, double factor) const {
+  void write(std::int64_t begin, std::int64_t end, const Ratio& factor) const {
     for (std::int64_t row = begin; row < end; ++row) {
-      Units<T>::write(problem_.units + row * stride_, problem_.slopes + row * stride_,
-                      problem_.channels, problem_.inverse_norms[row], factor,
-                      problem_.targets[row]);
+      Units<T>::write(problem_.slots[row], problem_.units + row * stride_,
+                      problem_.slopes + row * stride_, problem_.channels, problem_.eps,
+                      problem_.inverse_norms[row], factor, problem_.targets[row]);
     }
   }
 
@@ -353,7 +353,7 @@ void read_contrasted(const ContrastiveProblem<T>& problem, std::int64_t begin, s
 
 template <typename T>
 void write_contrasted(const ContrastiveProblem<T>& problem, std::int64_t begin, std::int64_t end,
-                      double factor, void* memory) {
+                      const Ratio& factor, void* memory) {
   Contrastive<T>(problem, memory).write(begin, end, factor);
 }
 

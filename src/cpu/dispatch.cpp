@@ -69,15 +69,16 @@ Status unknown(const char* source, const char* name) {
 }  // namespace
 
 const Kernels* kernels(Status& status) noexcept {
-  if (const Kernels* const known = chosen.load(std::memory_order_acquire)) return known;
+  const Kernels* known = chosen.load(std::memory_order_acquire);
+  if (known) return known;
   const char* const forced = std::getenv("OSC_INSTRUCTION_SET");
   const Kernels* const table = forced && *forced ? by_name(forced) : &widest();
-  if (table) {
-    chosen.store(table, std::memory_order_release);
-  } else {
+  if (!table) {
     status = unknown("the environment variable OSC_INSTRUCTION_SET", forced);
+    return nullptr;
   }
-  return table;
+  // Another thread may have forced one meanwhile: that one stays.
+  return chosen.compare_exchange_strong(known, table, std::memory_order_acq_rel) ? table : known;
 }
 
 }  // namespace cpu

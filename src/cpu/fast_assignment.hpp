@@ -17,6 +17,7 @@
 //             0. docs/design.md has the argument.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -82,7 +83,8 @@ struct FastScratch {
 };
 
 enum class Begun {
-  not_finite,  // and the costs of no use
+  not_finite,  // nothing more is known, nor
+  tied,        // where there are so many ties that the optimum is hardly the only one
   solved,      // by the only optimum
   waiting,     // for reduce() and finish()
 };
@@ -113,16 +115,36 @@ class FastAssignment {
     Vector least[kHeld], poison = V::set(0), highest = V::set(0);
     for (std::int64_t k = 0; k < vectors(); ++k)
       keep(problem.price, least, k, V::set(square ? kInfinity : T(0)));
-    for (std::int64_t r = 0; r < rows_; ++r) {
-      T* const costs = problem.costs + r * stride_;
-      for (std::int64_t k = 0; k < vectors(); ++k) {
+    // The k-th vector of a row, or its lanes that stand for columns.
+    const auto take = [&](std::int64_t r, std::int64_t k, bool whole, Vector& least_cost) {
+      Vector real = vector_of(r, k), cost = real;
+      if (!whole) {
         const auto lanes = real_lanes(k);
-        const Vector given = vector_of(r, k), real = V::select(lanes, given, V::set(0)),
-                     cost = V::select(lanes, given, V::set(kInfinity));
-        store(costs, k, cost);
-        poison = V::mul_add(real, V::set(0), poison);
-        highest = V::max(highest, V::abs(real));
-        if (square) keep(problem.price, least, k, V::min(kept(problem.price, least, k), cost));
+        real = V::select(lanes, real, V::set(0));
+        cost = V::select(lanes, cost, V::set(kInfinity));
+      }
+      store(problem.costs + r * stride_, k, cost);
+      poison = V::mul_add(real, V::set(0), poison);
+      highest = V::max(highest, V::abs(real));
+      if (square) least_cost = V::min(least_cost, cost);
+    };
+    std::int64_t r = 0;
+    if constexpr (kVectors == 0) {
+      constexpr std::int64_t kRows = 4;  // that share a visit of the least costs in memory
+      for (; r + kRows <= rows_; r += kRows) {
+        for (std::int64_t k = 0; k < vectors(); ++k) {
+          Vector least_cost = load(problem.price, k);
+          const bool whole = (k + 1) * kLanes <= columns_;
+          for (std::int64_t i = 0; i < kRows; ++i) take(r + i, k, whole, least_cost);
+          if (square) store(problem.price, k, least_cost);
+        }
+      }
+    }
+    for (; r < rows_; ++r) {
+      for (std::int64_t k = 0; k < vectors(); ++k) {
+        Vector least_cost = kept(problem.price, least, k);
+        take(r, k, false, least_cost);
+        keep(problem.price, least, k, least_cost);
       }
     }
     problem.largest = V::first(V::greatest(highest));
@@ -130,8 +152,8 @@ class FastAssignment {
     for (std::int64_t k = 0; k < vectors(); ++k)
       store(problem.price, k, V::select(real_lanes(k), kept(problem.price, least, k), V::set(0)));
     for (std::int64_t c = 0; c < stride_; ++c) problem.row_of_column[c] = -1;
-    if (square) return assign_least(problem) ? Begun::solved : Begun::waiting;
-    for (std::int64_t r = 0; r < rows_; ++r) problem.rows_left[r] = static_cast<std::int32_t>(r);
+    if (square) return assign_least(problem);
+    for (std::int32_t left = 0; left < rows_; ++left) problem.rows_left[left] = left;
     problem.left = rows_;
     return Begun::waiting;
   }
@@ -170,10 +192,16 @@ class FastAssignment {
   }
 
   // Of a problem that has been reduced: true where its column_of_row and row_of_column are the only
-  // optimum. False: not known.
+  // optimum. False: not known. Where ties have left many rows there is hardly an only one; and
+  // where searches are more or longer than those of random costs, they are as well done in double.
   bool finish(FastProblem<T>& problem) const {
-    if (!is_suited(problem)) return false;
-    for (std::int64_t i = 0; i < problem.left; ++i) augment(problem, problem.rows_left[i]);
+    if (!is_suited(problem) || 2 * problem.left > rows_) return false;
+    const auto rows = static_cast<double>(rows_);
+    auto scans = static_cast<std::int64_t>(rows * (1 + 2 * __builtin_sqrt(rows)));
+    for (std::int64_t i = 0; i < problem.left; ++i) {
+      augment(problem, problem.rows_left[i], scans);
+      if (scans < 0) return false;
+    }
     problem.left = 0;
     return certify(problem);
   }
@@ -228,10 +256,10 @@ class FastAssignment {
     }
   }
 
-  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go. True
-  // where every column has its least cost in one row alone, no two in the same row.
-  bool assign_least(FastProblem<T>& problem) const {
-    bool tie = false;
+  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go.
+  // Solved where every column has its least cost in one row alone, no two in the same row.
+  Begun assign_least(FastProblem<T>& problem) const {
+    std::int64_t several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
     problem.left = 0;
     for (std::int32_t r = 0; r < rows_; ++r) {
@@ -239,7 +267,7 @@ class FastAssignment {
       if constexpr (kVectors > 0) {
         const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors),
                             choice = bits & open;
-        tie |= (bits & (bits - 1)) != 0;
+        several += (bits & (bits - 1)) != 0;
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
@@ -255,7 +283,9 @@ class FastAssignment {
       problem.rows_left[problem.left] = r;
       problem.left += column == stride_;
     }
-    return kVectors > 0 && !tie && problem.left == 0;
+    if (kVectors == 0) return Begun::waiting;
+    if (several == 0 && problem.left == 0) return Begun::solved;
+    return 2 * several > rows_ ? Begun::tied : Begun::waiting;  // a quarter of random rows
   }
 
   std::uint64_t all_columns() const {
@@ -375,7 +405,8 @@ class FastAssignment {
   }
 
   // Dijkstra's search over reduced costs, from a row without a column to the nearest free column.
-  void augment(FastProblem<T>& problem, std::int32_t new_row) const {
+  // Each visit of a row takes one of the `scans`; the search is given up after them.
+  void augment(FastProblem<T>& problem, std::int32_t new_row, std::int64_t& scans) const {
     std::int64_t closed = 0;
     std::int64_t column = 0;
     Vector nearest = V::set(0), offset = nearest;
@@ -392,6 +423,7 @@ class FastAssignment {
       }
     }
     for (std::int32_t r = new_row;;) {
+      if (--scans < 0) return;
       const T* const costs = row(problem, r);
       const Vector from = V::set(static_cast<T>(r));
       Vector least = V::set(kInfinity);
@@ -522,11 +554,14 @@ class FastAssignment {
           static_cast<double>(costs[own]) - static_cast<double>(problem.price[own]);
       const Vector limit = V::set(static_cast<T>(row_price) + far);
       scratch_.first_edge[r] = static_cast<std::int32_t>(edges);
-      for (std::int64_t k = 0; k < vectors(); ++k) {
-        for (std::uint32_t bits =
-                 V::bits(V::less_equal(V::sub(load(costs, k), load(problem.price, k)), limit));
-             bits != 0; bits &= bits - 1) {
-          const std::int64_t c = k * kLanes + __builtin_ctz(bits);
+      for (std::int64_t first = 0; first < stride_; first += 64) {
+        std::uint64_t bits = 0;  // of 64 columns, few of which are near
+        for (std::int64_t c = first; c < stride_ && c < first + 64; c += kLanes) {
+          const Vector reduced = V::sub(V::load(costs + c), V::load(problem.price + c));
+          bits |= static_cast<std::uint64_t>(V::bits(V::less_equal(reduced, limit))) << (c - first);
+        }
+        for (; bits != 0; bits &= bits - 1) {
+          const std::int64_t c = first + __builtin_ctzll(bits);
           if (c == own) continue;
           const double slack =
               static_cast<double>(costs[c]) - static_cast<double>(problem.price[c]) - row_price;
@@ -549,7 +584,8 @@ class FastAssignment {
     if (!(static_cast<double>(far) - 2 * static_cast<double>(rounding) >
           -lowest * static_cast<double>(rows_ + 1)))
       return false;
-    return acyclic() || all_cycles_cost(static_cast<double>(magnitude));
+    return acyclic(std::numeric_limits<double>::infinity()) ||
+           all_cycles_cost(static_cast<double>(magnitude));
   }
 
   bool add_edge(std::int64_t& edges, std::int64_t max_edges, std::int64_t to, double slack) const {
@@ -559,9 +595,9 @@ class FastAssignment {
     return true;
   }
 
-  // Depth first. visit: the stack of nodes, and for each node -1 (new), the next edge to follow, or
-  // kDone.
-  bool acyclic() const {
+  // Of the edges up to a slack. Depth first. visit: the stack of nodes, and for each node -1 (new),
+  // the next edge to follow, or kDone.
+  bool acyclic(double most) const {
     constexpr std::int32_t kNew = -1, kDone = -2;
     const std::int64_t nodes = rows_ + 1;
     std::int32_t* const stack = scratch_.visit;
@@ -579,7 +615,8 @@ class FastAssignment {
           --depth;
           continue;
         }
-        const std::int32_t to = scratch_.edge_to[at[node]++];
+        const std::int32_t edge = at[node]++, to = scratch_.edge_to[edge];
+        if (scratch_.edge_slack[edge] > most) continue;
         if (at[to] >= 0) return false;  // still on the stack
         if (at[to] == kNew) {
           stack[++depth] = to;
@@ -593,12 +630,13 @@ class FastAssignment {
   // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest
   // paths still settle.
   bool all_cycles_cost(double magnitude) const {
-    constexpr std::int64_t kPasses = 64;
     constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
     const double margin = kMargin * magnitude;
+    if (!acyclic(margin)) return false;  // where a tie is, mostly
     const std::int64_t nodes = rows_ + 1;
+    const std::int64_t passes = std::min(nodes, std::int64_t{64});
     for (std::int64_t n = 0; n < nodes; ++n) scratch_.potential[n] = 0;
-    for (std::int64_t pass = 0; pass < kPasses; ++pass) {
+    for (std::int64_t pass = 0; pass < passes; ++pass) {
       bool changed = false;
       for (std::int64_t n = 0; n < nodes; ++n) {
         for (std::int32_t e = scratch_.first_edge[n]; e < scratch_.first_edge[n + 1]; ++e) {

@@ -6,6 +6,7 @@
 // processor that lacks the instructions.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -24,6 +25,11 @@ struct Computed {
 template <>
 struct Computed<double> {
   using Type = double;
+};
+
+// numerator / denominator, which may be no number of its own.
+struct Ratio {
+  double numerator = 1, denominator = 1;
 };
 
 template <typename T>
@@ -61,7 +67,10 @@ struct SimilarityTask {
   SlotRows<T> gradient{};
   const T* incoming = nullptr;  // [2BS] or one; null stands for ones
   bool incoming_per_slot = false;
-  double weight = 1;    // of every incoming gradient
+  double weight = 1;  // of every incoming gradient
+  // Becomes false where a slot's gradient is so small, or so large, that T does not hold all of its
+  // bits. Null: not wanted.
+  std::atomic<bool>* gradient_scales = nullptr;
   bool stream = false;  // the gradient past the caches, which could not keep it
   bool fetch = false;   // f and p ahead of time from memory
 };
@@ -87,7 +96,7 @@ struct ContrastiveProblem {
   A* panels = nullptr;  // the same with kTile rows together, channel by channel: [rows / kTile,
                         // channels, kTile]
   A* slopes = nullptr;  // [rows, padded()], the gradients of the units; null: not wanted
-  double* inverse_norms = nullptr;  // 1 / max(norm, eps), negative where the norm is not above eps
+  double* inverse_norms = nullptr;  // as Units<T>::read gives them
   std::int64_t* matches = nullptr;  // the row of its match; own rows
   A* match_cosines = nullptr;       // own rows
   A* rivals = nullptr;     // the greatest cosine with another candidate than the match; own rows.
@@ -185,7 +194,7 @@ struct KernelsOf {
   void (*read_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t begin,
                           std::int64_t end, void* memory);
   void (*write_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t begin,
-                           std::int64_t end, double factor, void* memory);
+                           std::int64_t end, const Ratio& factor, void* memory);
   // All pairs of a row of block x, which is one of the own, and a row of block y >= x: what they
   // add to sums, or to slopes.
   void (*sum_contrasted)(const ContrastiveProblem<T>& problem, std::int64_t x, std::int64_t y,
@@ -229,6 +238,8 @@ extern const Kernels avx512_kernels;
 
 // The table in use: of the instruction set that was forced, or else of the widest that the
 // processor has. Null, and why in `status`, where the environment forces one that there is not.
+// Another thread may force another at any time: a call of the library asks once, where it begins,
+// and hands the table to all that it calls.
 const Kernels* kernels(Status& status) noexcept;
 
 template <typename T>

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "cpu/cosine_loss.hpp"
 #include "cpu/vector_math.hpp"
 #include "element_types.hpp"
 
@@ -16,18 +17,21 @@ T* slot_of(const SlotRows<T>& rows, std::int64_t view, std::int64_t image, std::
   return rows.data + view * rows.view_stride + image * rows.image_stride + slot * rows.slot_stride;
 }
 
-// False where the image holds a NaN or an infinity; the units are meaningless then.
+// False where x holds a NaN or an infinity; its unit is meaningless then.
+template <typename T>
+bool load_unit(const T* x, std::int64_t channels, double eps, double* unit) {
+  const Norm x_norm = norm(x, channels);
+  const double length = x_norm.floored(eps);
+  for (std::int64_t c = 0; c < channels; ++c) unit[c] = to_double(x[c]) * x_norm.scale / length;
+  return x_norm.finite();
+}
+
 template <typename T>
 bool load_units(const SimilarityTask<T>& task, std::int64_t image, double* units) {
-  for (std::int64_t view = 0; view < 2; ++view) {
-    for (std::int64_t slot = 0; slot < task.slots; ++slot) {
-      const T* const x = slot_of(task.f, view, image, slot);
-      const Norm x_norm = norm(x, task.channels);
-      if (!x_norm.finite()) return false;
-      const double length = x_norm.floored(task.eps);
-      for (std::int64_t c = 0; c < task.channels; ++c)
-        *units++ = to_double(x[c]) * x_norm.scale / length;
-    }
+  for (std::int64_t row = 0; row < 2 * task.slots; ++row) {
+    if (!load_unit(slot_of(task.f, row / task.slots, image, row % task.slots), task.channels,
+                   task.eps, units + row * task.channels))
+      return false;
   }
   return true;
 }
@@ -37,7 +41,7 @@ bool load_units(const SimilarityTask<T>& task, std::int64_t image, double* units
 template <typename T>
 void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   const std::int64_t slots = task.slots, channels = task.channels;
-  double* cost = memory.assignment.costs;
+  double* cost = memory.costs;
   for (std::int64_t s = 0; s < slots; ++s) {
     for (std::int64_t t = 0; t < slots; ++t) {
       const double cosine =
@@ -45,32 +49,44 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
       *cost++ = sizeof(T) == 8 ? -cosine : -static_cast<double>(static_cast<float>(cosine));
     }
   }
-  memory.assignment.solve();  // finite costs always have an assignment
-  std::copy_n(memory.assignment.column_of_row, slots, memory.matching);
-  std::copy_n(memory.assignment.row_of_column, slots, memory.matching + slots);
+  AssignmentStatus status{};  // finite costs always have an assignment
+  baseline_kernels.f64.assign({memory.costs, slots, slots, slots * slots, slots, 1, false,
+                               memory.matching, memory.matching + slots, &status},
+                              0, 1, memory.assignment);
 }
 
-// One slot of p against the unit of its target: its cosine, and its gradient where `gradient` is
-// not null.
+// One slot of p against the unit of its target: its cosine.
 template <typename T>
-double cosine_and_gradient(const T* p, const double* unit, std::int64_t channels, double eps,
-                           double incoming, T* gradient) {
-  const Norm p_norm = norm(p, channels);
-  const double length = p_norm.floored(eps);
-  const double cosine = dot(p, p_norm.scale, unit, channels) / length;
-  if (gradient) {
-    const double half = -0.5 * incoming;
-    if (p_norm.exceeds(eps)) {
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const double along = cosine * (to_double(p[c]) * p_norm.scale / length);
-        gradient[c] = from_double<T>(half * (unit[c] - along) / length * p_norm.scale);
-      }
-    } else {
-      for (std::int64_t c = 0; c < channels; ++c)
-        gradient[c] = from_double<T>(half * unit[c] / eps);
+double cosine_of(const T* p, const Norm& p_norm, const double* unit, std::int64_t channels,
+                 double eps) {
+  return dot(p, p_norm.scale, unit, channels) / p_norm.floored(eps);
+}
+
+// Its gradient, to where the task has it.
+template <typename T>
+void write_gradient(const SimilarityTask<T>& task, std::int64_t view, std::int64_t image,
+                    std::int64_t slot, const Norm& p_norm, const double* unit, double cosine) {
+  const T* const p = slot_of(task.p, view, image, slot);
+  T* const gradient = slot_of(task.gradient, view, image, slot);
+  const std::int64_t index =
+      task.incoming_per_slot ? (view * task.images + image) * task.slots + slot : 0;
+  Product factor(-0.5 * task.weight);
+  if (task.incoming) factor.times(to_double(task.incoming[index]));
+  if (p_norm.exceeds(task.eps)) {
+    factor.over(p_norm.length).times(p_norm.scale);
+    for (std::int64_t c = 0; c < task.channels; ++c) {
+      const double along = cosine * (to_double(p[c]) * p_norm.scale / p_norm.length);
+      gradient[c] = from_double<T>(factor.of(unit[c] - along));
     }
+  } else {
+    factor.over(task.eps);
+    for (std::int64_t c = 0; c < task.channels; ++c)
+      gradient[c] = from_double<T>(factor.of(unit[c]));
   }
-  return cosine;
+  if constexpr (sizeof(T) >= 4) {
+    if (task.gradient_scales && !factor.template is_well_within<T>())
+      task.gradient_scales->store(false, std::memory_order_relaxed);
+  }
 }
 
 }  // namespace
@@ -106,25 +122,35 @@ void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
   for (std::int64_t view = 0; view < 2; ++view) {
     for (std::int64_t slot = 0; slot < slots; ++slot) {
       const std::int64_t index = (view * task.images + image) * slots + slot;
-      T* const gradient = task.has_gradient ? slot_of(task.gradient, view, image, slot) : nullptr;
       double loss = kNaN;
       if (finite) {
         const double* const target =
             memory.units +
             ((1 - view) * slots + memory.matching[view * slots + slot]) * task.channels;
-        const double incoming =
-            task.weight *
-            (task.incoming ? to_double(task.incoming[task.incoming_per_slot ? index : 0]) : 1.0);
-        loss = 0.5 - 0.5 * cosine_and_gradient(slot_of(task.p, view, image, slot), target,
-                                               task.channels, task.eps, incoming, gradient);
-      } else if (gradient) {
-        std::fill_n(gradient, task.channels, from_double<T>(kNaN));
+        const T* const p = slot_of(task.p, view, image, slot);
+        const Norm p_norm = norm(p, task.channels);
+        const double cosine = cosine_of(p, p_norm, target, task.channels, task.eps);
+        loss = loss_of_cosine(cosine);
+        if (task.has_gradient) write_gradient(task, view, image, slot, p_norm, target, cosine);
+      } else if (task.has_gradient) {
+        std::fill_n(slot_of(task.gradient, view, image, slot), task.channels, from_double<T>(kNaN));
       }
       if (task.losses) task.losses[index] = from_double<T>(loss);
       image_sum += loss;
     }
   }
   if (task.image_sums) task.image_sums[image] = image_sum;
+}
+
+template <typename T>
+void similarity_gradient_in_double(const SimilarityTask<T>& task, std::int64_t view,
+                                   std::int64_t image, std::int64_t slot, std::int64_t target,
+                                   double* unit) noexcept {
+  const T* const p = slot_of(task.p, view, image, slot);
+  const Norm p_norm = norm(p, task.channels);
+  load_unit(slot_of(task.f, 1 - view, image, target), task.channels, task.eps, unit);
+  write_gradient(task, view, image, slot, p_norm, unit,
+                 cosine_of(p, p_norm, unit, task.channels, task.eps));
 }
 
 template <typename T>
@@ -148,6 +174,9 @@ bool slot_is_finite(const T* x, std::int64_t channels) noexcept {
 #define OSC_INSTANTIATE(T)                                                                        \
   template void similarity_in_double(const SimilarityTask<T>&, std::int64_t, SimilarityInDouble&, \
                                      const std::int32_t*, const std::int32_t*) noexcept;          \
+  template void similarity_gradient_in_double(const SimilarityTask<T>&, std::int64_t,             \
+                                              std::int64_t, std::int64_t, std::int64_t,           \
+                                              double*) noexcept;                                  \
   template bool image_is_finite(const SlotRows<const T>&, std::int64_t, std::int64_t,             \
                                 std::int64_t) noexcept;                                           \
   template bool slot_is_finite(const T*, std::int64_t) noexcept;

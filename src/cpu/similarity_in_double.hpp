@@ -6,21 +6,23 @@
 #include <cstdint>
 
 #include "cpu/kernels.hpp"
-#include "cpu/published_assignment.hpp"
 
 namespace osc::cpu {
 
 struct SimilarityInDouble {
   double* units;           // [2, S, C]
   std::int64_t* matching;  // [2, S], of the first view and back
-  PublishedAssignment assignment;
+  double* costs;           // [S, S]
+  char* assignment;        // what the solver needs
 
   template <typename Arena>
   static SimilarityInDouble take(Arena& arena, std::int64_t slots, std::int64_t channels) {
     SimilarityInDouble memory{};
     memory.units = arena.template take<double>(2 * slots * channels);
     memory.matching = arena.template take<std::int64_t>(2 * slots);
-    memory.assignment = PublishedAssignment::take(arena, slots, slots);
+    memory.costs = arena.template take<double>(slots * slots);
+    memory.assignment = arena.template take<char>(
+        static_cast<std::int64_t>(baseline_kernels.f64.assignment_memory(slots, slots)));
     return memory;
   }
 };
@@ -31,6 +33,13 @@ template <typename T>
 void similarity_in_double(const SimilarityTask<T>& task, std::int64_t image,
                           SimilarityInDouble& memory, const std::int32_t* matching = nullptr,
                           const std::int32_t* inverse_matching = nullptr) noexcept;
+
+// The gradient alone of one slot of p, whose target is that slot of the other view of f; of finite
+// slots. `unit` [C] is where it works.
+template <typename T>
+void similarity_gradient_in_double(const SimilarityTask<T>& task, std::int64_t view,
+                                   std::int64_t image, std::int64_t slot, std::int64_t target,
+                                   double* unit) noexcept;
 
 // Whether an image holds no NaN and no infinity.
 template <typename T>

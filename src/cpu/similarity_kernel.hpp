@@ -9,7 +9,7 @@
 //       cache, the gradient  a * target + b * p
 //
 // Squares that could have overflowed or vanished, and values that are not finite, send the image to
-// similarity_in_double().
+// similarity_in_double(); a gradient that could, only itself.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@
 
 #include "cpu/arena.hpp"
 #include "cpu/assignment_kernel.hpp"
+#include "cpu/cosine_loss.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/similarity_in_double.hpp"
 
@@ -35,11 +36,9 @@ class Similarity {
   static constexpr A kLeastSquares = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800),
                      kLargestSquares = 1 / kLeastSquares;
   static constexpr A kInfinity = std::numeric_limits<A>::infinity();
-  static constexpr double kLargestFactor =
-      sizeof(A) == 4 ? 0x1p100 : 0x1p960;  // of a gradient's terms
-  static constexpr double kLeastSlope =
-      sizeof(A) == 4 ? 0x1p-70
-                     : 0x1p-500;  // of a gradient, below which one of its terms could vanish
+  // Gradients in this range lose nothing where one of their terms is smaller.
+  static constexpr double kLeastSlope = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500,
+                          kLargestSlope = sizeof(A) == 4 ? 0x1p100 : 0x1p960;
   static constexpr double kLargestEps =
       sizeof(A) == 4 ? 0x1p40 : 0x1p400;  // above which a product of two inverse norms could
   static constexpr std::int64_t kMostKept = Assigner<A>::kMostKept;
@@ -189,18 +188,20 @@ class Similarity {
       return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
                     V::mul(factor, V::load(inverse_ + k * kLanes)));
     });
-    return begun == Begun::solved ||
-           (!Assigner<A>::is_small(slots_) && assigner_.is_obvious(packed(i), false, i));
+    // Finite costs always have an assignment.
+    if (begun == Begun::tied) assigner_.solve_published(packed(i), i);
+    return begun == Begun::solved || begun == Begun::tied ||
+           (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
   }
 
-  Strided<A> packed(std::int64_t i) {
-    return {assigner_.problem(i).costs, slots_, slots_, assigner_.stride(), 1};
+  CostRows<A> packed(std::int64_t i) {
+    return {assigner_.problem(i).costs, assigner_.stride(), A(1)};
   }
 
   void finish_waiting(std::int64_t count) {
     assigner_.reduce(count);
     for (std::int64_t i = 0; i < count; ++i) {
-      if (!assigner_.finish(i)) assigner_.solve_published(packed(i), 1, i);
+      if (!assigner_.finish(i)) assigner_.solve_published(packed(i), i);
       finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
     }
   }
@@ -330,17 +331,39 @@ class Similarity {
     const double cosine = zero ? 0
                                : static_cast<double>(V::sum(V::add(products[0], products[1]))) *
                                      inverse * image.inverse_norm[target_row];
-    loss = 0.5 - 0.5 * cosine;
+    loss = loss_of_cosine(cosine);
     if (!task_.has_gradient) return true;
+    // What the gradient is must not change the loss, so it takes care of itself.
     double incoming = task_.weight;
     if (task_.incoming)
       incoming *= static_cast<double>(
           V::first(V::load_first(task_.incoming + (task_.incoming_per_slot ? index : 0), 1, A(0))));
     const double half = -0.5 * incoming * inverse;
-    if (half != 0 && __builtin_fabs(half) < kLeastSlope) return false;
-    return write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target,
-                          half * image.inverse_norm[target_row],
-                          floored ? 0 : -half * cosine * inverse);
+    const double of_target = half * image.inverse_norm[target_row],
+                 of_p = floored ? 0 : -half * cosine * inverse;
+    if (are_in_range(half, of_target, of_p)) {
+      write_gradient(slot_of(task_.gradient, view, image.index, slot), x, target, of_target, of_p);
+    } else {
+      write_gradient_in_double(image.index, view, slot, target_row % slots_);
+    }
+    return true;
+  }
+
+  // A gradient, and what its two terms are multiplied by.
+  static bool are_in_range(double slope, double of_target, double of_p) {
+    const double magnitude = __builtin_fabs(slope), of_terms = larger(of_target, of_p);
+    return (magnitude > kLeastSlope || slope == 0) && larger(magnitude, of_terms) < kLargestSlope;
+  }
+  static double larger(double a, double b) {
+    a = __builtin_fabs(a);
+    b = __builtin_fabs(b);
+    return a > b ? a : b;
+  }
+
+  [[gnu::noinline, gnu::cold]] void write_gradient_in_double(std::int64_t image, std::int64_t view,
+                                                             std::int64_t slot,
+                                                             std::int64_t target) const {
+    similarity_gradient_in_double(task_, view, image, slot, target, in_double_.units);
   }
 
   // The channels of a slot of p from c on; those of 16 bits also go to widened_, since once is
@@ -357,10 +380,8 @@ class Similarity {
   }
 
   // of_target * target + of_p * p
-  [[gnu::always_inline]] bool write_gradient(T* gradient, const T* x, const A* target,
+  [[gnu::always_inline]] void write_gradient(T* gradient, const T* x, const A* target,
                                              double of_target, double of_p) const {
-    if (!(__builtin_fabs(of_target) < kLargestFactor && __builtin_fabs(of_p) < kLargestFactor))
-      return false;
     const std::int64_t channels = task_.channels;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
     if (task_.stream && channels == padded_ &&
@@ -368,7 +389,7 @@ class Similarity {
       for (std::int64_t c = 0; c < channels; c += kLanes)
         V::stream(gradient + c,
                   V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
-      return true;
+      return;
     }
     std::int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes)
@@ -376,7 +397,6 @@ class Similarity {
     if (c < channels)
       V::store_first(gradient + c, channels - c,
                      V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
-    return true;
   }
 
   const SimilarityTask<T>& task_;

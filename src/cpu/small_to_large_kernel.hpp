@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "cpu/arena.hpp"
+#include "cpu/cosine_loss.hpp"
 #include "cpu/kernels.hpp"
 #include "cpu/matrix_product.hpp"
 #include "cpu/similarity_in_double.hpp"
@@ -127,17 +128,17 @@ class SmallToLarge {
             products_ + b * task_.small_slots * width_ + a * task_.large_slots;
         std::int64_t* const matching = task_.matching + pair(image, a, b) * task_.small_slots;
         find_bests(products);
-        double cosines = 0;
+        double losses = 0;
         std::int64_t count = 0;
         for (std::int64_t s = 0; s < task_.small_slots; ++s) {
           const std::int64_t l = best_large_[s];
           const bool counts = l >= 0 && best_small_[l] == s;
           matching[s] = counts ? l : -1;
           if (!counts) continue;
-          cosines += static_cast<double>(products[s * width_ + l]);
+          losses += loss_of_cosine(static_cast<double>(products[s * width_ + l]));
           ++count;
         }
-        const double loss = count == 0 ? kNaN : 0.5 - 0.5 * cosines / static_cast<double>(count);
+        const double loss = count == 0 ? kNaN : losses / static_cast<double>(count);
         if (task_.losses)
           V::store_first(task_.losses + pair(image, a, b), 1, V::set(static_cast<A>(loss)));
         if (count == 0) continue;
@@ -219,8 +220,9 @@ class SmallToLarge {
       for (std::int64_t c = 0; c < padded_; c += kLanes)
         V::store(slope_ + c, V::mul_add(relative, V::load(unit + c), V::load(slope_ + c)));
     });
-    Units<T>::write(small_units_ + row * padded_, slope_, task_.channels, inverse_norms_[row],
-                    largest, target_of(image, row));
+    Units<T>::write(slot_of(task_.p, image, b, s), small_units_ + row * padded_, slope_,
+                    task_.channels, task_.eps, inverse_norms_[row], {largest},
+                    target_of(image, row));
   }
 
   void fill(T* target, A value) const {

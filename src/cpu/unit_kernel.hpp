@@ -22,8 +22,8 @@ class Units {
                           kLargestFactor = 1 / kLeastFactor;
 
  public:
-  // Writes x / max(|x|, eps) in whole vectors. Returns 1 / max(|x|, eps), negative where |x| is not
-  // above eps, or where x holds a NaN or an infinity.
+  // Writes x / max(|x|, eps) in whole vectors. Returns 1 / max(|x|, eps), which may be infinite;
+  // negative where |x| is not above eps, or where x holds a NaN or an infinity.
   static double read(const T* x, std::int64_t channels, double eps, A* unit) {
     Vector squares[2] = {V::set(0), V::set(0)};
     std::int64_t c = 0;
@@ -49,22 +49,25 @@ class Units {
     return floored ? -inverse : inverse;
   }
 
-  // `slope` is the gradient of the unit, of which `inverse_norm` is what read() returned: by the
-  // derivative of x / |x|, `factor` times the gradient of the slot. Both in whole vectors whose
-  // rest is zero.
-  static void write(const A* unit, const A* slope, std::int64_t channels, double inverse_norm,
-                    double factor, T* target) {
-    const bool floored = inverse_norm < 0;
-    const double whole_factor = __builtin_fabs(inverse_norm) * factor;
-    if (__builtin_fabs(whole_factor) > kLeastFactor &&
-        __builtin_fabs(whole_factor) < kLargestFactor) {
-      write_row(unit, slope, channels, static_cast<A>(whole_factor), floored, target);
+  // `slope` is the gradient of the unit of x, of which `inverse_norm` is what read() returned: by
+  // the derivative of x / |x|, `factor` times the gradient of x. Unit and slope in whole vectors
+  // whose rest is zero.
+  static void write(const T* x, const A* unit, const A* slope, std::int64_t channels, double eps,
+                    double inverse_norm, const Ratio& factor, T* target) {
+    const double quotient = factor.numerator / factor.denominator;
+    const double whole_factor = __builtin_fabs(inverse_norm) * quotient;
+    if (is_in_range(quotient) && is_in_range(whole_factor)) {
+      write_row(unit, slope, channels, static_cast<A>(whole_factor), inverse_norm < 0, target);
     } else {
-      gradient_in_double(unit, slope, channels, whole_factor, floored, target);
+      gradient_in_double(x, unit, slope, channels, eps, factor, target);
     }
   }
 
  private:
+  static bool is_in_range(double factor) {
+    return __builtin_fabs(factor) > kLeastFactor && __builtin_fabs(factor) < kLargestFactor;
+  }
+
   static void write_row(const A* unit, const A* slope, std::int64_t channels, A factor,
                         bool floored, T* target) {
     Vector sums = V::set(0);

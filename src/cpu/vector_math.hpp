@@ -41,6 +41,47 @@ double dot(const A* a, double scale, const B* b, std::int64_t size) noexcept {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+// A product of numbers of any magnitude, which neither overflows nor vanishes before it is applied.
+class Product {
+ public:
+  explicit Product(double x) noexcept { times(x); }
+
+  Product& times(double x) noexcept {
+    const Parts factor(x), product(mantissa_ * factor.mantissa);
+    mantissa_ = product.mantissa;
+    exponent_ += factor.exponent + product.exponent;
+    return *this;
+  }
+  Product& over(double x) noexcept {
+    const Parts divisor(x), quotient(mantissa_ / divisor.mantissa);
+    mantissa_ = quotient.mantissa;
+    exponent_ += quotient.exponent - divisor.exponent;
+    return *this;
+  }
+
+  // x times the product, rounded to where it is.
+  double of(double x) const noexcept { return std::ldexp(x * mantissa_, exponent_); }
+
+  // Whether it is 0, or a normal number of T with as much room as T has digits below it.
+  template <typename T>
+  bool is_well_within() const noexcept {
+    using Limits = std::numeric_limits<T>;
+    return mantissa_ == 0 ||
+           (exponent_ > Limits::min_exponent + Limits::digits && exponent_ < Limits::max_exponent);
+  }
+
+ private:
+  // x = mantissa * 2^exponent, and where x is finite and not 0, 1/2 <= |mantissa| < 1.
+  struct Parts {
+    int exponent = 0;  // before the mantissa, which is read together with it
+    double mantissa;
+    explicit Parts(double x) noexcept : mantissa(std::isfinite(x) ? std::frexp(x, &exponent) : x) {}
+  };
+
+  double mantissa_ = 1;
+  int exponent_ = 0;
+};
+
 // |x| as length / scale, with scale a power of two: 1 but for vectors whose squares would overflow
 // or vanish. Then both numbers are finite where x is, even where |x| itself is too large for a
 // double.

@@ -110,43 +110,6 @@ def test_segment_refuses(fail, scenes, tiny_run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_inputs_are_never_overwritten(fail, scenes, tiny_run, tmp_path):
-    whole = (scenes / "images/000000.png").read_bytes()
-    for name in ("a.png", "a.overlay.png"):
-        (tmp_path / name).write_bytes(whole)
-    fail(["segment", tiny_run, tmp_path / "a.png", "--out", tmp_path], "a.png", "overwritten")
-    fail(
-        [
-            "segment",
-            tiny_run,
-            tmp_path / "a.png",
-            tmp_path / "a.overlay.png",
-            "--out",
-            tmp_path / "out",
-        ],
-        "a.overlay.png",
-    )
-    fail(
-        [
-            "find",
-            tiny_run,
-            tmp_path / "a.png",
-            "--slot",
-            0,
-            "--among",
-            scenes,
-            "--out",
-            tmp_path / "a.png",
-        ],
-        "a.png",
-    )
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "a.overlay.png").read_bytes() == whole
-
-
-def test_a_strange_name_is_one_line(fail, tiny_run, tmp_path):
-    fail(["segment", tiny_run, "no\nsuch\x1b[31m.png", "--out", tmp_path / "out"], "no?such")
-
-
 def test_find(succeed, fail, scenes, tiny_run, tmp_path):
     query = scenes / "images/000000.png"
     succeed("segment", tiny_run, query, "--out", tmp_path / "out")

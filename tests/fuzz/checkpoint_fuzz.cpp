@@ -36,7 +36,12 @@ std::string sample(Random& random) {
         pick(random, 0, 1) ? torch::full(shape, count, torch::kInt64)
                            : torch::full(shape, 0.5, torch::kFloat32);
   }
-  return written(checkpoint);
+  std::string bytes = written(checkpoint);
+  constexpr std::string_view kShape = "\"shape\":";
+  if (const std::size_t at = bytes.find(kShape); at != std::string::npos && pick(random, 0, 3) == 0)
+    bytes.insert(at + kShape.size(), nested_lists(random) + ",\"more\":");
+  mend_checkpoint(bytes);
+  return bytes;
 }
 
 void fuzz(std::string_view bytes) {

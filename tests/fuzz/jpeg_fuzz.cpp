@@ -1,4 +1,5 @@
-// JPEG files. What is read has the size it claims.
+// JPEG files. What is read has the size it claims, and is the same where it is resized while it is
+// read.
 #include <cstdio>  // jpeglib.h needs it first
 
 #include <jpeglib.h>
@@ -6,6 +7,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "data/image.hpp"
 #include "data/jpeg.hpp"
 #include "expect.hpp"
 #include "samples.hpp"
@@ -51,11 +53,15 @@ std::string sample(Random& random) {
 
 void fuzz(std::string_view bytes) {
   if (!is_jpeg(bytes)) return;
-  const Image image = read_or([&] { return decode_jpeg(bytes); }, Image{});
-  if (image.width == 0) return;
+  const Image image = read_or([&] { return decode_image(bytes); }, Image{});
   OSC_EXPECT(image.pixels.size() ==
                  static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3,
              "%zu bytes of pixels", image.pixels.size());
+  const auto small = read_or([&] { return decode_image(bytes, 5, 3); }, Resized<Image>{});
+  OSC_EXPECT(small.file_width == image.width && small.file_height == image.height, "%d x %d",
+             small.file_width, small.file_height);
+  OSC_EXPECT(image.width == 0 || small.picture.pixels == resize(image, 5, 3).pixels,
+             "an image that is resized while it is read is another one");
 }
 
 }  // namespace

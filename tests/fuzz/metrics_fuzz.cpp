@@ -22,7 +22,9 @@ std::string sample(Random& random) {
                         {"seconds", step * 0.5}};
     if (pick(random, 0, 9) == 0)
       std::next(line.begin(), pick(random, 0, 3)).value() = odd[pick(random, 0, 4)];
-    text += line.dump() + "\n";
+    std::string written = line.dump();
+    if (pick(random, 0, 9) == 0) written.insert(1, "\"more\":" + nested_lists(random) + ",");
+    text += written + "\n";
   }
   return text + "{\"step\":";  // as a killed process leaves it
 }

@@ -18,6 +18,7 @@ std::string sample(Random& random) {
                                   .objects) +
             "\n";
   }
+  if (pick(random, 0, 3) == 0) text.insert(1, "\"more\":" + nested_lists(random) + ",");
   return text;
 }
 

@@ -46,6 +46,12 @@ std::size_t mutate(std::uint8_t* data, std::size_t size, std::size_t max_size, u
   return bytes.size();
 }
 
+// A list in a list and so on, as JSON and TOML write it: from one level to far more than are read.
+inline std::string nested_lists(Random& random) {
+  const std::size_t levels = std::size_t{1} << pick(random, 0, 10);
+  return std::string(levels, '[') + std::string(levels, ']');
+}
+
 // What read() returns, or fallback where it refuses with a reason, a UserError. Any other exception
 // is a finding.
 template <typename Read>

@@ -70,6 +70,94 @@ def cosines(rng, shape):
     return (slots[0] @ slots[1].T)[: shape[0], : shape[1]]
 
 
+def overlaps(rng, shape):  # 1 - intersection over union of boxes on a line, mostly exactly 1
+    start = rng.uniform(0, 20, sum(shape))
+    end = start + rng.uniform(0.5, 2, sum(shape))
+    low = np.maximum.outer(start[: shape[0]], start[shape[0] :])
+    both = np.clip(np.minimum.outer(end[: shape[0]], end[shape[0] :]) - low, 0, None)
+    lengths = np.add.outer((end - start)[: shape[0]], (end - start)[shape[0] :])
+    return 1 - both / (lengths - both)
+
+
+def duplicated_rows(rng, shape):
+    return rng.random(shape)[rng.integers(0, shape[0] // 3 + 1, shape[0])]
+
+
+def duplicated_columns(rng, shape):
+    return rng.random(shape)[:, rng.integers(0, shape[1] // 3 + 1, shape[1])]
+
+
+def few_zeros(rng, shape):
+    return (rng.random(shape) > 2 / shape[1]).astype(float)
+
+
+def blocks(rng, shape):
+    return np.not_equal.outer(*(np.arange(side) * 4 // side for side in shape)).astype(float)
+
+
+def sums(rng, shape):  # every assignment of all rows and columns costs the same
+    return np.add.outer(rng.integers(0, 20, shape[0]), rng.integers(0, 20, shape[1]))
+
+
+def rounded_sums(rng, shape):  # ... but for the last bit
+    return np.add.outer(rng.random(shape[0]), rng.random(shape[1]))
+
+
+def lesser_index(rng, shape):
+    return np.minimum.outer(*map(np.arange, shape))
+
+
+def differences(rng, shape):
+    return np.abs(np.subtract.outer(*(rng.integers(0, 30, side) for side in shape)))
+
+
+def mostly_forbidden(rng, shape):
+    cost = np.where(rng.random(shape) < 4 / shape[1], rng.integers(0, 3, shape), np.inf)
+    np.fill_diagonal(cost, 1)
+    return cost
+
+
+def negative_tenths(rng, shape):  # rounding raises duals of columns above 0
+    return -tenths(rng, shape)
+
+
+FULL_OF_TIES = [
+    two_values,
+    few_values,
+    tenths,
+    negative_tenths,
+    constant,
+    forbidden,
+    overlaps,
+    duplicated_rows,
+    duplicated_columns,
+    few_zeros,
+    blocks,
+    sums,
+    rounded_sums,
+    lesser_index,
+    differences,
+    mostly_forbidden,
+]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("make", FULL_OF_TIES)
+def test_ties_fall_as_in_scipy_at_every_size(make, dtype, each_instruction_set):
+    rng = np.random.default_rng(8)
+    shapes = [*rng.integers(1, 30, (40, 2)), (50, 60), (64, 65), (70, 300), (300, 70), (150, 150)]
+    for number, shape in enumerate(shapes):
+        maximize = bool(number % 2)
+        cost = make(rng, tuple(shape)).astype(dtype) * (-1 if maximize else 1)
+        cost = np.asfortranarray(cost) if number % 3 == 0 else cost
+        want = expected(cost.astype(np.float64), maximize)
+        got = osc.linear_sum_assignment(cost, maximize, on_unsolvable="unmatched")
+        if want is None:
+            want = np.full(shape[0], -1), np.full(shape[1], -1)
+        for name, a, b in zip(("col4row", "row4col"), got, want):
+            np.testing.assert_array_equal(a, b, err_msg=f"{name} of case {number}, {shape}")
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 @pytest.mark.parametrize(
     "make",
@@ -205,15 +293,35 @@ def test_what_is_no_real_number_is_a_type_error(cost):
 
 
 def test_integers_that_float64_would_round_are_an_error():
-    exact = np.array([[2**53, 1], [0, -(2**53)]])
-    np.testing.assert_array_equal(osc.linear_sum_assignment(exact)[0], [0, 1])
+    for exact in (
+        np.array([[2**53, 1], [0, -(2**53)]]),
+        [[2**53, 0.5], [0, -(2**53)]],
+        [[2.0**60, 1], [0, -(2.0**60)]],  # floats, which are what they are
+        [[np.inf, 1], [0, -(2**53)]],
+        np.array([[2.0**60, 1], [0, -(2.0**60)]], object),
+    ):
+        np.testing.assert_array_equal(
+            osc.linear_sum_assignment(exact, on_unsolvable="unmatched")[0],
+            expected(np.asarray(exact, np.float64), False)[0],
+        )
     for cost in (
         np.array([[2**53 + 1, 0], [0, 0]]),
         np.array([[0, -(2**53) - 1], [0, 0]]),
         np.array([[2**64 - 1]], np.uint64),
+        np.array([[2**53 + 1, 0.5]], object),
+        np.array([[2**2000, 0.5]], object),
         [[2**60, 0], [0, 0]],
+        # of which NumPy makes floats
+        [[2**53 + 1, 0.5], [0, 0]],
+        ([0.5, np.inf], (-(2**53) - 1, 0)),
+        [[2**64 - 1, -1]],
+        [[np.int64(2**53 + 1), np.float32(1)]],
+        [[np.longdouble(1), 2**53 + 1]],
+        [np.array([2**53 + 1, 0]), np.array([0.5, 1])],
+        [[2**2000, 0.5]],
+        [[np.uint64(2**63), np.int64(-1)]],
     ):
-        with pytest.raises(ValueError, match=r"integers beyond ±2\^53"):
+        with pytest.raises(ValueError, match=r"cost holds integers beyond ±2\^53"):
             osc.linear_sum_assignment(cost)
 
 

@@ -199,6 +199,39 @@ def test_bad_input_is_an_error_that_says_what_was_given():
             call()
 
 
+def test_a_size_that_is_no_integer_of_64_bits_is_refused():
+    best_worst = osc.numpy.matching_contrastive_loss_best_worst
+    for size, error, text in [
+        (2**64 + 2, ValueError, "18446744073709551618; wanted an integer of 64 bits"),
+        (2**63, ValueError, "9223372036854775808; wanted an integer of 64 bits"),
+        (np.uint64(2**63), ValueError, "9223372036854775808; wanted an integer of 64 bits"),
+        (-(2**64) + 2, ValueError, "-18446744073709551614; wanted an integer of 64 bits"),
+        (10**5000, ValueError, "an integer of 16610 bits; wanted an integer of 64 bits"),
+        (True, TypeError, "bool; wanted an integer"),
+        (2.0, TypeError, "float; wanted an integer"),
+    ]:
+        with pytest.raises(error, match=f"^B is {text}"):
+            best_worst(size, 3, 0.1)
+        with pytest.raises(error, match=f"^S is {text}"):
+            best_worst(2, size, 0.1)
+    assert best_worst(np.int32(2), 3, 0.1) == best_worst(2, 3, 0.1)
+    assert best_worst(2**63 - 1, 1)[1] == pytest.approx(64 * math.log(2), rel=1e-12)
+
+
+def test_a_number_too_long_to_write_out_is_refused():
+    with pytest.raises(ValueError, match="^eps is an integer of 16610 bits; wanted a positive"):
+        osc.match_slots(np.ones((2, 1, 1)), eps=10**5000)
+
+
+def test_strides_beyond_64_bits_are_refused_before_they_are_followed():
+    beyond = np.lib.stride_tricks.as_strided(
+        np.zeros((8, 1, 1), np.float16), (8, 1, 1), (2**63 - 2, 2, 2)
+    )
+    with pytest.raises(ValueError, match="sizes or strides are .*; wanted integers of 64 bits"):
+        osc.match_slots(beyond)
+    assert osc.match_slots(beyond[:, :, :0]).shape == (4, 1)  # nothing is there to follow
+
+
 def test_a_list_of_tensors_is_no_array():
     torch = pytest.importorskip("torch")
     for call in (osc.match_slots, osc.linear_sum_assignment, osc.numpy.matching_contrastive_loss):

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment as scipy_assignment
+from torch.library import opcheck
 
 import osc
+from osc import _torch_device
 
 
 def integers(*shape, seed=0):
@@ -126,18 +128,82 @@ def test_large_problems_and_small_ones():
         )
 
 
-def test_integers_that_float64_would_round_are_an_error():
-    costs = [[2**53 + 1, 2**53], [2**53, 2**53 + 1]]
-    for given in (
-        torch.tensor(costs),
-        np.array(costs),
-        np.array(costs, object),
-        costs,
-        [[2**70 + 1, 2**70], [2**70, 2**70 + 1]],
+class Solver(torch.nn.Module):
+    def forward(self, cost):
+        return osc.linear_sum_assignment(cost)
+
+
+def exported(cost):
+    return torch.export.export(Solver(), (cost,)).module()(cost)
+
+
+def compiled(cost):
+    torch._dynamo.reset()
+    return torch.compile(Solver(), fullgraph=True, backend="aot_eager")(cost)
+
+
+def batched(cost):
+    return tuple(x[0] for x in torch.vmap(osc.linear_sum_assignment)(cost.unsqueeze(0)))
+
+
+def operator(cost):
+    return torch.ops.osc.linear_sum_assignment(cost, False, True)
+
+
+def on_another_device(cost):
+    return _torch_device.linear_sum_assignment(cost, False, True)
+
+
+WAYS = [osc.linear_sum_assignment, operator, compiled, exported, batched, on_another_device]
+INTEGERS = [
+    *(torch.int8, torch.int16, torch.int32, torch.int64),
+    *(torch.uint8, torch.uint16, torch.uint32, torch.uint64, torch.bool),
+]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_integers_are_costs_everywhere(way, dtype):
+    cost = integers(2, 3, 4).abs().to(dtype)
+    for layout in (cost, cost.transpose(0, 2).contiguous().transpose(0, 2)):
+        for problem, columns in zip(cost, way(layout)[0], strict=True):
+            assert columns.tolist() == scipy_assignment(problem.double().numpy())[1].tolist()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_integers_that_float64_would_round_are_an_error_everywhere(way):
+    exact = torch.tensor([[2**53, 0], [-(2**53), 1]])
+    assert way(exact)[0].tolist() == [1, 0]
+    for cost in (
+        torch.tensor([[2**53 + 1, 2**53], [2**53, 2**53 + 1]]),
+        torch.tensor([[0, 1], [-(2**53) - 1, 0]]),
+        torch.tensor([[0, 1], [-(2**63), 0]]),
+        torch.tensor([[0, 2**53 + 1], [0, 1]]).T,
+        torch.tensor([[0, 2**64 - 1], [0, 0]], dtype=torch.uint64),
+        torch.tensor([[0, 2**53 + 1], [0, 0]], dtype=torch.uint64),
     ):
-        with pytest.raises(ValueError, match="2\\^53"):
-            osc.linear_sum_assignment(given)
-    assert osc.linear_sum_assignment(torch.tensor([[2**53, 0], [0, 2**53]]))[0].tolist() == [1, 0]
+        with pytest.raises(ValueError, match=r"cost holds integers beyond ±2\^53"):
+            way(cost)
+
+
+def test_integers_without_their_values():
+    cost = integers(5, 3, 4).long()
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = osc.linear_sum_assignment(mode.from_tensor(cost))
+    for got in (fake, osc.linear_sum_assignment(cost.to("meta"))):
+        assert [(x.shape, x.dtype) for x in got] == [
+            ((5, 3), torch.int64),
+            ((5, 4), torch.int64),
+        ]
+    opcheck(torch.ops.osc.linear_sum_assignment, (cost, False, True))
+
+
+def test_complex_costs_are_an_error_of_the_operator_too():
+    cost = torch.ones(2, 2, dtype=torch.complex64)
+    with pytest.raises(ValueError, match="cost is complex; wanted real numbers"):
+        operator(cost)
+    with pytest.raises(TypeError, match="cost is torch.complex64; wanted real numbers"):
+        operator(cost.to("meta"))
 
 
 def test_an_empty_batch_under_vmap():

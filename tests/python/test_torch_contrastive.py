@@ -17,6 +17,7 @@ from torch.library import opcheck
 
 import osc
 from osc import _torch_contrastive, _torch_device, loss_global
+from osc._library import MEAN, NONE, REDUCTIONS
 from osc.loss_objects import (
     matching_contrastive_loss,
     matching_contrastive_loss_best_worst,
@@ -407,7 +408,7 @@ def test_compile_in_one_graph_for_all_sizes():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_opcheck(dtype):
-    cases = [((8, 3, 8), "none", True), ((6, 2, 5), "mean", False)]
+    cases = [((8, 3, 8), NONE, True), ((6, 2, 5), MEAN, False)]
     for shape, reduction, within in cases[1:] if dtype == torch.float32 else cases[:1]:
         x = gaussian(shape[1], shape[0], shape[2], dtype=dtype).transpose(0, 1).requires_grad_()
         opcheck(torch.ops.osc.matching_contrastive_loss, (x, within, 0.5, reduction, 1e-10, False))
@@ -435,10 +436,10 @@ def test_strides_are_known_without_data(layout, each_way):
 
     def run(x):
         value, matching, log_sums, accuracy = torch.ops.osc.matching_contrastive_loss(
-            x, False, 0.5, "none", 1e-10, False
+            x, False, 0.5, NONE, 1e-10, False
         )
         gradient = torch.ops.osc.matching_contrastive_loss_backward(
-            value, x, matching, log_sums, False, 0.5, "none", 1e-10
+            value, x, matching, log_sums, False, 0.5, NONE, 1e-10
         )
         return [
             (y.shape, y.stride(), y.dtype) for y in (value, matching, log_sums, accuracy, gradient)
@@ -475,7 +476,7 @@ def test_memory_grows_with_the_slots_and_not_with_their_square():
     code = """
 import resource, torch
 from osc.loss_objects import matching_contrastive_loss
-x = torch.randn(2 * 1000, 8, 4, requires_grad=True)      # 16000 slots: a matrix of all pairs would be a gigabyte
+x = torch.randn(2 * 1000, 8, 4, requires_grad=True)  # all pairs: a gigabyte
 matching_contrastive_loss(x[:4]).backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 matching_contrastive_loss(x).backward()
@@ -583,33 +584,33 @@ def test_bad_features_and_sizes():
 def test_the_operators_check_what_the_public_functions_would_not_let_through():
     x = gaussian(4, 3, 2)
     value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(
-        x, False, 0.5, "none", 1e-10, False
+        x, False, 0.5, NONE, 1e-10, False
     )
     backward = torch.ops.osc.matching_contrastive_loss_backward
     for arguments, text in [
-        ((value[:3], x, matching, log_sums, False, 0.5, "none"), r"grad_loss has shape \[3\]"),
-        ((value, x, matching, log_sums, False, 0.5, "mean"), r"grad_loss has shape \[12\]"),
+        ((value[:3], x, matching, log_sums, False, 0.5, NONE), r"grad_loss has shape \[3\]"),
+        ((value, x, matching, log_sums, False, 0.5, MEAN), r"grad_loss has shape \[12\]"),
         (
-            (value.float(), x, matching, log_sums, False, 0.5, "none"),
+            (value.float(), x, matching, log_sums, False, 0.5, NONE),
             "grad_loss and slots have different dtypes",
         ),
-        ((value, x, matching[:1], log_sums, False, 0.5, "none"), r"matching has shape \[1, 3\]"),
-        ((value, x, matching.clamp_max(0), log_sums, False, 0.5, "none"), "matching: row 0"),
-        ((value, x, matching, log_sums[1:], False, 0.5, "none"), r"log_sums has shape \[11\]"),
-        ((value, x, matching, log_sums.float(), False, 0.5, "none"), "float64"),
+        ((value, x, matching[:1], log_sums, False, 0.5, NONE), r"matching has shape \[1, 3\]"),
+        ((value, x, matching.clamp_max(0), log_sums, False, 0.5, NONE), "matching: row 0"),
+        ((value, x, matching, log_sums[1:], False, 0.5, NONE), r"log_sums has shape \[11\]"),
+        ((value, x, matching, log_sums.float(), False, 0.5, NONE), "float64"),
     ]:
         with pytest.raises(ValueError, match=text):
             backward(*arguments, 1e-10)
     everyones = torch.stack([x, x])
     with pytest.raises(ValueError, match="more ranks than 2"):
-        torch.ops.osc.matching_contrastive_loss_gathered(everyones, 2, 0.5, "none", 1e-10, False)
+        torch.ops.osc.matching_contrastive_loss_gathered(everyones, 2, 0.5, NONE, 1e-10, False)
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_gathered_ranks_are_the_joined_batch(reduction, each_way):
     ranks = gaussian(3, 4, 2, 5)  # of two images each
     joined = ranks.unflatten(1, (2, 2)).transpose(0, 1).flatten(0, 2)
-    ops, options = torch.ops.osc, (0.3, reduction, 1e-10)
+    ops, options = torch.ops.osc, (0.3, REDUCTIONS[reduction], 1e-10)
     results = [
         ops.matching_contrastive_loss_gathered(ranks, rank, *options, False) for rank in range(3)
     ]
@@ -638,7 +639,7 @@ def test_gathered_ranks_of_which_one_is_not_finite(each_way):
     kept = torch.cat([ranks[0, :2], ranks[1, 1:2], ranks[0, 2:], ranks[1, 3:]])
     want, want_gradient = value_and_gradient(matching_contrastive_loss, kept, 0.3, "none")
     results = [
-        torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, "none", 1e-10, False)
+        torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, NONE, 1e-10, False)
         for rank in range(2)
     ]
     torch.testing.assert_close(results[0][0].view(2, 4), want.view(2, 6)[:, :4])
@@ -648,12 +649,12 @@ def test_gathered_ranks_of_which_one_is_not_finite(each_way):
         torch.ones(2, 8, dtype=torch.float64),
     )
     gradient = torch.ops.osc.matching_contrastive_loss_gathered_backward(
-        incoming, ranks, 0, results[0][1], log_sums, 0.3, "none", 1e-10
+        incoming, ranks, 0, results[0][1], log_sums, 0.3, NONE, 1e-10
     )
     torch.testing.assert_close(gradient.view(2, 2, 2, 5), want_gradient.view(2, 3, 2, 5)[:, :2])
     for rank in range(2):
         with pytest.raises(ValueError, match="image 0 of 2 holds a NaN"):
-            torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, "none", 1e-10, True)
+            torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, NONE, 1e-10, True)
 
 
 def test_it_is_what_numpy_users_get(loss):

@@ -10,6 +10,7 @@ from torch.library import opcheck
 
 import osc
 from osc import _torch_device
+from osc._library import MEAN, NONE
 from osc.loss_objects import matching_similarity_loss_small_to_large
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -99,7 +100,7 @@ def test_a_slot_counts_where_the_two_are_each_others_best_and_the_first_of_equal
     # the second is not the first's equal's best; the third, of cosine 0 with all, goes to the
     # first, which has a better one
     p = axes[[0, 0, 3, 1]].view(1, 1, 4, 4)
-    assert torch.ops.osc.matching_similarity_loss_small_to_large(f, p, "mean", 1e-10, False)[
+    assert torch.ops.osc.matching_similarity_loss_small_to_large(f, p, MEAN, 1e-10, False)[
         1
     ].flatten().tolist() == [0, -1, -1, 2]
     assert [float(x) for x in matching_similarity_loss_small_to_large(f, p)] == [0, 0.5]
@@ -178,10 +179,10 @@ def test_layouts(layout, each_way):
 
     def run(f, p):
         value, matching, ratio = torch.ops.osc.matching_similarity_loss_small_to_large(
-            f, p, "none", 1e-10, False
+            f, p, NONE, 1e-10, False
         )
         gradient = torch.ops.osc.matching_similarity_loss_small_to_large_backward(
-            value, f, p, matching, "none", 1e-10
+            value, f, p, matching, NONE, 1e-10
         )
         return [(x.shape, x.stride(), x.dtype) for x in (value, matching, ratio, gradient)]
 
@@ -235,13 +236,13 @@ def test_compile_vmap_autocast_and_opcheck(each_way):
     assert torch.equal(value, want) and torch.equal(gradient, want_gradient.bfloat16())
     f, p = crops(dtype=torch.float32)
     p.requires_grad_()
-    opcheck(torch.ops.osc.matching_similarity_loss_small_to_large, (f, p, "none", 1e-10, False))
+    opcheck(torch.ops.osc.matching_similarity_loss_small_to_large, (f, p, NONE, 1e-10, False))
     value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(
-        f, p.detach(), "mean", 1e-10, False
+        f, p.detach(), MEAN, 1e-10, False
     )
     opcheck(
         torch.ops.osc.matching_similarity_loss_small_to_large_backward,
-        (torch.ones_like(value).requires_grad_(), f, p, matching, "mean", 1e-10),
+        (torch.ones_like(value).requires_grad_(), f, p, matching, MEAN, 1e-10),
     )
 
 
@@ -288,8 +289,8 @@ def test_the_operators_check_what_the_public_function_would_not_let_through():
     f, p = crops()
     with pytest.raises(ValueError, match="matching"):
         value, matching, _ = torch.ops.osc.matching_similarity_loss_small_to_large(
-            f, p, "mean", 1e-10, False
+            f, p, MEAN, 1e-10, False
         )
         torch.ops.osc.matching_similarity_loss_small_to_large_backward(
-            value, f, p, matching.int(), "mean", 1e-10
+            value, f, p, matching.int(), MEAN, 1e-10
         )

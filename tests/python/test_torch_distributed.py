@@ -3,6 +3,7 @@ DistributedDataParallel and without; and ranks that differ are errors on both.""
 
 import datetime
 import socket
+import warnings
 
 import pytest
 import torch
@@ -49,6 +50,8 @@ def run(work, rank, port, results):
         timeout=datetime.timedelta(seconds=60),
     )
     torch.set_num_threads(1)
+    # of what we call, no deprecated collective, say; what PyTorch does at its exit is its own
+    warnings.simplefilter("error", FutureWarning)
     results.put((rank, work(rank)))
     distributed.destroy_process_group()
 
@@ -134,6 +137,11 @@ def narrow_types_and_layouts(rank):
     return results
 
 
+def without_gradients_on_rank_0(rank, slots):
+    with torch.set_grad_enabled(rank == 1):
+        contrastive_loss(slots[:, 0].clone().requires_grad_(), group=distributed.group.WORLD)
+
+
 def errors(rank):
     slots = batch()[0].flatten(0, 1)
     group = distributed.group.WORLD
@@ -152,6 +160,11 @@ def errors(rank):
         lambda: matching_contrastive_loss(
             spoilt if rank else slots, on_nonfinite="raise", group=group
         ),
+        lambda: matching_contrastive_loss(
+            slots, on_nonfinite=("propagate", "raise")[rank], group=group
+        ),
+        lambda: matching_contrastive_loss(slots.clone().requires_grad_(rank == 1), group=group),
+        lambda: without_gradients_on_rank_0(rank, slots),
         lambda: torch.autograd.grad(
             torch.autograd.grad(
                 matching_contrastive_loss(slots.requires_grad_(), group=group),
@@ -219,8 +232,14 @@ def test_ranks_that_differ_are_an_error_on_both():
                 and wanted in text
                 and "wanted the same shape, dtype and options on all ranks" in text
             )
+        assert "on_nonfinite 'propagate'" in texts[8] and "on_nonfinite 'raise'" in texts[8]
+        # in backward, rank 1 would have waited for rank 0
+        for text in texts[9:11]:
+            assert text.startswith("ValueError: rank ")
+            assert "wants a gradient" in text and "wants no gradient" in text
+            assert "and a gradient on all or on none" in text
         assert texts[7].startswith("ValueError: slots: image 0 of 6 holds a NaN")
-        assert texts[8].startswith(
+        assert texts[11].startswith(
             "NotImplementedError: the contrastive loss of a group has no second derivative"
         )
     assert (

@@ -1,6 +1,7 @@
 """osc.loss_objects.matching_similarity_loss_per_img on CPU tensors: values, gradients, layouts,
 errors, autocast, threads and processes."""
 
+import contextlib
 import doctest
 import multiprocessing
 import os
@@ -16,6 +17,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import osc
 import osc.loss_objects
+from osc import _torch_device
+from osc._library import MEAN, NONE
 from osc.loss_objects import matching_similarity_loss_per_img
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 1e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -153,12 +156,12 @@ def allocations(call):
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_nothing_is_allocated_but_the_outputs(layout, dtype):
     f, p = (LAYOUTS[layout](x) for x in random_slots(2, 64, 8, 32, dtype=dtype))
-    forward = lambda: torch.ops.osc.matching_similarity_loss_per_img(f, p, "mean", 1e-10, False)  # noqa: E731
+    forward = lambda: torch.ops.osc.matching_similarity_loss_per_img(f, p, MEAN, 1e-10, False)  # noqa: E731
     loss, matching = forward()
     assert allocations(forward) == [loss.nbytes, matching.nbytes]
     assert allocations(
         lambda: torch.ops.osc.matching_similarity_loss_per_img_backward(
-            loss, f, p, matching, "mean", 1e-10
+            loss, f, p, matching, MEAN, 1e-10
         )
     ) == [p.nbytes]
 
@@ -258,16 +261,16 @@ def test_bad_input_is_an_error_that_says_what_was_given():
 
 def test_the_operators_check_what_the_public_function_would_not_let_through():
     f, p = random_slots(2, 4, 3, 2)
-    loss, matching = torch.ops.osc.matching_similarity_loss_per_img(f, p, "none", 1e-10, False)
+    loss, matching = torch.ops.osc.matching_similarity_loss_per_img(f, p, NONE, 1e-10, False)
     backward = torch.ops.osc.matching_similarity_loss_per_img_backward
     for arguments, text in [
-        ((loss[:3], f, p, matching, "none"), r"grad_loss has shape \[3\]"),
-        ((loss, f, p, matching, "mean"), r"grad_loss has shape \[12\]"),
-        ((loss.double(), f, p, matching, "none"), "grad_loss and p have different dtypes"),
-        ((loss, f, p, matching[:1], "none"), r"matching has shape \[1, 3\]"),
-        ((loss, f, p, matching.int(), "none"), "int64"),
-        ((loss, f, p, matching.clamp_max(0), "none"), "matching: row 0 is neither"),
-        ((loss, f[:2], p, matching, "none"), r"f \[2, 3, 2\] and p \[4, 3, 2\]"),
+        ((loss[:3], f, p, matching, NONE), r"grad_loss has shape \[3\]"),
+        ((loss, f, p, matching, MEAN), r"grad_loss has shape \[12\]"),
+        ((loss.double(), f, p, matching, NONE), "grad_loss and p have different dtypes"),
+        ((loss, f, p, matching[:1], NONE), r"matching has shape \[1, 3\]"),
+        ((loss, f, p, matching.int(), NONE), "int64"),
+        ((loss, f, p, matching.clamp_max(0), NONE), "matching: row 0 is neither"),
+        ((loss, f[:2], p, matching, NONE), r"f \[2, 3, 2\] and p \[4, 3, 2\]"),
     ]:
         with pytest.raises(ValueError, match=text):
             backward(*arguments, 1e-10)
@@ -316,6 +319,38 @@ def test_backward_through_a_retained_graph_gives_the_same_bits(reduction):
         loss.backward()
         assert torch.equal(p.grad, second)
         p.grad = None
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("magnitude", [1e30, 1e36, 1e37])
+def test_the_gradient_of_a_scaled_loss_loses_no_bits(reduction, magnitude):
+    # 65536, with which mixed-precision training starts, keeps it far above the least float
+    f, p = random_slots(2, 64, 7, 16)
+    p *= magnitude
+    _, want = torch_oracle.loss_and_gradient(f.double(), p.double(), reduction)
+    want *= 65536
+    p.requires_grad_()
+    loss = 65536 * matching_similarity_loss_per_img(f, p, reduction).sum()
+    for _ in range(2):  # the graph is retained
+        (gradient,) = torch.autograd.grad(loss, p, retain_graph=True)
+        error = (gradient.double() - want).norm(dim=-1) / want.norm(dim=-1)
+        assert error.max() < 1e-6
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_losses_are_between_zero_and_one(on_device):
+    f = random_slots(2000, 1, 16)
+    swapped = f.roll(1000, 0)  # each slot's target
+    with _torch_device.on_cpu_tensors() if on_device else contextlib.nullcontext():
+        for factor in (3.1, -0.7):
+            large = f.unsqueeze(1)
+            for loss in (
+                matching_similarity_loss_per_img(f, factor * swapped, "none"),
+                osc.loss_objects.matching_similarity_loss_small_to_large(
+                    large, factor * large, "none"
+                )[0],
+            ):
+                assert loss.min() >= 0 and loss.max() <= 1
 
 
 def test_a_third_derivative():

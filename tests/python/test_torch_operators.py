@@ -1,6 +1,7 @@
 """The operators torch.ops.osc.* as PyTorch's own checks, its compiler, torch.export and torch.func
 see them."""
 
+import contextlib
 import pathlib
 import subprocess
 
@@ -11,6 +12,8 @@ from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.library import opcheck
 
 import osc
+from osc import _torch_device
+from osc._library import MEAN, NONE, REDUCTIONS, SUM
 from osc.loss_objects import matching_similarity_loss_per_img
 
 operators = torch.ops.osc
@@ -33,7 +36,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
 def test_opcheck(layout, dtype):
-    cases = [((8, 3, 8), "none"), ((2, 1, 5), "mean"), ((4, 3, 0), "sum"), ((0, 3, 4), "none")]
+    cases = [((8, 3, 8), NONE), ((2, 1, 5), MEAN), ((4, 3, 0), SUM), ((0, 3, 4), NONE)]
     for shape, reduction in cases if dtype == torch.float32 else cases[:1]:
         f, p = LAYOUTS[layout](*shape, dtype), LAYOUTS[layout](*shape, dtype).requires_grad_()
         opcheck(operators.matching_similarity_loss_per_img, (f, p, reduction, 1e-10, False))
@@ -58,13 +61,11 @@ def test_strides_are_known_without_data(layout):
     f, p = LAYOUTS[layout](6, 4, 5, torch.float32), LAYOUTS[layout](6, 4, 5, torch.float32)
 
     def run(f, p):
-        loss, matching = operators.matching_similarity_loss_per_img(f, p, "none", 1e-10, False)
+        loss, matching = operators.matching_similarity_loss_per_img(f, p, NONE, 1e-10, False)
         return (
             loss,
             matching,
-            operators.matching_similarity_loss_per_img_backward(
-                loss, f, p, matching, "none", 1e-10
-            ),
+            operators.matching_similarity_loss_per_img_backward(loss, f, p, matching, NONE, 1e-10),
             *osc.linear_sum_assignment(f),
         )
 
@@ -97,6 +98,59 @@ def test_compile_in_one_graph_for_all_sizes(backend):
         for a, b in zip(got, want):
             torch.testing.assert_close(a, b)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == graphs + 1
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_a_compiled_reduction_is_a_constant(reduction):
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda f, p: matching_similarity_loss_per_img(f, p, reduction),
+        fullgraph=True,
+        dynamic=True,
+        backend="aot_eager",
+    )
+    f, p = random_slots(2, 6, 4, 5)
+    for got, want in zip(
+        loss_and_gradient(compiled, f, p),
+        loss_and_gradient(lambda f, p: torch_oracle.loss(f, p, reduction), f, p),
+    ):
+        torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("code", [-1, 3, 2**32 + 1])
+def test_an_unknown_reduction_is_an_error(code):
+    f = random_slots(4, 3, 2)
+    matching, log_sums = osc.match_slots(f), torch.zeros(12, dtype=torch.float64)
+    one, matchings = f.new_ones(()), torch.zeros(1, 4, 4, 3, dtype=torch.int64)
+    ranks, crops = f.unsqueeze(0), f.unsqueeze(0)
+    calls = {
+        "matching_similarity_loss_per_img": (f, f, code, 1e-10, False),
+        "matching_similarity_loss_per_img_with_gradient": (f, f, code, 1e-10, False),
+        "matching_similarity_loss_per_img_backward": (one, f, f, matching, code, 1e-10),
+        "matching_contrastive_loss": (f, False, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss_backward": (
+            *(one, f, matching, log_sums, False),
+            *(1.0, code, 1e-10),
+        ),
+        "matching_contrastive_loss_gathered": (ranks, 0, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss_gathered_backward": (
+            *(one.view(1), ranks, 0, matching, log_sums),
+            *(1.0, code, 1e-10),
+        ),
+        "matching_similarity_loss_small_to_large": (crops, crops, code, 1e-10, False),
+        "matching_similarity_loss_small_to_large_backward": (
+            *(one, crops, crops, matchings),
+            *(code, 1e-10),
+        ),
+    }
+    for name, arguments in calls.items():
+        operator = getattr(operators, name)
+        for path in (contextlib.nullcontext, _torch_device.on_cpu_tensors):
+            with path(), pytest.raises(ValueError, match=f"^reduction is {code}; wanted 0 "):
+                operator(*arguments)
+        without_values = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in arguments]
+        with pytest.raises(ValueError, match=f"^reduction is {code}; wanted 0 "):
+            operator(*without_values)
 
 
 def test_compile_of_the_solver_and_the_matching():
@@ -204,9 +258,7 @@ def test_torch_func_derivatives():
     gradient = torch_oracle.loss_and_gradient(f, p)[1]
     torch.testing.assert_close(grad(loss)(p), gradient)
     torch.testing.assert_close(
-        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, "mean", 1e-10, False)[0])(
-            p
-        ),
+        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, MEAN, 1e-10, False)[0])(p),
         gradient,
     )
     torch.testing.assert_close(jvp(loss, (p,), (v,))[1], (gradient * v).sum())

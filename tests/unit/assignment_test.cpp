@@ -162,6 +162,272 @@ TEST(LinearSumAssignment, TiesFallAsInScipy) {
       << "of free columns the one that is looked at last";
 }
 
+// D. F. Crouse's algorithm as published, with SciPy's order of columns and of operations: an entry
+// a column in plain loops, in double. Rows may not outnumber columns. Empty where there is no
+// assignment.
+Indices published(const Matrix& cost) {
+  const std::int64_t rows = std::ssize(cost), columns = std::ssize(cost[0]);
+  std::vector<double> u(rows), v(columns);
+  Indices column_of_row(rows, -1), row_of_column(columns, -1), path(columns, -1);
+  for (std::int64_t start = 0; start < rows; ++start) {
+    std::vector<double> shortest(columns, kInfinity);
+    std::vector<bool> row_seen(rows), column_seen(columns);
+    Indices remaining(columns);
+    for (std::int64_t i = 0; i < columns; ++i) remaining[i] = columns - 1 - i;
+    double least = 0;
+    std::int64_t row = start, sink = -1;
+    while (sink < 0) {
+      row_seen[row] = true;
+      double lowest = kInfinity;
+      std::int64_t at = -1;
+      for (std::int64_t i = 0; i < std::ssize(remaining); ++i) {
+        const std::int64_t column = remaining[i];
+        const double reached = ((least + cost[row][column]) - u[row]) - v[column];
+        if (reached < shortest[column]) {
+          path[column] = row;
+          shortest[column] = reached;
+        }
+        if (shortest[column] < lowest ||
+            (shortest[column] == lowest && row_of_column[column] < 0)) {
+          lowest = shortest[column];
+          at = i;
+        }
+      }
+      if (lowest == kInfinity) return {};
+      least = lowest;
+      const std::int64_t column = remaining[at];
+      if (row_of_column[column] < 0) sink = column;
+      row = row_of_column[column];
+      column_seen[column] = true;
+      remaining[at] = remaining.back();
+      remaining.pop_back();
+    }
+    u[start] += least;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (row_seen[r] && r != start) u[r] += least - shortest[column_of_row[r]];
+    }
+    for (std::int64_t c = 0; c < columns; ++c) {
+      if (column_seen[c]) v[c] -= least - shortest[c];
+    }
+    for (std::int64_t column = sink, r = -1; r != start;) {
+      r = path[column];
+      row_of_column[column] = r;
+      std::swap(column_of_row[r], column);
+    }
+  }
+  return column_of_row;
+}
+
+// A number of 0 ... count - 1.
+std::int64_t pick(std::int64_t count, std::mt19937_64& random) {
+  return std::uniform_int_distribution<std::int64_t>(0, count - 1)(random);
+}
+
+// Boxes on a line: 1 - the intersection over the union, of most pairs 1.
+Matrix overlaps(std::int64_t rows, std::int64_t columns, std::mt19937_64& random) {
+  const auto boxes = [&](std::int64_t count) {
+    std::vector<std::pair<double, double>> result;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double start = std::uniform_real_distribution<>(0, 20)(random);
+      result.emplace_back(start, start + std::uniform_real_distribution<>(.5, 2)(random));
+    }
+    return result;
+  };
+  const auto a = boxes(rows), b = boxes(columns);
+  Matrix cost(rows, std::vector<double>(columns));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const double both =
+          std::max(0.0, std::min(a[r].second, b[c].second) - std::max(a[r].first, b[c].first));
+      const double lengths = a[r].second - a[r].first + b[c].second - b[c].first;
+      cost[r][c] = 1 - both / (lengths - both);
+    }
+  }
+  return cost;
+}
+
+template <typename CostOf>
+Matrix matrix_of(std::int64_t rows, std::int64_t columns, const CostOf& cost_of) {
+  Matrix cost(rows, std::vector<double>(columns));
+  for (std::int64_t r = 0; r < rows; ++r) {
+    for (std::int64_t c = 0; c < columns; ++c) cost[r][c] = cost_of(r, c);
+  }
+  return cost;
+}
+
+using Random = std::mt19937_64;
+
+// Costs that are full of ties.
+struct Ties {
+  const char* name;
+  Matrix (*costs)(std::int64_t rows, std::int64_t columns, Random& random);
+};
+
+const Ties kTies[] = {
+    {"equal", [](std::int64_t r, std::int64_t c,
+                 Random&) { return Matrix(r, std::vector<double>(c, .25)); }},
+    {"0 and 1",
+     [](std::int64_t r, std::int64_t c, Random& random) { return random_matrix(r, c, random, 2); }},
+    {"few zeros",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       return matrix_of(r, c, [&](auto, auto) { return pick(c, random) > 1 ? 1.0 : 0.0; });
+     }},
+    {"whole numbers below 10", [](std::int64_t r, std::int64_t c,
+                                  Random& random) { return random_matrix(r, c, random, 10); }},
+    {"whole numbers below 200", [](std::int64_t r, std::int64_t c,
+                                   Random& random) { return random_matrix(r, c, random, 200); }},
+    {"tenths",
+     [](std::int64_t r, std::int64_t c, Random& random) {  // with sums that are rounded
+       return matrix_of(r, c,
+                        [&](auto, auto) { return static_cast<double>(-pick(7, random)) / 10; });
+     }},
+    {"overlaps", overlaps},
+    {"duplicated rows",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       Matrix cost = random_matrix(r, c, random, 0);
+       for (auto& row : cost) row = cost[pick(r, random)];
+       return cost;
+     }},
+    {"duplicated columns",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       const Matrix cost = random_matrix(r, c, random, 0);
+       Indices from(c);
+       for (auto& column : from) column = pick((c + 2) / 3, random);
+       return matrix_of(r, c, [&](auto i, auto k) { return cost[i][from[k]]; });
+     }},
+    {"blocks",
+     [](std::int64_t r, std::int64_t c, Random&) {
+       return matrix_of(r, c, [&](auto i, auto k) { return i * 4 / r == k * 4 / c ? 0.0 : 1.0; });
+     }},
+    {"forbidden pairs",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       return matrix_of(r, c, [&](auto, auto) {
+         return pick(3, random) == 0 ? kInfinity : static_cast<double>(pick(4, random));
+       });
+     }},
+    {"mostly forbidden",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       return matrix_of(
+           r, c, [&](auto i, auto k) { return i == k || pick(c, random) < 4 ? 1.0 : kInfinity; });
+     }},
+    {"a row's number plus a column's",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       const Matrix of_row = random_matrix(r, 1, random, 9),
+                    of_column = random_matrix(1, c, random, 9);
+       return matrix_of(r, c, [&](auto i, auto k) { return of_row[i][0] + of_column[0][k]; });
+     }},
+    {"rounded sums",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       const Matrix of_row = random_matrix(r, 1, random, 0),
+                    of_column = random_matrix(1, c, random, 0);
+       return matrix_of(r, c, [&](auto i, auto k) { return of_row[i][0] + of_column[0][k]; });
+     }},
+    {"the lesser index",
+     [](std::int64_t r, std::int64_t c, Random&) {
+       return matrix_of(r, c, [](auto i, auto k) { return static_cast<double>(std::min(i, k)); });
+     }},
+    {"products of indices",
+     [](std::int64_t r, std::int64_t c, Random&) {  // no ties, long paths
+       return matrix_of(r, c,
+                        [](auto i, auto k) { return static_cast<double>((i + 1) * (k + 1)); });
+     }},
+    {"differences of places",
+     [](std::int64_t r, std::int64_t c, Random& random) {
+       const Matrix a = random_matrix(r, 1, random, 20), b = random_matrix(1, c, random, 20);
+       return matrix_of(r, c, [&](auto i, auto k) { return std::abs(a[i][0] - b[0][k]); });
+     }},
+};
+
+// Whichever way is taken: every index is that of the published algorithm, for costs of every type
+// taken as doubles, maximised, and with rows or columns adjacent.
+template <typename T>
+void expect_published(const Ties& ties, std::int64_t rows, std::int64_t columns, Random& random) {
+  Matrix cost = ties.costs(rows, columns, random);
+  for (auto& row : cost) {
+    for (double& value : row) value = value == kInfinity ? value : static_cast<T>(value);
+  }
+  const bool wide = rows <= columns;
+  const Indices shorter = published(wide ? cost : oracle::transposed(cost));
+  Solution expected{Indices(rows, -1), Indices(columns, -1), {AssignmentStatus::infeasible}};
+  for (std::int64_t i = 0; i < std::ssize(shorter); ++i) {
+    expected.column_of_row[wide ? i : shorter[i]] = wide ? shorter[i] : i;
+    expected.row_of_column[wide ? shorter[i] : i] = wide ? i : shorter[i];
+    expected.statuses[0] = AssignmentStatus::solved;
+  }
+  Matrix negated = cost;
+  for (auto& row : negated) {
+    for (double& value : row) value = -value;
+  }
+  const auto data = flat<T>(cost), across = flat<T>(oracle::transposed(cost)),
+             opposite = flat<T>(negated);
+  const AssignmentOptions any{.on_unsolvable = OnUnsolvable::unmatched};
+  SCOPED_TRACE(::testing::Message() << ties.name << ", " << rows << " x " << columns << ", "
+                                    << sizeof(T) << " bytes a cost");
+  EXPECT_EQ(solve(contiguous_costs(data.data(), 1, rows, columns), any), expected);
+  EXPECT_EQ(solve(CostMatrices<T>{across.data(), 1, rows, columns, 0, 1, rows}, any), expected)
+      << "column-major";
+  EXPECT_EQ(solve(contiguous_costs(opposite.data(), 1, rows, columns),
+                  {.maximize = true, .on_unsolvable = OnUnsolvable::unmatched}),
+            expected)
+      << "maximised";
+}
+
+TEST(LinearSumAssignment, TiesFallAsInThePublishedAlgorithm) {
+  Random random(20);
+  for (const Ties& ties : kTies) {
+    for (int repeat = 0; repeat < 500; ++repeat) {
+      const std::int64_t most = repeat % 10 == 0 ? 90 : 24;
+      const std::int64_t rows = 1 + pick(most, random),
+                         columns = repeat % 3 == 0 ? rows : 1 + pick(most, random);
+      expect_published<double>(ties, rows, columns, random);
+      expect_published<float>(ties, rows, columns, random);
+    }
+  }
+}
+
+// Columns are looked for by words of 64 of them, and by groups of words.
+TEST(LinearSumAssignment, TiesFallAsPublishedAcrossWordsOfColumns) {
+  Random random(21);
+  for (const Ties& ties : kTies) {
+    for (const auto& [rows, columns] : {std::pair{63, 65},
+                                        {64, 64},
+                                        {127, 129},
+                                        {40, 257},
+                                        {300, 80},
+                                        {30, 600},
+                                        {200, 200},
+                                        {256, 256}}) {
+      expect_published<double>(ties, rows, columns, random);
+      expect_published<float>(ties, rows, columns, random);
+    }
+  }
+}
+
+// Batches of small problems, of which some wait for others while some are answered at once.
+TEST(LinearSumAssignment, TiesInABatchFallAsAlone) {
+  Random random(22);
+  for (const auto& [rows, columns] : {std::pair{6, 6}, {12, 16}, {30, 11}}) {
+    std::vector<float> data;
+    Solution expected;
+    for (int repeat = 0; repeat < 60; ++repeat) {
+      for (const Ties& ties : kTies) {
+        const auto costs = flat<float>(repeat % 3 == 0 ? random_matrix(rows, columns, random, 0)
+                                                       : ties.costs(rows, columns, random));
+        data.insert(data.end(), costs.begin(), costs.end());
+        const Solution alone = solve(contiguous_costs(costs.data(), 1, rows, columns),
+                                     {.on_unsolvable = OnUnsolvable::unmatched});
+        for (const auto& [all, one] : {std::pair{&expected.column_of_row, &alone.column_of_row},
+                                       {&expected.row_of_column, &alone.row_of_column}})
+          all->insert(all->end(), one->begin(), one->end());
+        expected.statuses.push_back(alone.statuses[0]);
+      }
+    }
+    EXPECT_EQ(solve(contiguous_costs(data.data(), std::ssize(expected.statuses), rows, columns),
+                    {.on_unsolvable = OnUnsolvable::unmatched}),
+              expected);
+  }
+}
+
 TEST(LinearSumAssignment, MaximizingIsMinimizingTheNegative) {
   for (std::uint64_t seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);

@@ -563,6 +563,80 @@ TYPED_TEST(MatchingContrastive, SlotsOfAnyMagnitude) {
   }
 }
 
+// Slots and what comes in, both times a power of two, give the same gradient: down to slots of
+// denormal numbers, and up to those whose norm is none.
+template <typename T>
+void expect_gradients_of_scaled_slots() {
+  using Limits = std::numeric_limits<T>;
+  const Shape shape{3, 4, 9};
+  auto x = random_slots<T>(shape, 43);
+  for (T& value : x) value = std::round(value * 8) / 8;  // of few bits, so that scaling is exact
+  const auto matching = matching_of(x, shape);
+  for (const Candidates candidates : {Candidates::batch, Candidates::image}) {
+    const MatchingContrastiveOptions options{.candidates = candidates,
+                                             .temperature = 0.2,
+                                             .reduction = Reduction::sum,
+                                             .eps = std::numeric_limits<double>::denorm_min(),
+                                             .given_matching = matching.data()};
+    const auto wanted = run<T>(x, shape, options);
+    for (int exponent = Limits::min_exponent - Limits::digits + 3;
+         exponent < Limits::max_exponent - 3; ++exponent) {
+      auto scaled = x;
+      for (T& value : scaled) value = std::ldexp(value, exponent);
+      const T incoming = std::ldexp(T(1), exponent);
+      const auto outcome = run<T>(scaled, shape, options, &incoming);
+      double worst = 0;
+      for (std::size_t k = 0; k < x.size(); ++k)
+        worst = std::max(worst,
+                         std::abs(static_cast<double>(outcome.gradient[k] - wanted.gradient[k])));
+      EXPECT_LE(worst, 100 * kCosine<T>) << "2^" << exponent;
+    }
+  }
+}
+
+TEST(MatchingContrastiveGradient, OfSlotsOfAnyMagnitudeAndOfAnythingThatComesIn) {
+  expect_gradients_of_scaled_slots<float>();
+  expect_gradients_of_scaled_slots<double>();
+}
+
+// A match that leaves the others behind has no gradient, however large 1 / temperature and what
+// comes in are together.
+TEST(MatchingContrastiveTemperature, ThatLeavesNoGradientLeavesItZero) {
+  const Shape shape{2, 3, 8};
+  std::vector<double> x(losses_of(shape) * 8, 0.0);  // matched slots equal, others orthogonal
+  for (std::int64_t slot = 0; slot < losses_of(shape); ++slot) x[slot * 8 + slot % 6] = 1;
+  const double incoming = 1e100;
+  for (const double temperature : {1e-3, 1e-100, 1e-300}) {
+    const auto outcome =
+        run<double>(x, shape, {.temperature = temperature, .reduction = Reduction::sum}, &incoming);
+    EXPECT_EQ(outcome.loss[0], 0);
+    for (const double value : outcome.gradient) EXPECT_EQ(value, 0) << temperature;
+  }
+}
+
+// Far above every cosine all candidates are alike, and the temperature only divides the gradient.
+TEST(MatchingContrastiveTemperature, MayBeAnyLargeNumber) {
+  const Shape shape{2, 3, 8};
+  const auto x = random_slots<float>(shape, 44);
+  std::vector<float> wanted;
+  for (const int exponent : {40, 60, 100, 120, 140, 200, 1000}) {
+    SCOPED_TRACE(exponent);
+    const int of_incoming = std::min(exponent, 120);
+    const float incoming = std::ldexp(1.0f, of_incoming);
+    const MatchingContrastiveOptions options{.temperature = std::ldexp(1.0, exponent),
+                                             .reduction = Reduction::sum};
+    const auto outcome = run<float>(x, shape, options, &incoming);
+    EXPECT_NEAR(outcome.loss[0], 12 * std::log(11.0), 1e-4);
+    if (wanted.empty()) wanted = outcome.gradient;
+    for (std::size_t k = 0; k < x.size(); ++k)
+      EXPECT_NEAR(outcome.gradient[k], std::ldexp(wanted[k], of_incoming - exponent), 1e-5);
+    // A slot whose only candidate is its match.
+    const auto alone = run<float>({1, 2, 2, 1}, {1, 1, 2}, options, &incoming);
+    EXPECT_EQ(alone.loss[0], 0);
+    for (const float value : alone.gradient) EXPECT_EQ(value, 0);
+  }
+}
+
 TEST(MatchingContrastiveZero, ResemblesNobody) {
   const Shape shape{2, 2, 4};
   auto x = random_slots<double>(shape, 43);

@@ -709,6 +709,140 @@ TYPED_TEST(MatchingSimilarity, SlotsOfAnyMagnitudeEqualTheOracle) {
   }
 }
 
+// Whatever comes in: where the gradient is a number of T, it is right to some of T's last bits,
+// also where what it is made of is none, or where the gradient of 1 would be none.
+TYPED_TEST(MatchingSimilarity, GradientsOfAnyIncomingEqualTheOracle) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  constexpr int kLeast = Limits::min_exponent - Limits::digits, kMost = Limits::max_exponent - 4;
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    Case<T> input = seeded_case<T>(seed);
+    std::mt19937_64 random(seed);
+    const auto exponent = [&](int least, int most) {
+      return std::uniform_int_distribution<>(least, most)(random);
+    };
+    // p and what comes in are far apart, or not.
+    const int of_p = exponent(kLeast, kMost),
+              of_incoming = seed % 2 == 0 ? exponent(kLeast, kMost)
+                                          : std::clamp(of_p + exponent(-40, 40), kLeast, kMost);
+    for (T& x : input.p) x = std::ldexp(x, of_p);
+    const T incoming = std::ldexp(T(1.375), of_incoming);
+    const double eps = std::array{1e-10, 1e-30, 1e-300, 1e-310}[seed % 4];
+    for (const Reduction reduction : {Reduction::mean, Reduction::sum}) {
+      SCOPED_TRACE(::testing::Message() << "seed " << seed << ", p * 2^" << of_p << ", incoming 2^"
+                                        << of_incoming << ", eps " << eps);
+      const auto outcome = run(input, {.reduction = reduction, .eps = eps}, &incoming);
+      const auto matching = rows(outcome.matching, input.images, input.slots);
+      const auto f = input.plain(input.f), p = input.plain(input.p);
+      const long double weight =
+          static_cast<long double>(incoming) /
+          static_cast<long double>(reduction == Reduction::mean ? input.losses() : 1);
+      std::int64_t index = 0;
+      for (std::size_t view = 0; view < 2; ++view) {
+        for (std::size_t image = 0; image < p[view].size(); ++image) {
+          for (std::size_t slot = 0; slot < p[view][image].size(); ++slot) {
+            const auto expected = oracle::wide_gradient(
+                p[view][image][slot],
+                f[1 - view][image][oracle::target_of(matching, view, image, slot)], weight, eps);
+            const long double size =
+                weight / std::max<long double>(oracle::largest(p[view][image][slot]), eps);
+            for (const long double value : expected) {
+              const T given = outcome.gradient[index++];
+              if (std::abs(value) > static_cast<long double>(Limits::max())) continue;
+              EXPECT_LE(std::abs(given - value),
+                        kTolerance<T> * size + static_cast<long double>(Limits::denorm_min()));
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Multiplied afterwards it is as right, where the call says so: for ordinary slots, not where the
+// gradient of 1 has lost bits.
+TYPED_TEST(MatchingSimilarity, SaysWhetherTheGradientScales) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  for (int exponent = Limits::min_exponent; exponent < Limits::max_exponent - 4; ++exponent) {
+    SCOPED_TRACE(exponent);
+    Case<T> input(40, 5, 8, 3);
+    for (T& x : input.p) x = std::ldexp(x, exponent);
+    std::vector<T> gradient(input.p.size());
+    T loss{};
+    bool scales = false;
+    const auto f = view_major_slots<const T>(input.f.data(), input.shape()),
+               p = view_major_slots<const T>(input.p.data(), input.shape());
+    const MatchingSimilarityOptions options{.eps = Limits::min()};
+    matching_similarity_loss_per_img(
+        f, p, options,
+        {.loss = &loss,
+         .gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), input.shape())},
+         .gradient_scales = &scales});
+    // of some 2^-exponent / 800
+    if (std::abs(exponent) < (sizeof(T) == 4 ? 80 : 900)) {
+      EXPECT_TRUE(scales);
+    }
+    if (exponent > Limits::max_exponent - 10) {
+      EXPECT_FALSE(scales);
+    }
+    if (!scales) continue;
+    const T by = std::ldexp(T(1.375), exponent);
+    std::vector<T> expected(input.p.size());
+    matching_similarity_loss_per_img(
+        f, p, options,
+        {.loss = &loss,
+         .gradient = SimilarityGradient<T>{view_major_slots(expected.data(), input.shape()), &by}});
+    double worst = 0;
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+      worst = std::max(worst, std::abs(static_cast<double>(gradient[i] * by - expected[i])));
+    EXPECT_LE(worst, kTolerance<T> / 100);
+  }
+}
+
+// The loss has the same bits whether its gradient is asked for or not, and whatever comes in for
+// it: also where a gradient takes more care than its loss.
+TYPED_TEST(MatchingSimilarity, TheLossDoesNotDependOnItsGradient) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  constexpr int kLeast = Limits::min_exponent - Limits::digits, kMost = Limits::max_exponent - 4;
+  for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
+    Case<T> input = seeded_case<T>(seed);
+    std::mt19937_64 random(seed);
+    const auto exponent = [&](int least, int most) {
+      return std::uniform_int_distribution<>(least, most)(random);
+    };
+    // Of some batches, slots that are zero; of some, slots of any magnitude.
+    for (std::vector<T>* const x : {&input.f, &input.p}) {
+      for (std::int64_t slot = 0; slot < input.losses(); ++slot) {
+        const int kind = exponent(0, 5);
+        for (std::int64_t c = slot * input.channels; c < (slot + 1) * input.channels; ++c) {
+          T& element = (*x)[c];
+          if (kind == 0) element = 0;
+          if (kind == 1 && seed % 4 == 1) element = std::ldexp(element, exponent(kLeast, kMost));
+        }
+      }
+    }
+    const double eps = std::array{1e-10, 1e-300, 1e-40, 1e30}[seed / 4 % 4];
+    SCOPED_TRACE(::testing::Message() << "seed " << seed << ", eps " << eps);
+    for (const Reduction reduction : {Reduction::mean, Reduction::none}) {
+      std::vector<T> loss(reduction == Reduction::none ? input.losses() : 1, T(-7));
+      Indices matching(input.images * input.slots, -7);
+      matching_similarity_loss_per_img(view_major_slots(input.f.data(), input.shape()),
+                                       view_major_slots(input.p.data(), input.shape()),
+                                       {.reduction = reduction, .eps = eps},
+                                       {.loss = loss.data(), .matching = matching.data()});
+      std::vector<T> incoming(loss.size());
+      for (const int of_incoming : {kLeast, kLeast / 2, 0, kMost / 2, kMost}) {
+        std::fill(incoming.begin(), incoming.end(), std::ldexp(T(1), of_incoming));
+        const auto outcome = run(input, {.reduction = reduction, .eps = eps}, incoming.data());
+        EXPECT_TRUE(same_bits<T>(outcome.loss, loss)) << "incoming 2^" << of_incoming;
+        EXPECT_EQ(outcome.matching, matching);
+      }
+    }
+  }
+}
+
 TYPED_TEST(MatchingSimilarity, BackwardWithTheSavedMatchingEqualsTheOnePass) {
   using T = TypeParam;
   Case<T> input(4, 5, 13, 47);
@@ -980,6 +1114,35 @@ TYPED_TEST(AnyType, SizesOfNoneAndOne) {
       EXPECT_TRUE(std::isnan(value(mean[0])));
     } else {
       EXPECT_EQ(value(mean[0]), 0.5);
+    }
+  }
+}
+
+// Exactly, also where a slot and its target are the same, or opposite, up to a factor.
+TYPED_TEST(AnyType, LossesAreBetweenZeroAndOne) {
+  using T = TypeParam;
+  std::mt19937_64 random(7);
+  std::normal_distribution<double> normal;
+  for (int repeat = 0; repeat < 2000; ++repeat) {
+    const std::int64_t channels = 1 + repeat % 40;
+    const double eps = repeat % 3 == 0 ? 2 : 1e-10, factor = repeat % 2 == 0 ? 3.1 : -0.7;
+    std::vector<T> f(2 * channels), p(2 * channels);
+    for (std::int64_t c = 0; c < 2 * channels; ++c) {
+      f[c] = element<T>(normal(random));
+      p[(c + channels) % (2 * channels)] = element<T>(factor * value(f[c]));
+    }
+    const std::array<std::int64_t, 3> shape = {2, 1, channels};
+    const auto f_view = view_major_slots<const T>(f.data(), shape),
+               p_view = view_major_slots<const T>(p.data(), shape);
+    T losses[2], mean{}, sum{};
+    matching_similarity_loss_per_img(f_view, p_view, {.reduction = Reduction::none, .eps = eps},
+                                     {.loss = losses});
+    matching_similarity_loss_per_img(f_view, p_view, {.eps = eps}, {.loss = &mean});
+    matching_similarity_loss_per_img(f_view, p_view, {.reduction = Reduction::sum, .eps = eps},
+                                     {.loss = &sum});
+    for (const T loss : {losses[0], losses[1], mean, element<T>(value(sum) / 2)}) {
+      EXPECT_GE(value(loss), 0) << repeat;
+      EXPECT_LE(value(loss), 1) << repeat;
     }
   }
 }

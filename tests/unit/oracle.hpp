@@ -185,4 +185,28 @@ inline Vector gradient(const Vector& p, const Vector& target, double incoming, d
   return result;
 }
 
+// The same in long double, whose range nothing of it leaves.
+inline std::vector<long double> wide_gradient(const Vector& p, const Vector& target,
+                                              long double incoming, long double eps) {
+  const auto product = [](const auto& a, const auto& b) {
+    long double sum = 0;
+    for (std::size_t k = 0; k < a.size(); ++k) sum += static_cast<long double>(a[k]) * b[k];
+    return sum;
+  };
+  const auto unit = [&](const Vector& x) {
+    const long double norm = std::max(std::sqrt(product(x, x)), eps);
+    std::vector<long double> result;
+    for (const double value : x) result.push_back(value / norm);
+    return result;
+  };
+  const long double n = std::sqrt(product(p, p));
+  const std::vector<long double> direction = unit(p), u = unit(target);
+  std::vector<long double> result;
+  for (std::size_t k = 0; k < p.size(); ++k) {
+    result.push_back(n > eps ? -incoming * (u[k] - product(direction, u) * direction[k]) / (2 * n)
+                             : -incoming * u[k] / (2 * eps));
+  }
+  return result;
+}
+
 }  // namespace osc::oracle

@@ -586,6 +586,46 @@ TYPED_TEST(SmallToLargeMagnitudes, SmallIncomingGradientsAreNotLost) {
     EXPECT_NEAR(outcome.gradient[i], whole.gradient[i], 8 * kTolerance<T>);
 }
 
+// Small slots and what comes in, both times a power of two, give the same gradient: down to slots
+// of denormal numbers, and up to those whose norm is none. What comes in is a normal number.
+TYPED_TEST(SmallToLargeMagnitudes, GradientsOfAnyIncoming) {
+  using T = TypeParam;
+  using Limits = std::numeric_limits<T>;
+  Case<T> input({2, 2, 3, 2, 3, 9}, 6);
+  for (T& x : input.p) x = std::round(x * 8) / 8;  // of few bits, so that scaling is exact
+  const SmallToLargeOptions options{.eps = std::numeric_limits<double>::denorm_min()};
+  const auto wanted = run(input, options);
+  for (int exponent = Limits::min_exponent - Limits::digits + 3;
+       exponent < Limits::max_exponent - 3; ++exponent) {
+    Case<T> scaled = input;
+    for (T& x : scaled.p) x = std::ldexp(x, exponent);
+    const int of_incoming = std::max(exponent, Limits::min_exponent + 8);
+    const T incoming = std::ldexp(T(1), of_incoming);
+    const auto outcome = run(scaled, options, &incoming);
+    double worst = 0;
+    for (std::size_t i = 0; i < wanted.gradient.size(); ++i) {
+      const T back = std::ldexp(outcome.gradient[i], exponent - of_incoming);
+      worst = std::max(worst, std::abs(static_cast<double>(back - wanted.gradient[i])));
+    }
+    EXPECT_LE(worst, 8 * kTolerance<T>) << "2^" << exponent;
+  }
+}
+
+// Exactly, also where slots are the same, or opposite.
+TYPED_TEST(SmallToLarge, LossesAreBetweenZeroAndOne) {
+  using T = TypeParam;
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    Case<T> input({1, 1, 1, 1, 1, 1 + static_cast<std::int64_t>(seed % 40)}, seed);
+    for (std::size_t i = 0; i < input.p.size(); ++i)
+      input.p[i] = element<T>(value(input.f[i]) * (seed % 2 == 0 ? 3.1 : -0.7));
+    for (const Reduction reduction : {Reduction::none, Reduction::mean, Reduction::sum}) {
+      const auto outcome = run(input, {.reduction = reduction});
+      EXPECT_GE(value(outcome.loss[0]), 0) << "seed " << seed;
+      EXPECT_LE(value(outcome.loss[0]), 1) << "seed " << seed;
+    }
+  }
+}
+
 TYPED_TEST(SmallToLarge, ZeroSlotsOnAnyFloor) {
   using T = TypeParam;
   Case<T> input({1, 2, 3, 2, 3, 5}, 1);

@@ -37,6 +37,17 @@ TYPED_TEST(VectorMath, NormOfAnyMagnitudeNeitherOverflowsNorVanishes) {
   }
 }
 
+TEST(Product, OfNumbersThatTogetherAreNone) {
+  EXPECT_EQ(Product(0x1p-1000).times(0x1.8p-1000).over(0x1p-1070).times(0x1p930).of(1), 1.5);
+  EXPECT_EQ(Product(0x1p1000).times(-0x1p1000).of(0x1p-1020), -std::ldexp(1.0, 980));
+  EXPECT_EQ(Product(0x1p-1074).times(0x1p-900).over(0x1p-1000).of(3), std::ldexp(3.0, -974));
+  EXPECT_EQ(Product(0).over(0x1p-1074).of(0x1p1000), 0);
+  EXPECT_EQ(Product(0x1p1000).times(0x1p1000).of(0), 0);
+  EXPECT_EQ(Product(0x1p1000).times(0x1p1000).of(1), std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(Product(std::numeric_limits<double>::quiet_NaN()).times(2).of(1)));
+  EXPECT_TRUE(std::isinf(Product(std::numeric_limits<double>::infinity()).over(2).of(1)));
+}
+
 TYPED_TEST(VectorMath, ZeroAndEmptyHaveNormZero) {
   const std::vector<TypeParam> zeros(5, 0);
   for (const std::int64_t size : {0, 5}) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "batch.hpp"
 #include "osc/loss_objects.hpp"
 
 namespace osc {
@@ -57,6 +58,17 @@ TEST(Workspace, WhatACallSaysItNeedsIsEnough) {
   EXPECT_EQ(status.code(), StatusCode::out_of_memory);
   EXPECT_NE(std::string(status.text()).find("bytes"), std::string::npos);
   EXPECT_EQ(loss, -7);
+}
+
+// Of another instruction set, say.
+TEST(Workspace, ALayoutThatGrewSinceItWasCountedIsAnError) {
+  for (const bool grows : {false, true}) {
+    Workspace own;
+    int times = 0;
+    const Status status = lay_out_memory(
+        nullptr, own, [&](Arena& arena) { arena.take<char>(++times == 2 && grows ? 65 : 64); });
+    EXPECT_EQ(status.code(), grows ? StatusCode::internal : StatusCode::ok) << status.text();
+  }
 }
 
 }  // namespace

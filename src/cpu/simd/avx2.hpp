@@ -109,6 +109,11 @@ struct Simd<float> {
     merge(a, b, pairs(a), pairs(b));
     merge(a, b, neighbours(a), neighbours(b));
   }
+  static void zip(Vector a, Vector b, Vector& low, Vector& high) {
+    const Vector even = _mm256_unpacklo_ps(a, b), odd = _mm256_unpackhi_ps(a, b);
+    low = _mm256_permute2f128_ps(even, odd, 0x20);
+    high = _mm256_permute2f128_ps(even, odd, 0x31);
+  }
   static Vector sums(const Vector (&a)[kLanes]) {
     const Vector low = _mm256_hadd_ps(_mm256_hadd_ps(a[0], a[1]), _mm256_hadd_ps(a[2], a[3]));
     const Vector high = _mm256_hadd_ps(_mm256_hadd_ps(a[4], a[5]), _mm256_hadd_ps(a[6], a[7]));
@@ -185,9 +190,15 @@ struct Simd<double> {
 
   static Vector set(double x) { return _mm256_set1_pd(x); }
   static Vector load(const double* x) { return _mm256_loadu_pd(x); }
+  static Vector load(const float* x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
   static Vector load_first(const double* x, std::int64_t count, double fill) {
     const Mask lanes = first_lanes(count);
     return select(lanes, _mm256_maskload_pd(x, _mm256_castpd_si256(lanes)), set(fill));
+  }
+  static Vector load_first(const float* x, std::int64_t count, float fill) {
+    const __m128i lanes =
+        _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(count)), _mm_setr_epi32(0, 1, 2, 3));
+    return select(first_lanes(count), _mm256_cvtps_pd(_mm_maskload_ps(x, lanes)), set(fill));
   }
   static void store(double* x, Vector a) { _mm256_storeu_pd(x, a); }
   static void store_first(double* x, std::int64_t count, Vector a) {
@@ -225,6 +236,11 @@ struct Simd<double> {
   static void least_two(Vector& a, Vector& b) {
     merge(a, b, halves(a), halves(b));
     merge(a, b, neighbours(a), neighbours(b));
+  }
+  static void zip(Vector a, Vector b, Vector& low, Vector& high) {
+    const Vector even = _mm256_unpacklo_pd(a, b), odd = _mm256_unpackhi_pd(a, b);
+    low = _mm256_permute2f128_pd(even, odd, 0x20);
+    high = _mm256_permute2f128_pd(even, odd, 0x31);
   }
   static Vector sums(const Vector (&a)[kLanes]) {
     const Vector low = _mm256_hadd_pd(a[0], a[1]), high = _mm256_hadd_pd(a[2], a[3]);

@@ -128,6 +128,12 @@ struct Simd<float> {
     a[2] = _mm512_permute_ps(all_a, 0xaa), b[2] = _mm512_permute_ps(all_b, 0xaa);
     a[3] = _mm512_permute_ps(all_a, 0xff), b[3] = _mm512_permute_ps(all_b, 0xff);
   }
+  static void zip(Vector a, Vector b, Vector& low, Vector& high) {
+    low = _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b);
+    high = _mm512_permutex2var_ps(
+        a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b);
+  }
   static Vector sums(const Vector (&a)[kLanes]) {
     Vector quads[4];
     for (int i = 0; i < 4; ++i) {
@@ -188,8 +194,12 @@ struct Simd<double> {
 
   static Vector set(double x) { return _mm512_set1_pd(x); }
   static Vector load(const double* x) { return _mm512_loadu_pd(x); }
+  static Vector load(const float* x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
   static Vector load_first(const double* x, std::int64_t count, double fill) {
     return _mm512_mask_loadu_pd(set(fill), first_lanes(count), x);
+  }
+  static Vector load_first(const float* x, std::int64_t count, float fill) {
+    return _mm512_cvtps_pd(_mm256_mask_loadu_ps(_mm256_set1_ps(fill), first_lanes(count), x));
   }
   static void store(double* x, Vector a) { _mm512_storeu_pd(x, a); }
   static void store_first(double* x, std::int64_t count, Vector a) {
@@ -230,6 +240,10 @@ struct Simd<double> {
     merge(a, b, halves(a), halves(b));
     merge(a, b, quarters(a), quarters(b));
     merge(a, b, neighbours(a), neighbours(b));
+  }
+  static void zip(Vector a, Vector b, Vector& low, Vector& high) {
+    low = _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+    high = _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
   }
   static Vector sums(const Vector (&a)[kLanes]) {
     Vector pairs[4];

@@ -5,7 +5,8 @@
 //                          back
 //   select                 lane by lane
 //   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on
-//                          the way; of NaN, only the one that arithmetic makes is sure to stay one
+//                          the way; of NaN, only the one that arithmetic makes is sure to stay one.
+//                          Vectors of double load floats, too.
 //   load_first             the first `count` lanes from memory, nothing beyond them is touched; the
 //                          others are `fill`
 //   store_first            the first `count` lanes to memory, nothing beyond them is touched
@@ -23,6 +24,8 @@
 //                          a faster way for that
 //   sum, sums              over the lanes; sums: lane i of the result is the sum of a[i], each
 //                          added in the same order
+//   zip                    the lanes of a and b by turns: those of the first halves, and those of
+//                          the second
 //   meeting                bit i of the result: whether sets[i] and `set` have a bit in common, for
 //                          i < count <= 64; more may be read, up to the next multiple of 8
 #pragma once
@@ -164,6 +167,15 @@ struct Simd {
     } else {
       return (a[0] + a[2]) + (a[1] + a[3]);
     }
+  }
+  static void zip(Vector a, Vector b, Vector& low, Vector& high) {
+    Vector both[2] = {a, b};
+    for (int i = 0; i < kLanes; ++i) {
+      both[2 * i / kLanes][2 * i % kLanes] = a[i];
+      both[2 * i / kLanes][2 * i % kLanes + 1] = b[i];
+    }
+    low = both[0];
+    high = both[1];
   }
   static Vector sums(const Vector (&a)[kLanes]) {
     Vector result;

@@ -1,6 +1,7 @@
 #include "data/image_folder.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <string>
@@ -64,6 +65,18 @@ TEST(ListImages, RefusesWhatHoldsNone) {
             (folder / "f.png").string() + ": is not a folder");
   EXPECT_EQ(user_error([&] { list_images(folder / "missing"); }),
             (folder / "missing").string() + ": No such file or directory");
+}
+
+TEST(ListFiles, HasTheGroundTruthOfTheImages) {
+  const TemporaryFolder folder;
+  for (const char* name : {"images/a.png", "images/sub/b.jpg", "images/c.png", "masks/a.png",
+                           "masks/sub/b.png", "masks/other.png", "objects.jsonl", "notes.txt"})
+    put(folder / name, numbered_png(0));
+  EXPECT_EQ(list_files(folder.path()),
+            (std::vector<fs::path>{folder / "images/a.png", folder / "images/c.png",
+                                   folder / "images/sub/b.jpg", folder / "masks/a.png",
+                                   folder / "masks/sub/b.png", folder / "objects.jsonl"}));
+  EXPECT_EQ(list_files(folder / "images").size(), 3U);
 }
 
 TEST(ReadImageFolder, KeepsTheOrderForAnyNumberOfThreads) {
@@ -148,6 +161,11 @@ TEST(ReadImageFolder, WrongGroundTruthIsAnError) {
   put(mask, encode_png(Mask{2, 1, {0, 1}}));
   EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
             mask + ": the mask has 2 x 1 pixels, its image 1 x 1");
+  fs::remove(mask);
+  ASSERT_EQ(::mkfifo(mask.c_str(), 0600), 0);
+  EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
+            mask + ": is a pipe, not a file");
+  fs::remove(mask);
   put(mask, "text");
   EXPECT_EQ(user_error([&] { read_image_folder(folder.path(), 1, 2); }),
             mask + ": is not a mask: wanted a PNG image");

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "data/image.hpp"
+#include "peak_memory.hpp"
 #include "user_error.hpp"
 
 namespace osc::program {
@@ -155,7 +156,7 @@ TEST(Jpeg, EveryTruncationIsFound) {
 
 // The same file with another size in its frame header.
 std::string with_size(std::string bytes, unsigned width, unsigned height) {
-  const std::size_t frame = bytes.find("\xff\xc0");
+  const std::size_t frame = std::min(bytes.find("\xff\xc0"), bytes.find("\xff\xc2"));
   const auto put = [&](std::size_t at, unsigned number) {
     bytes[at] = static_cast<char>(number >> 8);
     bytes[at + 1] = static_cast<char>(number & 255);
@@ -176,6 +177,36 @@ TEST(Jpeg, ClaimsOfManyPixelsAreRefused) {
             "corrupt JPEG: the file is truncated");
   EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 0, 16)); }), "(no error)");
   EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 16, 0)); }), "(no error)");
+}
+
+TEST(Jpeg, AProgressiveOneMayHaveFewerPixels) {
+  JpegFile file = gradient(16, 16);
+  file.progressive = true;
+  EXPECT_EQ(user_error([&] { decode_image(with_size(file.encode(), 10000, 5001)); }),
+            "the image is too large: 10000 x 5001 pixels, at most 50000000 of a progressive JPEG "
+            "are read");
+  EXPECT_EQ(user_error([&] { decode_image(with_size(file.encode(), 10000, 5000)); }),
+            "corrupt JPEG: the file is truncated");
+}
+
+TEST(Jpeg, ResizedWhileReadIsAsResizedAfterwards) {
+  JpegFile progressive = gradient(40, 23);
+  progressive.progressive = true;
+  for (const JpegFile& file : {gradient(40, 23), progressive,
+                               JpegFile{8, 8, JCS_CMYK, constant(64, {200, 100, 50, 255})}}) {
+    const std::string bytes = file.encode();
+    for (const auto& [width, height] : {std::pair{1, 1}, {36, 36}, {7, 50}}) {
+      const Resized<Image> image = decode_image(bytes, width, height);
+      EXPECT_EQ(image.picture.pixels, resize(decode_image(bytes), width, height).pixels);
+      EXPECT_EQ(image.file_width, static_cast<int>(file.width));
+      EXPECT_EQ(image.file_height, static_cast<int>(file.height));
+    }
+  }
+}
+
+TEST(Jpeg, ResizedWhileReadALargeOneTakesLittleMemory) {
+  const std::string bytes = JpegFile{8000, 6000, JCS_GRAYSCALE, Bytes(48000000, 90)}.encode();
+  EXPECT_LT(peak_mebibytes([&] { decode_image(bytes, 36, 36); }), 16);  // 144 MB of pixels
 }
 
 TEST(Jpeg, ScansWithoutEndAreRefused) {

@@ -10,6 +10,7 @@
 
 #include "data/image.hpp"
 #include "data/scenes.hpp"
+#include "peak_memory.hpp"
 #include "user_error.hpp"
 
 namespace osc::program {
@@ -79,10 +80,10 @@ std::string chunk(const std::string& name_and_data) {
 const std::string kSignature = "\x89PNG\r\n\x1a\n";
 
 // A header that claims a size, and next to nothing behind it.
-std::string claim(std::uint32_t width, std::uint32_t height) {
+std::string claim(std::uint32_t width, std::uint32_t height, bool interlaced = false) {
   return kSignature +
          chunk("IHDR" + big_endian(width) + big_endian(height) +
-               std::string("\x08\x02\x00\x00\x00", 5)) +
+               std::string("\x08\x02\x00\x00", 4) + static_cast<char>(interlaced)) +
          chunk("IDAT" + std::string(20, 'x')) + chunk("IEND");
 }
 
@@ -233,6 +234,62 @@ TEST(Png, ClaimsOfManyPixelsAreRefused) {
             "corrupt PNG: the file is truncated");
   EXPECT_NE(user_error([] { decode_image(claim(0, 5)); }), "(no error)");
   EXPECT_NE(user_error([] { decode_image(claim(0xffffffff, 5)); }), "(no error)");
+}
+
+TEST(Png, AnInterlacedOneMayHaveFewerPixels) {
+  EXPECT_EQ(user_error([] { decode_image(claim(10000, 5001, true)); }),
+            "the image is too large: 10000 x 5001 pixels, at most 50000000 of an interlaced PNG "
+            "are read");
+  EXPECT_EQ(user_error([] { decode_image(claim(10000, 5000, true)); }),
+            "corrupt PNG: the file is truncated");
+}
+
+TEST(Png, ResizedWhileReadIsAsResizedAfterwards) {
+  std::mt19937 random(5);
+  const auto rows = [&](std::size_t bytes) {
+    Bytes values(bytes);
+    for (auto& value : values) value = static_cast<std::uint8_t>(random());
+    return values;
+  };
+  const auto expect_same = [](const std::string& bytes, bool is_mask) {
+    for (const auto& [width, height] :
+         {std::pair{1, 1}, {5, 4}, {13, 11}, {36, 36}, {40, 3}, {4, 60}}) {
+      const Resized<Image> image = decode_image(bytes, width, height);
+      const Image whole = decode_image(bytes);
+      EXPECT_EQ(image.picture.pixels, resize(whole, width, height).pixels);
+      EXPECT_EQ(image.file_width, whole.width);
+      EXPECT_EQ(image.file_height, whole.height);
+      if (!is_mask) continue;
+      EXPECT_EQ(decode_mask(bytes, width, height).picture.values,
+                resize(decode_mask(bytes), width, height).values);
+    }
+  };
+  for (const int interlace : {PNG_INTERLACE_NONE, PNG_INTERLACE_ADAM7}) {
+    expect_same(PngFile{13, 11, 8, PNG_COLOR_TYPE_RGB, rows(13 * 11 * 3), interlace}.encode(),
+                false);
+    expect_same(
+        PngFile{13, 11, 16, PNG_COLOR_TYPE_RGB_ALPHA, rows(13 * 11 * 8), interlace}.encode(),
+        false);
+    expect_same(PngFile{13, 11, 8, PNG_COLOR_TYPE_GRAY, rows(13 * 11), interlace}.encode(), true);
+  }
+}
+
+TEST(Png, ResizedWhileReadStillFindsEveryTruncation) {
+  const std::string whole = encode_png(tetromino_scene(1, 3).mask);
+  EXPECT_EQ(user_error([&] { decode_mask(whole, 1, 1); }), "(no error)");
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    const std::string_view cut = std::string_view(whole).substr(0, length);
+    EXPECT_NE(user_error([&] { decode_image(cut, 3, 3); }), "(no error)") << length;
+    EXPECT_NE(user_error([&] { decode_mask(cut, 1, 1); }), "(no error)") << length;
+  }
+}
+
+TEST(Png, ResizedWhileReadALargeOneTakesLittleMemory) {
+  constexpr png_uint_32 kSide = 10000;  // 300 MB of pixels
+  const std::string bytes =
+      PngFile{kSide, kSide, 1, PNG_COLOR_TYPE_GRAY, Bytes(kSide / 8 * kSide, 0xff)}.encode();
+  EXPECT_LT(peak_mebibytes([&] { decode_image(bytes, 36, 36); }), 16);
+  EXPECT_LT(peak_mebibytes([&] { decode_mask(bytes, 36, 36); }), 16);
 }
 
 // With right checksums, so that a mutation gets past the first check of each chunk.

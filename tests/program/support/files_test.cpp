@@ -1,14 +1,20 @@
 #include "support/files.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "temporary_folder.hpp"
 #include "user_error.hpp"
@@ -60,13 +66,22 @@ TEST(ReadFile, GivesAllBytes) {
   }
 }
 
-TEST(ReadFile, ReadsAPipeToItsEnd) {
+TEST(ReadFile, RefusesWhatIsNoFileWithoutWaitingForIt) {
   const TemporaryFolder folder;
-  const fs::path pipe = folder / "pipe";
+  const std::string pipe = folder / "pipe", link = folder / "link", socket = folder / "socket";
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  const std::string bytes(300000, 'x');
-  std::jthread writer([&] { put(pipe, bytes); });
-  EXPECT_EQ(read_file(pipe), bytes);
+  fs::create_symlink(pipe, link);
+  EXPECT_EQ(user_error([&] { read_file(pipe); }), pipe + ": is a pipe, not a file");
+  EXPECT_EQ(user_error([&] { read_file(link); }), link + ": is a pipe, not a file");
+  EXPECT_EQ(user_error([] { read_file("/dev/zero"); }), "/dev/zero: is a device, not a file");
+  const int descriptor = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  ASSERT_LT(socket.size(), sizeof address.sun_path);
+  socket.copy(address.sun_path, socket.size());
+  ASSERT_EQ(::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  EXPECT_EQ(user_error([&] { read_file(socket); }), socket + ": is a socket, not a file");
+  ::close(descriptor);
 }
 
 TEST(ReadFile, NamesThePathAndTheReason) {
@@ -83,7 +98,8 @@ TEST(ReadFile, StopsAtTheLimit) {
   EXPECT_EQ(read_file(folder / "f", 5), "12345");
   EXPECT_NE(user_error([&] { read_file(folder / "f", 4); }).find("larger than 4 bytes"),
             std::string::npos);
-  EXPECT_NE(user_error([&] { read_file("/dev/zero", 100000); }).find("larger than 100000 bytes"),
+  // A file that does not tell its size.
+  EXPECT_NE(user_error([&] { read_file("/proc/self/status", 4); }).find("larger than 4 bytes"),
             std::string::npos);
 }
 
@@ -128,6 +144,26 @@ TEST(WriteFileAtomically, WritesToADeviceWithoutReplacingIt) {
   EXPECT_TRUE(fs::is_character_file("/dev/full"));
 }
 
+TEST(WriteFileAtomically, WritesIntoAPipeThatHasAReaderAndWaitsForNone) {
+  const TemporaryFolder folder;
+  const std::string pipe = folder / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(user_error([&] { write_file_atomically(pipe, "bytes"); }),
+            pipe + ": is a pipe without a reader, or a socket");
+  const int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_EQ(::fcntl(reader, F_SETFL, 0), 0);
+  const std::string bytes(300000, 'x');  // more than a pipe holds
+  std::jthread writer([&] { write_file_atomically(pipe, bytes); });
+  std::string got;
+  char buffer[4096];
+  while (got.size() < bytes.size()) {
+    const ssize_t count = ::read(reader, buffer, sizeof buffer);
+    if (count > 0) got.append(buffer, static_cast<std::size_t>(count));
+  }
+  EXPECT_EQ(got, bytes);
+  ::close(reader);
+}
+
 TEST(WriteFileAtomically, NamesThePathAndTheReason) {
   const TemporaryFolder folder;
   const std::string missing = folder / "missing/f";
@@ -155,6 +191,50 @@ TEST(AtomicFile, JoinsWhatIsWritten) {
   file.write("two");
   file.commit();
   EXPECT_EQ(contents(folder / "f"), "one two");
+}
+
+TEST(RemoveAbandonedTemporaries, TakesThoseOfTheFileWhoseProcessIsGone) {
+  const TemporaryFolder folder;
+  const pid_t gone = ::fork();
+  if (gone == 0) {  // killed in the middle of a write, as it were
+    AtomicFile file(folder / "checkpoint");
+    file.write("half");
+    ::_exit(0);
+  }
+  ASSERT_GT(gone, 0);
+  ASSERT_EQ(::waitpid(gone, nullptr, 0), gone);
+  const std::string number = std::to_string(gone);
+  ASSERT_EQ(entries(folder.path()), 1);
+  const std::string own = ".checkpoint." + std::to_string(::getpid()) + "-7.tmp";
+  put(folder / own, "of a process before this one, in a container");
+  const std::vector<std::string> others = {
+      "checkpoint",
+      ".checkpoint." + std::to_string(::getppid()) + "-0.tmp",  // it lives
+      ".checkpoint.1-0.tmp",                                    // so does this one
+      ".other." + number + "-0.tmp",
+      ".checkpoint." + number + "-0.tmp.png",
+      ".checkpoint." + number + "-0",
+      ".checkpoint." + number + "-.tmp",
+      ".checkpoint." + number + ".tmp",
+      ".checkpoint.-" + number + "-0.tmp",
+      ".checkpoint.0-0.tmp",
+      ".checkpoint." + number + "x-0.tmp",
+      ".checkpoint.99999999999999999999-0.tmp",
+      ".checkpoint..tmp",
+      "checkpoint." + number + "-0.tmp"};
+  for (const std::string& name : others) put(folder / name, name);
+  remove_abandoned_temporaries(folder / "checkpoint");
+  EXPECT_EQ(entries(folder.path()), std::ssize(others));
+  for (const std::string& name : others) EXPECT_TRUE(fs::exists(folder / name)) << name;
+}
+
+TEST(RemoveAbandonedTemporaries, FollowsNoLinkAndMindsNoMissingFolder) {
+  const TemporaryFolder folder;
+  put(folder / "precious", "years of work");
+  fs::create_symlink(folder / "precious", folder / (".f." + std::to_string(::getpid()) + "-0.tmp"));
+  remove_abandoned_temporaries(folder / "f");
+  EXPECT_EQ(contents(folder / "precious"), "years of work");
+  remove_abandoned_temporaries(folder / "none/f");
 }
 
 TEST(WriteNewFile, WritesButNeverReplaces) {

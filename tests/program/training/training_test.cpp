@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <limits>
 
 #include "mend_checkpoint.hpp"
 #include "support/error.hpp"
@@ -10,6 +11,7 @@
 #include "training/optimizer.hpp"
 #include "training/run_folder.hpp"
 #include "training/trainer.hpp"
+#include "user_error.hpp"
 
 namespace osc::program {
 namespace {
@@ -68,6 +70,23 @@ TEST(Optimizer, StepsAsLibtorchsAdamW) {
   EXPECT_TRUE(torch::allclose(b, b2, 0, 1e-6));
 }
 
+TEST(Optimizer, AGradientThatIsNotFiniteChangesNothing) {
+  const torch::Tensor a = torch::ones({2, 2}).requires_grad_();
+  const torch::Tensor b = torch::ones({2}).requires_grad_();
+  Optimizer optimizer({{"a", a}, {"b", b}}, 0.1, 1.0);
+  for (const double value :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    optimizer.zero_grad();
+    (a.sum() + (b * value).sum()).backward();
+    EXPECT_NE(user_error([&] { optimizer.step(0.01); }).find("gradient is not finite"),
+              std::string::npos);
+    EXPECT_TRUE(torch::equal(a, torch::ones({2, 2})));
+    EXPECT_TRUE(torch::equal(b, torch::ones({2})));
+    for (const auto& [name, tensor] : optimizer.state())
+      EXPECT_TRUE(torch::equal(tensor, torch::zeros_like(tensor))) << name;
+  }
+}
+
 TEST(CheckpointFile, GivesBackWhatWasWritten) {
   const TemporaryFolder folder;
   const Checkpoint written{{{"step", "7"}, {"note", "quotes \" and \\ and ü"}},
@@ -124,6 +143,36 @@ TEST(CheckpointFile, RefusesSizesAndPositionsThatAreNoWholeNumbers) {
   }
 }
 
+const std::string kDeep = std::string(200000, '[') + std::string(200000, ']');
+
+TEST(CheckpointFile, RefusesADeepHeaderWhoseChecksumIsRight) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "checkpoint";
+  write_checkpoint(path, {{{"step", "7"}}, {{"x", torch::zeros({5})}}});
+  const std::string whole = read_file(path);
+  for (const std::string& deep :
+       {"\"shape\":" + kDeep + ",\"more\":", "\"shape\":{\"a\":" + kDeep + "},\"more\":"}) {
+    std::string altered = whole;
+    const std::string shape = "\"shape\":";
+    altered.replace(altered.find(shape), shape.size(), deep);
+    mend_checkpoint(altered);
+    write_file_atomically(path, altered);
+    EXPECT_EQ(user_error([&] { read_checkpoint(path); }),
+              path.string() + " is nested deeper than 64 levels");
+  }
+}
+
+TEST(Config, RefusesWhatNestsTooDeep) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "config.toml";
+  std::string dotted = "a";
+  for (int i = 0; i < 100000; ++i) dotted += ".a";
+  for (const std::string& text : {dotted + " = 1", "[" + dotted + "]", "a = " + kDeep}) {
+    write_file_atomically(path, text);
+    EXPECT_EQ(user_error([&] { read_toml(path); }), path + ": is nested deeper than 64 levels");
+  }
+}
+
 TEST(Config, SurvivesToml) {
   const TemporaryFolder folder;
   RunConfig config = preset("paper");
@@ -157,6 +206,14 @@ TEST(MetricsLog, ForgetsWhatCameAfterTheCheckpoint) {
   EXPECT_EQ(
       read_file(run.metrics()),
       "{\"step\":1,\"seconds\":1.5}\n{\"step\":2,\"seconds\":2.5}\n{\"step\":3,\"again\":true}\n");
+}
+
+TEST(MetricsLog, RefusesWhatNestsTooDeep) {
+  const TemporaryFolder folder;
+  const RunFolder run{folder.path()};
+  std::ofstream(run.metrics()) << "{\"step\":1}\n{\"step\":2,\"more\":" << kDeep << "}\n";
+  EXPECT_EQ(user_error([&] { read_metrics(run); }),
+            run.metrics().string() + ":2: is nested deeper than 64 levels");
 }
 
 TEST(Trainer, GoesOnFromACheckpointAsIfNeverStopped) {
@@ -196,6 +253,23 @@ TEST(Trainer, RefusesACheckpointOfAnotherRun) {
   Checkpoint incomplete = checkpoint;
   incomplete.tensors.erase(incomplete.tensors.begin());
   EXPECT_THROW(Trainer(tiny_config(), images).restore(incomplete), UserError);
+}
+
+TEST(Trainer, RefusesACheckpointThatIsNotFinite) {
+  const ImageSet images = tiny_images();
+  Trainer trainer(tiny_config(), images);
+  for (const double value :
+       {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    for (const char* name :
+         {"slots.attention.mean", "optimizer.second_moment.slots.attention.mean"}) {
+      Checkpoint checkpoint = Trainer(tiny_config(), images).checkpoint();
+      for (auto& [key, tensor] : checkpoint.tensors) tensor = tensor.clone();
+      checkpoint.tensors.at(name)[0] = value;
+      EXPECT_EQ(
+          user_error([&] { trainer.restore(checkpoint); }),
+          std::string("the checkpoint's tensor ") + name + " holds values that are not finite");
+    }
+  }
 }
 
 TEST(Trainer, TheControlStartsAsTheEmbeddingDoes) {

@@ -1,6 +1,8 @@
-// A small chart as inline SVG: points, a smoothed line through them, axes with labels. Its colours
-// come from the page's style sheet.
+// A small chart, computed: points, a smoothed line through them, axes with labels. The template
+// chart.html draws it, in the colours of the style sheet.
 #pragma once
+
+#include <nlohmann/json.hpp>
 
 #include <optional>
 #include <string>
@@ -19,24 +21,21 @@ struct Curve {
   std::vector<CurvePoint> points;  // finite, in the order of x
 };
 
-struct CurveChart {
+struct Chart {
   std::string name;           // read aloud where the chart cannot be seen
   std::vector<Curve> curves;  // the style sheet tells the first three apart by colour and dashes
-  bool smooth = false;  // faint points with a moving average through them, for noisy series; else a
-                        // line from point to point
-  std::optional<std::pair<double, double>>
-      range;  // of the vertical axis; by default what the points need, logarithmic where they are
-              // positive and span much
+  // Faint points with a moving average through them, for noisy series; else a line through all.
+  bool smooth = false;
+  // Of the vertical axis. By default what the points need, on a logarithmic scale where they are
+  // positive and span much.
+  std::optional<std::pair<double, double>> range;
 };
 
-// Empty when no curve has a point. The size of the result does not grow with the number of points
+// Null when no curve has a point. The size of the result does not grow with the number of points
 // beyond some hundreds.
-std::string draw_chart(const CurveChart& chart);
+nlohmann::json chart_view(const Chart& chart);
 
-// Whether draw_chart takes a logarithmic vertical axis.
-bool is_logarithmic(const CurveChart& chart);
-
-// The moving average that draw_chart shows, at every point.
+// The moving average at every point; of the logarithms, for a logarithmic axis.
 std::vector<double> smoothed(const std::vector<CurvePoint>& points, bool logarithmic);
 
 // Positions in [low, high], in the order of `wanted` and near it, but `spacing` apart (closer where

@@ -1,17 +1,18 @@
-// The parts of a report that are pictures: each a run of HTML without its heading, empty when there
-// is nothing to show.
+// The report's pictures, drawn, and placed for the templates of the same names. Each is null when
+// there is nothing to show.
 #pragma once
 
-#include <string>
+#include <nlohmann/json.hpp>
+
 #include <vector>
 
 #include "report/contents.hpp"
 
 namespace osc::program {
 
-std::string wall_html(const std::vector<WallItem>& wall);
-std::string pairs_html(const std::vector<MatchedViews>& pairs);
-std::string retrievals_html(const std::vector<Retrieval>& retrievals);
+nlohmann::json wall_view(const std::vector<WallItem>& wall);
+nlohmann::json matching_view(const std::vector<MatchedViews>& pairs);
+nlohmann::json retrieval_view(const std::vector<Retrieval>& retrievals);
 
 // The truth renumbered so that each object bears the number of the slot that found it, and the rest
 // (unmatched objects, the background) numbers of their own: drawn in the same colours, truth and

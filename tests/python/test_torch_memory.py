@@ -1,0 +1,164 @@
+"""A call keeps no memory: 20,000 of them, of every operator and of every loss with its gradient,
+leave the heap as they found it."""
+
+import ctypes
+import gc
+import os
+import pathlib
+
+import pytest
+import torch
+
+import osc
+from osc import loss_global, loss_objects
+from osc._library import MEAN
+
+CALLS = 20_000
+HEAP_BYTES = 12 * CALLS  # half of malloc's smallest block a call; the interpreter moves some, too
+RESIDENT_BYTES = 8 << 20
+
+
+class Mallinfo2(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()
+        )
+    ]
+
+
+try:
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = Mallinfo2
+except (AttributeError, OSError):
+    pytest.skip("needs mallinfo2 of glibc 2.33", allow_module_level=True)
+
+operators = torch.ops.osc
+
+
+def random(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+def operator_calls():
+    slots, crops, one = random(4, 3, 4), random(1, 2, 3, 4), torch.ones(())
+    matching = operators.match_slots(slots, 1e-10, False)
+    ranks = slots.unsqueeze(0)
+    log_sums = operators.matching_contrastive_loss(slots, False, 1.0, MEAN, 1e-10, False)[2]
+    small_to_large = operators.matching_similarity_loss_small_to_large(
+        crops, crops, MEAN, 1e-10, False
+    )[1]
+    return {
+        "match_slots": (slots, 1e-10, False),
+        "linear_sum_assignment": (slots, False, True),
+        "matching_similarity_loss_per_img": (slots, slots, MEAN, 1e-10, False),
+        "matching_similarity_loss_per_img_with_gradient": (slots, slots, MEAN, 1e-10, False),
+        "matching_similarity_loss_per_img_backward": (one, slots, slots, matching, MEAN, 1e-10),
+        "matching_contrastive_loss": (slots, False, 1.0, MEAN, 1e-10, False),
+        "matching_contrastive_loss_backward": (
+            *(one, slots, matching, log_sums),
+            *(False, 1.0, MEAN, 1e-10),
+        ),
+        "matching_contrastive_loss_gathered": (ranks, 0, 1.0, MEAN, 1e-10, False),
+        "matching_contrastive_loss_gathered_backward": (
+            *(one.unsqueeze(0), ranks, 0, matching, log_sums),
+            *(1.0, MEAN, 1e-10),
+        ),
+        "matching_similarity_loss_small_to_large": (crops, crops, MEAN, 1e-10, False),
+        "matching_similarity_loss_small_to_large_backward": (
+            *(one, crops, crops, small_to_large),
+            *(MEAN, 1e-10),
+        ),
+        "variance_covariance_loss": (slots, False),
+        "variance_covariance_loss_backward": (one, one, slots),
+    }
+
+
+OPERATORS = operator_calls()
+SCHEMAS = {
+    schema.name.removeprefix("osc::"): schema
+    for schema in torch._C._jit_get_all_schemas()
+    if schema.name.startswith("osc::")
+}
+slots = random(4, 3, 4).requires_grad_()
+crops = random(1, 2, 3, 4).requires_grad_()
+LOSSES = {
+    "similarity": lambda: loss_objects.matching_similarity_loss_per_img(slots, slots),
+    "similarity of each": (
+        lambda: loss_objects.matching_similarity_loss_per_img(slots, slots, "none").sum()
+    ),
+    "contrastive": lambda: loss_objects.matching_contrastive_loss(slots),
+    "contrastive of an image": lambda: loss_objects.matching_contrastive_loss_per_img(slots),
+    "small to large": (
+        lambda: loss_objects.matching_similarity_loss_small_to_large(crops, crops)[0]
+    ),
+    "SimSiam": lambda: loss_global.cosine_sim_loss(slots[:, 0], slots[:, 0]),
+    "SimCLR": lambda: loss_global.contrastive_loss(slots[:, 0])[0],
+    "variance and covariance": lambda: sum(loss_global.variance_covariance_loss(slots)),
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def heap():
+    gc.collect()
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd
+
+
+def resident():
+    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def assert_keeps_nothing(call):
+    for _ in range(200):  # what is made once
+        call()
+    heap_before, resident_before = heap(), resident()
+    for _ in range(CALLS):
+        call()
+    kept = heap() - heap_before
+    assert kept < HEAP_BYTES, f"{kept / CALLS:.1f} bytes a call"
+    assert resident() - resident_before < RESIDENT_BYTES
+
+
+def test_every_operator_is_here_and_takes_no_string():
+    assert OPERATORS.keys() == SCHEMAS.keys()
+    for schema in SCHEMAS.values():
+        assert not [x.name for x in schema.arguments if "str" in str(x.type)], schema
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator(name):
+    operator = getattr(operators, name).default
+    arguments = OPERATORS[name]
+    with torch.no_grad():
+        assert_keeps_nothing(lambda: operator(*arguments))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_and_its_gradient(name):
+    def call():
+        slots.grad = crops.grad = None
+        LOSSES[name]().backward()
+
+    assert_keeps_nothing(call)
+
+
+def test_costs_that_are_copied_and_integers():
+    for cost in (random(4, 3, 4).transpose(0, 1)[:, ::2], torch.arange(24).view(2, 3, 4)):
+        assert_keeps_nothing(lambda cost=cost: osc.linear_sum_assignment(cost))
+
+
+def test_calls_that_fail():
+    def fail():
+        with pytest.raises(ValueError, match="2B"):
+            operators.matching_contrastive_loss(slots[:3], False, 1.0, MEAN, 1e-10, False)
+
+    assert_keeps_nothing(fail)
