@@ -79,7 +79,7 @@ def unit(x: jax.Array, eps: float) -> jax.Array:
     squares = (scaled * scaled).sum(-1, keepdims=True)
     norm = jnp.sqrt(jnp.where(squares > 0, squares, 1))
     # Where the floor is not a number of this type, it is the nearest one.
-    limits = jnp.finfo(x.dtype)
+    limits = np.finfo(x.dtype)
     floor = min(max(eps, float(limits.tiny)), float(limits.max)) / scale
     return scaled / jnp.where((squares > 0) & (norm > floor), norm, floor)
 
