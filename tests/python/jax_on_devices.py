@@ -24,7 +24,7 @@ with warnings.catch_warnings():
         experimental_shard_map = None
 
 
-def sharded(function, in_specs=P("i"), out_specs=P("i")):
+def sharded(function, in_specs=P("i"), out_specs=P("i")):  # noqa: B008
     """``function`` under the defaults of `shard_map`, which check how its results vary."""
     shard_map = getattr(jax, "shard_map", experimental_shard_map)
     return shard_map(function, mesh=MESH, in_specs=in_specs, out_specs=out_specs)
