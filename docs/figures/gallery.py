@@ -144,7 +144,9 @@ def main():
     sheet = Image.new("RGB", (width, len(strips) * (height + gap) - gap), "white")
     for i, strip in enumerate(strips):
         sheet.paste(strip, (0, i * (height + gap)))
-    sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(ROOT / "docs/images/gallery.png", optimize=True)
+    sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(
+        ROOT / "docs/images/gallery.png", optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -35,8 +35,14 @@ ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 # as osc.h numbers them; bfloat16 joins when first seen
 _CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}
 _EXACT_IN_FLOAT64 = 2**53
-FEATURES = "[2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
-SLOTS = "[2B, S, C], in which rows i and i + B are the views of image i (x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
+FEATURES = (
+    "[2B, C], in which rows i and i + B are the views of image i "
+    "(x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
+)
+SLOTS = (
+    "[2B, S, C], in which rows i and i + B are the views of image i "
+    "(x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
+)
 
 _addressof = ctypes.addressof
 _first_byte: Any = ctypes.c_char.from_buffer
@@ -127,7 +133,8 @@ def _is_exact(value: Any) -> bool:
 
 def _refuse_inexact_integers(name: str) -> NoReturn:
     raise ValueError(
-        f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones (subtracting a constant from a row changes no assignment)"
+        f"{name} holds integers beyond ±2^53, which float64 would round; wanted smaller ones "
+        "(subtracting a constant from a row changes no assignment)"
     )
 
 
@@ -137,7 +144,8 @@ def on_host(name: str, value: Any) -> Array:
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(value, jax.core.Tracer):
         raise TypeError(
-            f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work (osc.jax.match_slots, osc.jax.linear_sum_assignment)"
+            f"{name} is traced by JAX: under jit, vmap and grad the functions of osc.jax work "
+            "(osc.jax.match_slots, osc.jax.linear_sum_assignment)"
         )
     if isinstance(value, np.ndarray) or not hasattr(value, "__dlpack_device__"):
         if (
@@ -147,7 +155,8 @@ def on_host(name: str, value: Any) -> Array:
             and not isinstance(value[0], (np.ndarray, np.generic))
         ):
             raise TypeError(
-                f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one array (their stack, say)"
+                f"{name} is a {type(value).__name__} of {type(value[0]).__name__}; wanted one "
+                "array (their stack, say)"
             )
         return np.asarray(value)
     # a PyTorch tensor that stands for minus its memory, which DLPack does not say
@@ -156,7 +165,8 @@ def on_host(name: str, value: Any) -> Array:
     device = int(value.__dlpack_device__()[0])
     if device not in (1, 3):  # memory of the CPU, and such that is pinned for CUDA
         raise TypeError(
-            f"{name} is in memory of another device (DLPack's device type {device}); wanted memory of the host: copy it there first (.cpu(), .get())"
+            f"{name} is in memory of another device (DLPack's device type {device}); wanted "
+            "memory of the host: copy it there first (.cpu(), .get())"
         )
     return (
         _bfloat16_of(name, value)
@@ -291,7 +301,8 @@ def _bfloat16_of(name: str, value: Any) -> Array:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise TypeError(
-            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install ml_dtypes)"
+            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install "
+            "ml_dtypes)"
         ) from error
     capsule = value.__dlpack__()
     get = ctypes.pythonapi.PyCapsule_GetPointer

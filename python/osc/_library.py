@@ -58,7 +58,8 @@ def companion(name: str) -> pathlib.Path:
     """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
         raise ImportError(
-            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources with its option on (python/CMakeLists.txt)"
+            f"this build of osc has no {name}; the wheel has it, and so has a build of the "
+            "sources with its option on (python/CMakeLists.txt)"
         )
     return _FOLDER / name
 
@@ -162,7 +163,8 @@ def check_temperature(temperature: float, in_double: bool) -> None:
     largest = 1.7976931348623157e308 if in_double else 3.4028234663852886e38
     if 4 / (math.log(2) * temperature) > largest:
         raise ValueError(
-            f"temperature is {temperature}: its inverse must be finite in the type that is computed in"
+            f"temperature is {temperature}: its inverse must be finite in the type that is "
+            "computed in"
         )
 
 

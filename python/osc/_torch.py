@@ -106,7 +106,8 @@ def contrastive_loss(
     if group is not None:
         if not isinstance(group, torch.distributed.ProcessGroup):
             raise TypeError(
-                f"group is {type(group).__name__}; wanted a process group of torch.distributed that this process is in"
+                f"group is {type(group).__name__}; wanted a process group of torch.distributed "
+                "that this process is in"
             )
         if group.size() > 1:
             from . import _torch_group

@@ -51,7 +51,8 @@ def check_slots(name: str, slots: Tensor) -> None:
     check_tensor(name, slots)
     if slots.dim() != 3 or slots.shape[0] % 2:
         raise ValueError(
-            f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + B are the views of image i"
+            f"{name} has shape {list(slots.shape)}; wanted [2B, S, C], in which rows i and i + "
+            "B are the views of image i"
             " (x [B, 2, S, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
         )
 

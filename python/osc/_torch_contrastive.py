@@ -34,7 +34,8 @@ def check_gathered(
     _torch_checks.check_tensor("slots", slots)
     if slots.dim() != 4 or slots.shape[1] % 2 or not 0 <= rank < slots.shape[0]:
         raise ValueError(
-            f"slots has shape {list(slots.shape)}; wanted [ranks, 2B, S, C] of more ranks than {rank}"
+            f"slots has shape {list(slots.shape)}; wanted [ranks, 2B, S, C] of more ranks than "
+            f"{rank}"
         )
     _check_options(slots, temperature, reduction, eps)
 

@@ -148,7 +148,8 @@ class _LastDerivative(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise NotImplementedError(
-            "the contrastive loss of a group has no second derivative; that of one process (group=None) has"
+            "the contrastive loss of a group has no second derivative; that of one process "
+            "(group=None) has"
         )
 
 

@@ -276,7 +276,8 @@ def _at_one_level(function: Any, arguments: Any) -> Any:
     # PyTorch takes the second such derivative of any Function for zero
     if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
         raise NotImplementedError(
-            "forward mode over forward mode: take one of the two in reverse, as torch.func.hessian does"
+            "forward mode over forward mode: take one of the two in reverse, as "
+            "torch.func.hessian does"
         )
     with enable_single_level_autograd_function():
         return function.apply(*arguments)

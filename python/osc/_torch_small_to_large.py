@@ -49,11 +49,13 @@ def check_call(f_large: Tensor, p_small: Tensor, reduction: int, eps: float) -> 
         _torch_checks.check_tensor(name, crops)
         if crops.dim() != 4:
             raise ValueError(
-                f"{name} has shape {list(crops.shape)}; wanted {wanted}: images, crops, slots, channels"
+                f"{name} has shape {list(crops.shape)}; wanted {wanted}: images, crops, slots, "
+                "channels"
             )
     if f_large.shape[0] != p_small.shape[0] or f_large.shape[3] != p_small.shape[3]:
         raise ValueError(
-            f"f_large {list(f_large.shape)} and p_small {list(p_small.shape)} must have as many images and channels"
+            f"f_large {list(f_large.shape)} and p_small {list(p_small.shape)} must have as many "
+            "images and channels"
         )
     _torch_checks.check_alike("f_large", f_large, "p_small", p_small)
     _torch_checks.check_reduction(reduction)

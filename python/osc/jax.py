@@ -8,27 +8,31 @@ assignments on the host, through one callback.
 
 from __future__ import annotations
 
-import ctypes
-import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 try:
     import jax
-    import jax.numpy as jnp
 except ImportError as error:
     raise ImportError("osc.jax needs JAX: pip install jax") from error
 
-from . import _arrays, _assignment, _library, _options
+from . import (
+    _jax_assignment,
+    _jax_checks,
+    _jax_contrastive,
+    _jax_operators,
+    _jax_similarity,
+    _jax_small_to_large,
+    _jax_variance_covariance,
+    _options,
+)
 from ._library import matching_contrastive_loss_best_worst
 
 __all__ = [
     "contrastive_loss",
     "cosine_sim_loss",
+    "export_checks",
     "linear_sum_assignment",
     "match_slots",
     "matching_contrastive_loss",
@@ -40,15 +44,6 @@ __all__ = [
 ]
 
 ArrayLike: TypeAlias = jax.Array | npt.NDArray[Any]
-
-_DTYPES = ("float64", "float32", "float16", "bfloat16")
-_CALLBACK_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
-_BLOCK = 1 << 24  # elements of a block of cosines on other platforms
-
-_pycapsule: Any = jax.ffi.pycapsule  # JAX leaves these two without types
-_Shape: Any = jax.ShapeDtypeStruct
-
-_library_of_handlers = ctypes.CDLL(str(_library.companion("libosc_jax.so")))
 
 
 def matching_similarity_loss_per_img(
@@ -110,8 +105,8 @@ def matching_similarity_loss_per_img(
     >>> gradient.shape
     (2, 3, 3)
     """
-    loss: jax.Array = _similarity_loss("f", _slots("f", f), "p", _slots("p", p), reduction, eps)
-    return loss
+    slots = _jax_checks.slots
+    return _jax_similarity.loss("f", slots("f", f), "p", slots("p", p), reduction, eps)
 
 
 def cosine_sim_loss(
@@ -159,10 +154,10 @@ def cosine_sim_loss(
     >>> float(osc.jax.cosine_sim_loss(feats, feats))
     0.5
     """
-    loss: jax.Array = _similarity_loss(
-        "feats", _features("feats", feats), "projs", _features("projs", projs), reduction, eps
+    features = _jax_checks.features
+    return _jax_similarity.loss(
+        "feats", features("feats", feats), "projs", features("projs", projs), reduction, eps
     )
-    return loss
 
 
 def matching_contrastive_loss(
@@ -223,7 +218,9 @@ def matching_contrastive_loss(
     >>> round(float(osc.jax.matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _contrastive_loss(_slots("slots", slots), False, temperature, reduction, eps)[0]
+    return _jax_contrastive.loss_and_accuracy(
+        _jax_checks.slots("slots", slots), False, temperature, reduction, eps
+    )[0]
 
 
 def matching_contrastive_loss_per_img(
@@ -242,12 +239,13 @@ def matching_contrastive_loss_per_img(
     Examples
     --------
     >>> import jax.numpy as jnp, osc.jax
-    >>> slots = jnp.broadcast_to(jnp.eye(3), (4, 3, 3))  # equal to their matches and orthogonal to
-    the others: the best case
+    >>> slots = jnp.broadcast_to(jnp.eye(3), (4, 3, 3))  # the best case: matches are equal
     >>> round(float(osc.jax.matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _contrastive_loss(_slots("slots", slots), True, temperature, reduction, eps)[0]
+    return _jax_contrastive.loss_and_accuracy(
+        _jax_checks.slots("slots", slots), True, temperature, reduction, eps
+    )[0]
 
 
 def contrastive_loss(
@@ -296,7 +294,9 @@ def contrastive_loss(
     >>> round(float(loss), 4), float(accuracy)
     (0.2395, 1.0)
     """
-    return _contrastive_loss(_features("projs", projs), False, temperature, reduction, eps)
+    return _jax_contrastive.loss_and_accuracy(
+        _jax_checks.features("projs", projs), False, temperature, reduction, eps
+    )
 
 
 def matching_similarity_loss_small_to_large(
@@ -352,32 +352,13 @@ def matching_similarity_loss_small_to_large(
     Examples
     --------
     >>> import jax.numpy as jnp, osc.jax
-    >>> large = jnp.broadcast_to(jnp.eye(4), (1, 2, 4, 4))                      # an image with two
-    large crops of four slots
-    >>> small = jnp.broadcast_to(jnp.eye(4)[jnp.array([2, 0])], (1, 3, 2, 4))   # and three small
-    ones, of two of them
+    >>> large = jnp.broadcast_to(jnp.eye(4), (1, 2, 4, 4))  # two large crops of four slots
+    >>> small = jnp.broadcast_to(jnp.eye(4)[jnp.array([2, 0])], (1, 3, 2, 4))  # three of two
     >>> loss, counted_ratio = osc.jax.matching_similarity_loss_small_to_large(large, small)
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    large, small = _floats("f_large", f_large), _floats("p_small", p_small)
-    for name, crops, wanted in (
-        ("f_large", large, "[B, Al, L, C]"),
-        ("p_small", small, "[B, As, S, C]"),
-    ):
-        if crops.ndim != 4:
-            raise ValueError(
-                f"{name} has shape {crops.shape}; wanted {wanted}: images, crops, slots, channels"
-            )
-    if large.shape[0] != small.shape[0] or large.shape[3] != small.shape[3]:
-        raise ValueError(
-            f"f_large {large.shape} and p_small {small.shape} must have as many images and channels"
-        )
-    _check_same_dtype("f_large", large, "p_small", small)
-    loss, _, counted_ratio = _call(
-        _SMALL_TO_LARGE, _loss_options(reduction, eps), jax.lax.stop_gradient(large), small
-    )
-    return loss, counted_ratio
+    return _jax_small_to_large.loss_and_counted_ratio(f_large, p_small, reduction, eps)
 
 
 def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
@@ -423,16 +404,7 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    samples = _floats("x", x)
-    if samples.ndim < 2:
-        raise ValueError(
-            f"x has shape {samples.shape}; wanted [..., N, D], N samples of D features"
-        )
-    groups = int(np.prod(samples.shape[:-2]))
-    variance, covariance = _call(
-        _VARIANCE_COVARIANCE, (), samples.reshape(groups, *samples.shape[-2:])
-    )
-    return variance, covariance
+    return _jax_variance_covariance.terms(x)
 
 
 def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
@@ -469,14 +441,7 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     >>> jax.jit(osc.jax.match_slots)(jnp.stack([view, view[jnp.array([2, 0, 1])]])).tolist()
     [[1, 2, 0]]
     """
-    slots = jax.lax.stop_gradient(_slots("f", f))
-    rows, count, _ = slots.shape
-    options = (("eps", _library.positive("eps", eps)),)
-    handler = _handler("match_slots", (_pairs_shape(rows // 2, count),), options)
-    (matching,) = _by_platform(
-        handler, lambda f: (_matching_by_callback(f, **dict(options)),), slots
-    )
-    return _indices(matching)
+    return _jax_assignment.match_slots(f, eps)
 
 
 def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -510,595 +475,37 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     Examples
     --------
     >>> import jax.numpy as jnp, osc.jax
-    >>> col4row, row4col = osc.jax.linear_sum_assignment(jnp.array([[4.0, 1, 3], [2, 0, 5], [3, 2,
-    2]]))
+    >>> cost = jnp.array([[4.0, 1, 3], [2, 0, 5], [3, 2, 2]])
+    >>> col4row, row4col = osc.jax.linear_sum_assignment(cost)
     >>> col4row.tolist()
     [1, 0, 2]
     """
-    costs = jax.lax.stop_gradient(_floats("cost", cost))
-    if costs.ndim < 2:
-        raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
-    if not isinstance(maximize, (bool, np.bool_)):
-        raise TypeError(
-            f"maximize is {maximize!r}; wanted True or False{_library.static_hint(maximize)}"
-        )
-    *batch, rows, columns = costs.shape
-    shapes = (_pairs_shape(*batch, rows), _pairs_shape(*batch, columns))
-    handler = _handler("linear_sum_assignment", shapes, (("maximize", bool(maximize)),))
-
-    def by_callback(costs: jax.Array) -> Any:
-        return jax.pure_callback(
-            functools.partial(_assign_on_host, maximize=bool(maximize)),
-            shapes,
-            costs,
-            vmap_method="broadcast_all",
-        )
-
-    col4row, row4col = _by_platform(handler, by_callback, costs)
-    return _indices(col4row), _indices(row4col)
-
-
-# Arguments.
-
-
-def _floats(name: str, value: Any) -> jax.Array:
-    if not isinstance(value, (jax.Array, np.ndarray)):
-        raise TypeError(f"{name} is {type(value).__name__}; wanted a JAX array")
-    array = jnp.asarray(value)
-    if array.dtype.name not in _DTYPES:
-        raise TypeError(f"{name} is {array.dtype}; wanted float64, float32, float16 or bfloat16")
-    return array
-
-
-def _slots(name: str, value: Any) -> jax.Array:
-    array = _floats(name, value)
-    if array.ndim != 3 or array.shape[0] % 2:
-        raise ValueError(f"{name} has shape {array.shape}; wanted {_arrays.SLOTS}")
-    return array
-
-
-def _features(name: str, value: Any) -> jax.Array:
-    array = _floats(name, value)
-    if array.ndim != 2 or array.shape[0] % 2:
-        raise ValueError(f"{name} has shape {array.shape}; wanted {_arrays.FEATURES}")
-    return array[:, None]
-
-
-def _check_same_dtype(name: str, x: jax.Array, other_name: str, other: jax.Array) -> None:
-    if x.dtype != other.dtype:
-        raise TypeError(
-            f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype"
-        )
-
-
-def _loss_options(reduction: str, eps: Any) -> tuple[tuple[str, Any], ...]:
-    _library.reduction(reduction)
-    return ("reduction", reduction), ("eps", _library.positive("eps", eps))
-
-
-def _similarity_loss(
-    name_f: str, f: jax.Array, name_p: str, p: jax.Array, reduction: str, eps: Any
-) -> Any:
-    if f.shape != p.shape:
-        raise ValueError(f"{name_f} {f.shape} and {name_p} {p.shape} must have the same shape")
-    _check_same_dtype(name_f, f, name_p, p)
-    # so that no zeros are sent back through the network that f comes from
-    return _call(_SIMILARITY, _loss_options(reduction, eps), jax.lax.stop_gradient(f), p)[0]
-
-
-def _contrastive_loss(
-    slots: jax.Array, within_images: bool, temperature: Any, reduction: str, eps: Any
-) -> tuple[jax.Array, jax.Array]:
-    number = _library.positive("temperature", temperature)
-    _library.check_temperature(number, slots.dtype == np.float64)
-    options = (
-        ("within_images", within_images),
-        ("temperature", number),
-        *_loss_options(reduction, eps),
-    )
-    loss, _, _, accuracy = _call(_CONTRASTIVE, options, slots)
-    return loss, accuracy
-
-
-# What is differentiated: the last array of an operator, with respect to its losses. A matching is
-# int32 [..., 2]: the 64-bit integers of the library, low half first, as JAX has no others unless
-# told to; likewise the log_sums, which are float64.
-
-
-@dataclasses.dataclass(frozen=True)
-class _Operator:
-    name: str  # its handlers are <name>_loss and <name>_gradient
-    losses: int  # the first of its results
-    kept: int  # the next, which the gradient takes
-    results: Callable[..., tuple[Any, ...]]  # their shapes
-    in_jax: Callable[..., tuple[Any, ...]]  # the operator on other platforms
-    # the losses by the arrays and what was kept, differentiable
-    losses_in_jax: Callable[..., tuple[jax.Array, ...]]
-    # where the last array's gradient is NaN, for want of finite numbers
-    spoilt: Callable[..., jax.Array]
-
-
-# Compiled, since JAX takes some 400 µs to go through a custom_vjp call by call.
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _call(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], *arrays: jax.Array
-) -> tuple[jax.Array, ...]:
-    results: tuple[jax.Array, ...] = _results(operator, options, arrays)
-    return results
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _results(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], arrays: tuple[jax.Array, ...]
-) -> tuple[jax.Array, ...]:
-    handler = _handler(operator.name + "_loss", operator.results(*arrays, **dict(options)), options)
-    results: tuple[jax.Array, ...] = _by_platform(
-        handler, functools.partial(operator.in_jax, **dict(options)), *arrays
-    )
-    return results
-
-
-# Forward passes call the differentiable function, not what is inside it, so that they can be
-# differentiated again.
-def _results_forward(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], arrays: tuple[jax.Array, ...]
-) -> tuple[tuple[jax.Array, ...], Any]:
-    results = _results(operator, options, arrays)
-    return results, (arrays, results[operator.losses : operator.losses + operator.kept])
-
-
-def _results_backward(
-    operator: _Operator,
-    options: tuple[tuple[str, Any], ...],
-    saved: Any,
-    gradients: tuple[Any, ...],
-) -> Any:
-    arrays, kept = saved
-    return (
-        (
-            *(None for _ in arrays[:-1]),
-            _gradient(operator, options, arrays, kept, gradients[: operator.losses]),
-        ),
-    )
-
-
-_results.defvjp(_results_forward, _results_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _gradient(
-    operator: _Operator,
-    options: tuple[tuple[str, Any], ...],
-    arrays: tuple[jax.Array, ...],
-    kept: tuple[jax.Array, ...],
-    incoming: tuple[jax.Array, ...],
-) -> jax.Array:
-    handler = _handler(
-        operator.name + "_gradient", (_Shape(arrays[-1].shape, arrays[-1].dtype),), options
-    )
-
-    def in_jax(*flat: jax.Array) -> tuple[jax.Array]:
-        return (
-            _gradient_in_jax(
-                operator,
-                options,
-                flat[: len(arrays)],
-                flat[len(arrays) : len(arrays) + len(kept)],
-                flat[len(arrays) + len(kept) :],
-            ),
-        )
-
-    gradient: jax.Array = _by_platform(handler, in_jax, *arrays, *kept, *incoming)[0]
-    return gradient
-
-
-def _gradient_forward(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], *saved: Any
-) -> tuple[jax.Array, Any]:
-    return _gradient(operator, options, *saved), saved
-
-
-def _gradient_backward(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], saved: Any, grad_gradient: jax.Array
-) -> Any:
-    arrays, kept, incoming = saved
-    _, pull_back = jax.vjp(
-        lambda last, incoming: _gradient_in_jax(
-            operator, options, (*arrays[:-1], last), kept, incoming
-        ),
-        arrays[-1],
-        incoming,
-    )
-    grad_last, grad_incoming = pull_back(grad_gradient)
-    return (*(None for _ in arrays[:-1]), grad_last), tuple(None for _ in kept), grad_incoming
-
-
-_gradient.defvjp(_gradient_forward, _gradient_backward)
-
-
-def _gradient_in_jax(
-    operator: _Operator, options: tuple[tuple[str, Any], ...], arrays: Any, kept: Any, incoming: Any
-) -> jax.Array:
-    _, pull_back = jax.vjp(
-        lambda last: operator.losses_in_jax(*arrays[:-1], last, *kept, **dict(options)), arrays[-1]
-    )
-    return jnp.where(operator.spoilt(*arrays), jnp.nan, pull_back(tuple(incoming))[0])
-
-
-# What computes them: the library where the arrays are the CPU's, JAX elsewhere.
-
-
-def _by_platform(
-    on_cpu: Callable[..., Any], elsewhere: Callable[..., Any], *arrays: jax.Array
-) -> Any:
-    if _CALLBACK_EVERYWHERE:
-        return elsewhere(*arrays)
-    return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
-
-
-def _handler(
-    name: str, results: tuple[Any, ...], options: tuple[tuple[str, Any], ...]
-) -> Callable[..., tuple[jax.Array, ...]]:
-    target = f"osc_jax_{name}"
-    _register(target)
-    call: Any = jax.ffi.ffi_call(target, results, vmap_method="broadcast_all")
-    attributes = {
-        key: np.int64(_library.reduction(value))
-        if key == "reduction"
-        else np.bool_(value)
-        if isinstance(value, bool)
-        else np.float64(value)
-        for key, value in options
-    }
-    return lambda *arrays: tuple(call(*arrays, **attributes))  # older JAX gives a list
-
-
-@functools.cache
-def _register(target: str) -> None:
-    jax.ffi.register_ffi_target(
-        target, _pycapsule(getattr(_library_of_handlers, target)), platform="cpu"
-    )
-
-
-def _pairs_shape(*shape: int) -> Any:
-    return _Shape((*shape, 2), jnp.int32)
-
-
-def _indices(pairs: jax.Array) -> jax.Array:
-    # the low half has the sign, too
-    return pairs[..., 0].astype(jax.dtypes.canonicalize_dtype(np.int64))
-
-
-# The same in JAX.
-
-
-def _match_on_host(cosines: npt.ArrayLike) -> npt.NDArray[np.int32]:
-    return _assign_on_host(cosines, maximize=True)[0]
-
-
-def _assign_on_host(
-    costs: npt.ArrayLike, *, maximize: bool
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    col4row, row4col = _assignment.linear_sum_assignment(
-        np.asarray(costs), maximize=maximize, on_unsolvable="unmatched"
-    )
-    return _as_pairs(col4row), _as_pairs(row4col)
-
-
-def _as_pairs(indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    pairs: npt.NDArray[np.int32] = indices[..., None].view(np.int32)
-    return pairs
-
-
-def _matching_by_callback(f: jax.Array, *, eps: float) -> jax.Array:
-    rows, slots, _ = f.shape
-    units = _unit(_widened(f), eps)
-    cosines = jnp.einsum(
-        "isc,itc->ist", units[: rows // 2], units[rows // 2 :], precision=jax.lax.Precision.HIGHEST
-    )
-    matching: jax.Array = jax.pure_callback(
-        _match_on_host, _pairs_shape(rows // 2, slots), cosines, vmap_method="broadcast_all"
-    )
-    return matching
-
-
-def _reduced(losses: jax.Array, reduction: str) -> jax.Array:
-    return losses if reduction == "none" else losses.mean() if reduction == "mean" else losses.sum()
-
-
-def _partners(matching: jax.Array) -> jax.Array:
-    """``[2B, S]``: the slot of the other view that each slot is matched to."""
-    slot_of_second = matching[..., 0]
-    return jnp.concatenate([slot_of_second, jnp.argsort(slot_of_second, axis=1)])
-
-
-def _spoilt_slots(*slots: jax.Array) -> jax.Array:
-    """``[2B, 1, 1]``: whether an image of ``[2B, S, C]`` holds a NaN or an infinity in any of
-    these."""
-    images = slots[0].shape[0] // 2
-    finite = functools.reduce(
-        jnp.logical_and, (jnp.isfinite(x).all((1, 2), keepdims=True) for x in slots)
-    )
-    return jnp.tile(~(finite[:images] & finite[images:]), (2, 1, 1))
-
-
-def _similarity_results(
-    f: jax.Array, p: jax.Array, *, reduction: str, eps: float
-) -> tuple[Any, ...]:
-    rows, slots, _ = p.shape
-    return _Shape((rows * slots,) if reduction == "none" else (), p.dtype), _pairs_shape(
-        rows // 2, slots
-    )
-
-
-def _similarity_in_jax(
-    f: jax.Array, p: jax.Array, *, reduction: str, eps: float
-) -> tuple[jax.Array, ...]:
-    matching = _matching_by_callback(f, eps=eps)
-    return *_similarity_losses_in_jax(f, p, matching, reduction=reduction, eps=eps), matching
-
-
-def _similarity_losses_in_jax(
-    f: jax.Array, p: jax.Array, matching: jax.Array, *, reduction: str, eps: float
-) -> tuple[jax.Array]:
-    images = f.shape[0] // 2
-    spoilt = jnp.where(_spoilt_slots(f, p)[:, 0], jnp.nan, 1)
-    target = jnp.take_along_axis(
-        jnp.concatenate([f[images:], f[:images]]), _partners(matching)[..., None], 1
-    )
-    cosines = (_unit(_widened(p), eps) * _unit(_widened(target), eps)).sum(-1)
-    losses = ((1 - cosines) / 2 * spoilt.astype(cosines.dtype)).ravel()
-    return (_reduced(losses, reduction).astype(p.dtype),)
-
-
-_SIMILARITY = _Operator(
-    "similarity",
-    1,
-    1,
-    _similarity_results,
-    _similarity_in_jax,
-    _similarity_losses_in_jax,
-    _spoilt_slots,
-)
-
-
-def _contrastive_results(
-    slots: jax.Array, *, within_images: bool, temperature: float, reduction: str, eps: float
-) -> tuple[Any, ...]:
-    rows, count, _ = slots.shape
-    loss = _Shape((rows * count,) if reduction == "none" else (), slots.dtype)
-    return loss, _pairs_shape(rows // 2, count), _pairs_shape(rows * count), _Shape((), jnp.float32)
-
-
-def _contrastive_in_jax(
-    slots: jax.Array, *, within_images: bool, temperature: float, reduction: str, eps: float
-) -> tuple[jax.Array, ...]:
-    rows, count, _ = slots.shape
-    matching = _matching_by_callback(slots, eps=eps)
-    losses, is_right = _contrast(slots, matching, within_images, temperature, eps)
-    finite = ~jnp.isnan(losses)
-    accuracy = (is_right & finite).sum() / finite.sum()
-    return (
-        _reduced(losses, reduction).astype(slots.dtype),
-        matching,
-        jnp.zeros((rows * count, 2), jnp.int32),
-        accuracy.astype(jnp.float32),
-    )
-
-
-def _contrastive_losses_in_jax(
-    slots: jax.Array,
-    matching: jax.Array,
-    log_sums: jax.Array,
-    *,
-    within_images: bool,
-    temperature: float,
-    reduction: str,
-    eps: float,
-) -> tuple[jax.Array]:
-    losses, _ = _contrast(slots, matching, within_images, temperature, eps)
-    return (_reduced(losses, reduction).astype(slots.dtype),)
-
-
-def _contrast(
-    slots: jax.Array, matching: jax.Array, within_images: bool, temperature: float, eps: float
-) -> tuple[jax.Array, jax.Array]:
-    """``[2BS]``: the losses, and whether a slot resembles its match most. Of N candidates a block
-    of rows at a time, so that no N x N matrix is stored, nor for the backward pass."""
-    rows, count, channels = slots.shape
-    images = rows // 2
-    if rows * count == 0:
-        return jnp.zeros(0, _widened(slots).dtype), jnp.zeros(0, bool)
-    spoilt = _spoilt_slots(slots)
-    unit = _unit(_widened(jnp.where(spoilt, 0, slots)), eps)
-    other_rows = jnp.roll(jnp.arange(rows), images)
-    positives = (
-        _partners(matching)
-        + ((other_rows // images if within_images else other_rows) * count)[:, None]
-    )
-
-    def grouped(x: jax.Array) -> jax.Array:  # [2B, S, ...] as [G, N, ...]
-        return (
-            x.reshape(2, images, count, *x.shape[2:])
-            .swapaxes(0, 1)
-            .reshape(images, 2 * count, *x.shape[2:])
-            if within_images
-            else x.reshape(1, rows * count, *x.shape[2:])
-        )
-
-    def of_group(
-        unit: jax.Array, positives: jax.Array, gone: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        candidates = len(unit)
-
-        @jax.checkpoint
-        def of_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            products = (
-                jnp.matmul(unit, unit[row], precision=jax.lax.Precision.HIGHEST) / temperature
-            )
-            z = jnp.where(gone | (jnp.arange(candidates) == row), -jnp.inf, products)
-            z = jnp.where(gone[row], 0, z)  # of nobody's interest, but finite
-            match = z[positives[row]]
-            return jax.nn.logsumexp(z) - match, match > jnp.where(
-                jnp.arange(candidates) == positives[row], -jnp.inf, z
-            ).max()
-
-        found: tuple[jax.Array, jax.Array] = jax.lax.map(
-            of_row, jnp.arange(candidates), batch_size=max(1, min(candidates, _BLOCK // candidates))
-        )
-        return found
-
-    gone = jnp.broadcast_to(spoilt[..., 0], (rows, count))
-    losses, is_right = jax.lax.map(
-        lambda group: of_group(*group),
-        (grouped(unit), grouped(positives), grouped(gone)),
-        batch_size=max(1, min(images, _BLOCK // (2 * count) ** 2)),
-    )
-    if within_images:
-        losses, is_right = (x.reshape(images, 2, count).swapaxes(0, 1) for x in (losses, is_right))
-    return losses.ravel() * jnp.where(gone.ravel(), jnp.nan, 1).astype(
-        losses.dtype
-    ), is_right.ravel()
-
-
-_CONTRASTIVE = _Operator(
-    "contrastive",
-    1,
-    2,
-    _contrastive_results,
-    _contrastive_in_jax,
-    _contrastive_losses_in_jax,
-    _spoilt_slots,
-)
-
-
-def _small_to_large_results(
-    f_large: jax.Array, p_small: jax.Array, *, reduction: str, eps: float
-) -> tuple[Any, ...]:
-    pairs = (f_large.shape[0], f_large.shape[1], p_small.shape[1])
-    return (
-        _Shape(pairs if reduction == "none" else (), p_small.dtype),
-        _pairs_shape(*pairs, p_small.shape[2]),
-        _Shape((), jnp.float32),
-    )
-
-
-def _spoilt_images(f_large: jax.Array, p_small: jax.Array) -> jax.Array:
-    """``[B, 1, 1, 1]``"""
-    return ~(
-        jnp.isfinite(f_large).all((1, 2, 3), keepdims=True)
-        & jnp.isfinite(p_small).all((1, 2, 3), keepdims=True)
-    )
-
-
-def _crop_cosines(
-    f_large: jax.Array, p_small: jax.Array, eps: float
-) -> tuple[jax.Array, jax.Array]:
-    """``[B, Al, As, S, L]``, and which images hold a NaN or an infinity, whose slots count as
-    zeros."""
-    spoilt = _spoilt_images(f_large, p_small)
-    large, small = (_unit(_widened(jnp.where(spoilt, 0, x)), eps) for x in (f_large, p_small))
-    return jnp.einsum("ialc,ibsc->iabsl", large, small, precision=jax.lax.Precision.HIGHEST), spoilt
-
-
-def _small_to_large_in_jax(
-    f_large: jax.Array, p_small: jax.Array, *, reduction: str, eps: float
-) -> tuple[jax.Array, ...]:
-    cosines, spoilt = _crop_cosines(f_large, p_small, eps)
-    if cosines.size == 0:
-        index = jnp.full(cosines.shape[:-1], -1, jnp.int32)
-    else:
-        best_large, best_small = cosines.argmax(-1), cosines.argmax(-2)
-        is_mutual = jnp.take_along_axis(best_small, best_large, -1) == jnp.arange(cosines.shape[3])
-        index = jnp.where(is_mutual & ~spoilt, best_large, -1).astype(jnp.int32)
-    matching = jnp.stack([index, jnp.where(index < 0, -1, 0)], -1)
-    loss = _small_to_large_losses_in_jax(f_large, p_small, matching, reduction=reduction, eps=eps)
-    return *loss, matching, (index >= 0).astype(jnp.float32).mean()
-
-
-def _small_to_large_losses_in_jax(
-    f_large: jax.Array, p_small: jax.Array, matching: jax.Array, *, reduction: str, eps: float
-) -> tuple[jax.Array]:
-    cosines, spoilt = _crop_cosines(f_large, p_small, eps)
-    index = matching[..., 0]
-    counted = index >= 0
-    of_matches = (
-        jnp.take_along_axis(cosines, jnp.maximum(index, 0)[..., None], -1)[..., 0]
-        if cosines.shape[-1]
-        else cosines.sum(-1)
-    )
-    count = counted.sum(-1)
-    each = jnp.where(counted, (1 - of_matches) / 2, 0).sum(-1) / jnp.maximum(count, 1)
-    each = each * jnp.where(spoilt[..., 0], jnp.nan, 1).astype(each.dtype)
-    if reduction == "none":
-        losses = jnp.where((count == 0) & ~spoilt[..., 0], jnp.nan, each)
-    else:
-        losses = each.sum() / (count > 0).sum() if reduction == "mean" else each.sum()
-    return (losses.astype(p_small.dtype),)
-
-
-_SMALL_TO_LARGE = _Operator(
-    "small_to_large",
-    1,
-    1,
-    _small_to_large_results,
-    _small_to_large_in_jax,
-    _small_to_large_losses_in_jax,
-    _spoilt_images,
-)
-
-
-def _variance_covariance_results(x: jax.Array) -> tuple[Any, ...]:
-    return _Shape((), x.dtype), _Shape((), x.dtype)
-
-
-def _variance_covariance_in_jax(x: jax.Array) -> tuple[jax.Array, ...]:
-    groups, samples, features = x.shape
-    if x.size == 0 or samples == 1:
-        nan = x.astype(jnp.float32).sum() * jnp.nan  # so is its gradient
-        return nan.astype(x.dtype), nan.astype(x.dtype)
-    wide = _widened(x)
-    centred = wide - wide.mean(1, keepdims=True)
-    covariance = jnp.einsum(
-        "gnd,gne->gde", centred, centred, precision=jax.lax.Precision.HIGHEST
-    ) / (samples - 1)
-    deviation = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2) + 1e-4)
-    squares = jnp.where(jnp.eye(features, dtype=bool), 0, covariance) ** 2
-    pairs = features * (features - 1)
-    covariance_term = (
-        squares.sum((1, 2)).mean() / pairs
-        if pairs
-        else jax.lax.stop_gradient(squares.sum() * jnp.nan)
-    )
-    return jnp.maximum(1 - deviation, 0).mean().astype(x.dtype), covariance_term.astype(x.dtype)
-
-
-def _spoilt_groups(x: jax.Array) -> jax.Array:
-    return ~jnp.isfinite(x).all((1, 2), keepdims=True)
-
-
-_VARIANCE_COVARIANCE = _Operator(
-    "variance_covariance",
-    2,
-    0,
-    _variance_covariance_results,
-    _variance_covariance_in_jax,
-    _variance_covariance_in_jax,
-    _spoilt_groups,
-)
-
-
-def _widened(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
-
-
-def _unit(x: jax.Array, eps: float) -> jax.Array:
-    """x / max(|x|, eps), the norm taken of x over its greatest element, so that it neither
-    overflows nor vanishes; no gradient flows to that factor, which cancels."""
-    greatest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), -1, keepdims=True, initial=0))
-    scale = jnp.where(greatest > 0, greatest, 1)
-    scaled = x / scale
-    squares = (scaled * scaled).sum(-1, keepdims=True)
-    norm = jnp.sqrt(jnp.where(squares > 0, squares, 1))
-    floor = eps / scale
-    return scaled / jnp.where((squares > 0) & (norm > floor), norm, floor)
+    return _jax_assignment.linear_sum_assignment(cost, maximize)
+
+
+def export_checks() -> list[Any]:
+    """What `jax.export.export` takes as ``disabled_checks``, to export programs with the functions
+    of this module.
+
+    JAX asks for it since it cannot know that custom calls of other libraries stay the same. A
+    program runs where `osc.jax` of the version that exported it has been imported.
+
+    Returns
+    -------
+    checks : list of jax.export.DisabledSafetyCheck
+        One for each custom call.
+
+    Examples
+    --------
+    >>> import jax, osc.jax
+    >>> from jax import export
+    >>> rows = jax.ShapeDtypeStruct(export.symbolic_shape("2*b, s, 8"), "float32")
+    >>> exported = export.export(
+    ...     jax.jit(osc.jax.match_slots), disabled_checks=osc.jax.export_checks()
+    ... )(rows)
+    >>> exported.call(jax.numpy.ones((6, 4, 8))).shape
+    (3, 4)
+    """
+    from jax import export
+
+    return [export.DisabledSafetyCheck.custom_call(name) for name in _jax_operators.custom_calls]

@@ -235,6 +235,8 @@ def _projs(value: torch.Tensor) -> torch.Tensor:
 def _one_slot(name: str, features: torch.Tensor) -> torch.Tensor:
     if features.dim() != 2 or features.shape[0] % 2:
         raise ValueError(
-            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, 1).flatten(0, 1))"
+            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + "
+            "B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, "
+            "1).flatten(0, 1))"
         )
     return features.unsqueeze(1)

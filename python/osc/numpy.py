@@ -598,7 +598,8 @@ def matching_similarity_loss_small_to_large(
     )
     if read_f.shape[0] != read_p.shape[0] or read_f.shape[3] != read_p.shape[3]:
         raise ValueError(
-            f"f_large {read_f.shape} and p_small {read_p.shape} must have as many images and channels"
+            f"f_large {read_f.shape} and p_small {read_p.shape} must have as many images and "
+            "channels"
         )
     if read_f.dtype != read_p.dtype:
         raise TypeError(

@@ -6,79 +6,12 @@ import math
 import numpy as np
 import oracle
 import pytest
+from jax_cases import F_LARGE, LOSSES, NO_DEPRECATIONS, gaussian, jax, jnp
 
 import osc
 
-jax = pytest.importorskip("jax")
-jnp = jax.numpy
 check_grads = pytest.importorskip("jax.test_util").check_grads
-
-
-@pytest.fixture(autouse=True)
-def with_float64():
-    jax.config.update("jax_enable_x64", True)
-    yield
-    jax.config.update("jax_enable_x64", False)
-
-
-@pytest.fixture(params=["library", "callback"])
-def each_way(request, monkeypatch):
-    monkeypatch.setattr(osc.jax, "_CALLBACK_EVERYWHERE", request.param == "callback")
-    monkeypatch.setattr(osc.jax, "_BLOCK", 60)  # so that 24 slots are several blocks
-    jax.clear_caches()  # what was traced the other way
-    yield request.param
-    jax.clear_caches()
-
-
-def gaussian(*shape, dtype="float64", seed=0):
-    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
-
-
-F_LARGE = np.random.default_rng(9).standard_normal((3, 2, 5, 6))
-FEATS = np.random.default_rng(9).standard_normal((24, 6))
-# By name: the loss of the last array, its equal in NumPy (with the gradient last), and the shape of
-# that array.
-LOSSES = {
-    "contrastive": (
-        lambda x, r: osc.jax.matching_contrastive_loss(x, 0.3, r),
-        lambda x, r: osc.numpy.matching_contrastive_loss(x, 0.3, r, with_grad=True),
-        (6, 4, 6),
-    ),
-    "contrastive, image": (
-        lambda x, r: osc.jax.matching_contrastive_loss_per_img(x, 0.3, r),
-        lambda x, r: osc.numpy.matching_contrastive_loss_per_img(x, 0.3, r, with_grad=True),
-        (6, 4, 6),
-    ),
-    "SimCLR": (
-        lambda x, r: osc.jax.contrastive_loss(x, 0.3, r)[0],
-        lambda x, r: osc.numpy.contrastive_loss(x, 0.3, r, with_grad=True),
-        (24, 6),
-    ),
-    "SimSiam": (
-        lambda x, r: osc.jax.cosine_sim_loss(jnp.asarray(FEATS, x.dtype), x, r),
-        lambda x, r: osc.numpy.cosine_sim_loss(FEATS.astype(x.dtype), x, r, with_grad=True),
-        (24, 6),
-    ),
-    "small to large": (
-        lambda x, r: osc.jax.matching_similarity_loss_small_to_large(
-            jnp.asarray(F_LARGE, x.dtype), x, r
-        )[0],
-        lambda x, r: osc.numpy.matching_similarity_loss_small_to_large(
-            F_LARGE.astype(x.dtype), x, r, with_grad=True
-        ),
-        (3, 4, 3, 6),
-    ),
-    "variance": (
-        lambda x, r: osc.jax.variance_covariance_loss(x)[0],
-        lambda x, r: osc.numpy.variance_covariance_loss(x, with_grad=True)[::2],
-        (2, 7, 6),
-    ),
-    "covariance": (
-        lambda x, r: osc.jax.variance_covariance_loss(x)[1],
-        lambda x, r: osc.numpy.variance_covariance_loss(x, with_grad=True)[1::2],
-        (2, 7, 6),
-    ),
-}
+pytestmark = [pytest.mark.usefixtures("with_float64"), *NO_DEPRECATIONS]
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -86,7 +19,7 @@ LOSSES = {
     "dtype, tolerance", [("float64", 1e-13), ("float32", 3e-6), ("bfloat16", 3e-2)]
 )
 def test_equals_numpys(name, dtype, tolerance, each_way):
-    if each_way == "callback" and dtype == "float32":
+    if each_way == "formulas" and dtype == "float32":
         pytest.skip("between the other two")
     loss, in_numpy, shape = LOSSES[name]
     x = gaussian(*shape, dtype=dtype)
@@ -264,8 +197,8 @@ def test_a_batch_is_one_call_and_no_matrix_of_all_pairs_is_there():
         jax.jit(jax.vmap(jax.value_and_grad(osc.jax.matching_contrastive_loss))).lower(x).as_text()
     )
     assert (
-        program.count("custom_call @osc_jax_contrastive_loss")
-        == program.count("custom_call @osc_jax_contrastive_gradient")
+        program.count("custom_call @osc_jax_contrastive_loss(")
+        == program.count("custom_call @osc_jax_contrastive_loss_backward(")
         == 1
         and "256x256" not in program
     )

@@ -170,7 +170,8 @@ def test_memory_of_a_device_is_refused():
     ):
         with pytest.raises(
             TypeError,
-            match=r"in memory of another device \(DLPack's device type 2\); wanted memory of the host",
+            match=r"in memory of another device \(DLPack's device type 2\); "
+            "wanted memory of the host",
         ):
             call(OnAnAccelerator())
 

@@ -476,7 +476,7 @@ def test_memory_grows_with_the_slots_and_not_with_their_square():
     code = """
 import resource, torch
 from osc.loss_objects import matching_contrastive_loss
-x = torch.randn(2 * 1000, 8, 4, requires_grad=True)      # 16000 slots: a matrix of all pairs would be a gigabyte
+x = torch.randn(2 * 1000, 8, 4, requires_grad=True)  # all pairs: a gigabyte
 matching_contrastive_loss(x[:4]).backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 matching_contrastive_loss(x).backward()

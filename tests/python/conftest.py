@@ -1,0 +1,26 @@
+"""Fixtures of the tests of osc.jax."""
+
+import pytest
+
+
+@pytest.fixture
+def with_float64():
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(params=["library", "formulas"])
+def each_way(request, monkeypatch):
+    """By the library, and as on other platforms."""
+    import jax
+
+    from osc import _jax_contrastive, _jax_operators
+
+    monkeypatch.setattr(_jax_operators, "FORMULAS_EVERYWHERE", request.param == "formulas")
+    monkeypatch.setattr(_jax_contrastive, "BLOCK", 60)  # so that 24 slots are several blocks
+    jax.clear_caches()  # what was traced the other way
+    yield request.param
+    jax.clear_caches()
