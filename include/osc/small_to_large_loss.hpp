@@ -7,9 +7,8 @@
 //                     pair of a large crop a and a small crop b
 //   matching(s)     = the l of the greatest cos(s, l), if s has the greatest cos(s, l) of all slots
 //                     of b; else none
-//   loss(i,a,b)     = mean of (1 - cos(s, matching(s))) / 2 over the slots s that are counted,
-//   which
-//                     are those with a match; NaN if there are none
+//   loss(i,a,b)     = mean of (1 - cos(s, matching(s))) / 2 over the counted slots s, those with a
+//                     match; NaN if there are none
 //
 // Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
 // object-centric representations", 2022 (arXiv 2203.05997).

@@ -8,8 +8,7 @@
 namespace osc::cpu {
 namespace {
 
-constexpr std::int64_t kLargestSide =
-    (std::int64_t{1} << 31) - 64;  // indices are of 32 bits on the way
+constexpr std::int64_t kLargestSide = (std::int64_t{1} << 31) - 64;  // of indices of 32 bits
 
 const char* describe(AssignmentStatus status, bool maximize) {
   switch (status) {

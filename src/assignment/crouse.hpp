@@ -2,15 +2,14 @@
 // double, a vector of columns at a time. Compiled once an instruction set; see
 // runtime/dispatch.hpp.
 //
-// Rows join one by one. Each is the start of a shortest-path search, Dijkstra's over reduced costs,
-// that ends at the first free column; the rows on the way move over by one column. Ties are decided
-// by the order in which columns are looked at, by the comparisons and by the order of the
-// floating-point operations in `reached`: changing any of these changes which optimum is found.
+// Rows are assigned one by one. Each starts a shortest-path search, Dijkstra's over reduced costs,
+// that ends at the first free column. Then the rows on the path exchange their columns. The order
+// of the columns, the comparisons and the order of the operations in `reached` decide ties: a
+// change of any of them changes which optimum is found.
 //
-//   survey   the least cost of every row. No price of a column is above 0, and that of a free
-//            column is 0: so a row whose least cost is in a free column ends its search there, and
-//            rows are assigned as if only those mattered.
-//   solve    the searches, from the first row on that needs one.
+//   survey   finds the least cost of every row. No price is above 0, and that of a free column is
+//            0. So a row whose least cost is in a free column needs no search.
+//   solve    searches, from the first row that needs it.
 #pragma once
 
 #include <algorithm>
@@ -62,13 +61,13 @@ class CrouseSolver {
     survey_any(costs, false);
     scans_ = std::numeric_limits<std::int64_t>::max();
   }
-  // True where solve() is likely to be the shortest way, which it gives up where it is not. Else
-  // the survey may have ended early.
+  // The same, for a solve() that may give up. False if solve() would probably be slower than the
+  // fast solver; the survey may have ended early then.
   bool survey_if_short(const CostRows<T>& costs) {
-    const bool is_wide = 2 * columns_ >= 3 * rows_;  // then there are always near columns left over
+    const bool is_wide = 2 * columns_ >= 3 * rows_;  // enough free columns for short searches
     if (!survey_any(costs, !is_wide)) return false;
-    const bool only_way = is_wide || !ordinary_ || many_ties(costs, rows_);
-    scans_ = only_way ? std::numeric_limits<std::int64_t>::max() : rows_;
+    const bool may_not_give_up = is_wide || !ordinary_ || many_ties(costs, rows_);
+    scans_ = may_not_give_up ? std::numeric_limits<std::int64_t>::max() : rows_;
     return true;
   }
 
@@ -78,8 +77,8 @@ class CrouseSolver {
     if (status != AssignmentStatus::solved) return status;
     return may_overflow_ ? solve_rows<true>(costs) : solve_rows<false>(costs);
   }
-  // Whether solve() has given up, or a sum overflowed, which it may not where costs are smaller.
-  // Its result then means nothing.
+  // Of the last solve(): whether it has no result, because it gave up or because a sum overflowed.
+  // Smaller costs do not overflow.
   bool gave_up() const { return scans_ < 0; }
   bool overflowed() const { return overflowed_; }
 
@@ -127,8 +126,8 @@ class CrouseSolver {
         unplaced += !placed;
         tied_ += placed && column_of_row_[r] != least_column_[r];
       }
-      // Of n rows of random costs k^2 / 3n or more of the first k are unplaced. Only where they are
-      // far fewer, few and short searches can be expected.
+      // Of n rows of random costs, k^2 / 3n or more of the first k need a search. If they are far
+      // fewer, searches will be few and short.
       if (may_end && 4 * end >= rows_ && 30 * unplaced * rows_ > end * end &&
           !many_ties(costs, end))
         return false;
@@ -139,8 +138,8 @@ class CrouseSolver {
     return true;
   }
 
-  // Whether another way would hardly find out which optimum is wanted: many of the first `count`
-  // rows have several least costs, or many costs are the same as the next.
+  // Whether the optimum is hardly unique: many of the first `count` rows have several least costs,
+  // or many costs are equal to the next.
   bool many_ties(const CostRows<T>& costs, std::int64_t count) const {
     if (20 * tied_ > count) return true;
     constexpr std::int64_t kSample = 4;  // rows
@@ -417,12 +416,12 @@ class CrouseSolver {
       const std::uint64_t candidates = free != 0 ? free : equal;
       for (std::uint64_t bits = candidates & moved_[w]; bits != 0; bits &= bits - 1)
         consider(w * kWord + std::countr_zero(bits), choice);
-      const std::uint64_t kept = candidates & ~moved_[w];
-      if (kept == 0) continue;
+      const std::uint64_t unmoved = candidates & ~moved_[w];
+      if (unmoved == 0) continue;
       if (free == 0) {
-        consider(w * kWord + kWord - 1 - std::countl_zero(kept), choice);
+        consider(w * kWord + kWord - 1 - std::countl_zero(unmoved), choice);
       } else {  // of those in this word and in all that follow it is looked at last
-        consider(w * kWord + std::countr_zero(kept), choice);
+        consider(w * kWord + std::countr_zero(unmoved), choice);
         break;
       }
     }
@@ -466,7 +465,7 @@ class CrouseSolver {
   // An element for each column, and more up to whole words:
   double* discount_;      // the negated dual: at least 0 but for rounding; +inf of a closed column
   double* distance_;      // +inf of a closed column
-  double* previous_row_;  // on the way to each column
+  double* previous_row_;  // on the path to each column
   double* word_nearest_;  // [words, lanes], the least distances of a word's columns
   // A bit for each column:
   std::uint64_t* free_;

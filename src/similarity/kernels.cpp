@@ -1,17 +1,16 @@
 #include OSC_SIMD  // first: the kernels are written in it
 
-// The similarity loss, image after image, with everything that an image needs in the caches:
+// The similarity loss, image after image, so that what an image needs stays in the caches:
 //
-//   f      once: squares of its slots; if a slot does not fill whole vectors or is of 16 bits, a
-//   copy
-//          in the type that is computed in
-//   match  S x S cosines and their assignment: at once if it is obvious, else together with that of
-//          some more images
-//   p      once from memory: squares and products with the matched slots; then, from the nearest
-//          cache, the gradient  a * target + b * p
+//   read     reads f once: the squares of its slots, and a copy in the type that is computed in if
+//            a slot has 16-bit channels or does not fill whole vectors
+//   match    S x S cosines and their assignment, which may be found together with those of some
+//            more images
+//   finish   reads p once from memory: its squares and its products with the matched slots; then,
+//            from the nearest cache, the gradient  a * target + b * p
 //
-// Squares that could have overflowed or vanished, and values that are not finite, send the image to
-// similarity_in_double(); a gradient that could, only itself.
+// An image whose squares may have overflowed or vanished, or that is not finite, is left to
+// similarity_in_double(); a gradient of which that is true, to similarity_gradient_in_double().
 #include <cstdint>
 #include <limits>
 
@@ -101,7 +100,7 @@ class Similarity {
   }
 
  private:
-  // As many as the second cache keeps.
+  // As many as fit in the second cache.
   std::int64_t images_pending() const {
     if (!Assigner<A>::is_small(slots_)) return 1;
     const std::int64_t images =
@@ -109,15 +108,14 @@ class Similarity {
     return images < 1 ? 1 : images < kMostPending ? images : kMostPending;
   }
 
-  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they
-  // come while others are computed.
+  // Loads a slot that will be read soon into the caches, while another image is computed.
   void prefetch(const View<const T, 4>& rows, std::int64_t image, std::int64_t row) const {
     const T* const x = slot_of(rows, row / slots_, image, row % slots_);
     constexpr std::int64_t kLine = 64 / sizeof(T);
     for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  // f of an image. False where it needs more care.
+  // f of an image. False: it is left to similarity_in_double().
   bool read(Image& image) const {
     if (task_.eps > kLargestEps) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
@@ -151,7 +149,7 @@ class Similarity {
     return V::first(V::greatest(highest)) == 0;
   }
 
-  // Costs are negated cosines. True where the assignment is known at once.
+  // The assignment of the image, with negated cosines as costs. True if it is found at once.
   bool match(const Image& image, std::int64_t i) {
     FastProblem<A>& problem = assigner_.problem(i);
     multiply(image, problem.costs);

@@ -15,7 +15,7 @@ namespace {
 // A gradient of more bytes than this is written past the caches: a core's own could not keep it,
 // and need not read what will be overwritten.
 constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
-// From here on f and p come from memory, too slowly for a processor that waits until it needs them.
+// From here on f and p are read from memory, and worth loading ahead of time.
 constexpr std::int64_t kPrefetchBytes = std::int64_t{16} << 20;
 
 // Runs the task of a call, whose losses are added up where `sum` is wanted: in the order of the

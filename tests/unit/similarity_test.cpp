@@ -78,8 +78,8 @@ TEST(SimilarityLoss, SaysWhetherTheGradientScales) {
   }
 }
 
-// Cosines that are nearly tied, and slots of p that take the careful way: the matching is that of
-// f, whichever way p takes.
+// Cosines that are nearly tied, and slots of p that are computed in double: the matching depends on
+// f alone.
 TEST(SimilarityLoss, TheMatchingDoesNotDependOnP) {
   for (const std::int32_t dtype : kElementTypes) {
     for (std::uint64_t seed = 0; seed < 200; ++seed) {
