@@ -119,9 +119,9 @@ class Similarity {
   bool read(Image& image) const {
     if (task_.eps > kLargestEps) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
-      for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot))
-          return false;
+      const T* x = slot_of(task_.f, view, image.index, 0);
+      for (std::int64_t slot = 0; slot < slots_; ++slot, x += task_.f.strides[2]) {
+        if (!read_slot(image, x, view * slots_ + slot)) return false;
       }
     }
     return true;

@@ -38,11 +38,12 @@ Status run(const Call& call, SimilarityTask<T>& task, const SimilarityKernels<T>
   if (!status.ok()) return status;
 
   const Plan plan = matching_plan(images, slots, channels, !task.given_matching, call.executor);
+  const std::size_t part_bytes = kernels.memory(slots, channels);
   Parts parts;
   CallMemory memory(call.workspace);
   status = memory.lay_out([&](Arena& arena) {
     if (sum) task.image_sums = arena.take<double>(images);
-    parts = Parts::take(arena, plan, kernels.memory(slots, channels));
+    parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
   run_similarity(task, kernels, parts);
