@@ -287,7 +287,11 @@ class Computation {
     });
     if (largest == 0) largest = 1;
     const auto scale = static_cast<double>(task_.exponent_scale);
-    factor_ = {largest, request_.temperature};
+    const double losses =
+        request_.reduction == OSC_MEAN ? static_cast<double>(request_.losses()) : 1;
+    factor_ = {largest / losses, request_.temperature};
+    if (factor_.numerator < std::numeric_limits<double>::min())
+      factor_ = {largest, losses * request_.temperature};
     each_row([&](std::int64_t row) {
       const double relative = grad_output(rows_.places[row]) / largest,
                    log_sum_exp = task_.log_sum_exps[row];
@@ -369,14 +373,12 @@ class Computation {
     for (std::int64_t row = task_.first_other; row < task_.end; ++row) work(row);
   }
 
-  // The gradient of the loss at a place.
+  // The grad_output of the loss at a place.
   double grad_output(std::int64_t place) const {
     const bool per_slot = request_.reduction == OSC_NONE;
-    const double value =
-        request_.grad_output
-            ? to_double(request_.grad_output[per_slot ? place : place / request_.losses()])
-            : 1;
-    return request_.reduction == OSC_MEAN ? value / static_cast<double>(request_.losses()) : value;
+    return request_.grad_output
+               ? to_double(request_.grad_output[per_slot ? place : place / request_.losses()])
+               : 1;
   }
 
   const Request<T>& request_;

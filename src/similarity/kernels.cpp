@@ -306,14 +306,14 @@ class Similarity {
     loss = loss_of_cosine(cosine);
     if (!task_.grad_p.data) return true;
     // A gradient that needs care must not change the loss, so it is computed apart.
-    double grad_output = weight_;
+    double grad_output = 1;
     if (task_.grad_output)
-      grad_output *= static_cast<double>(V::first(
+      grad_output = static_cast<double>(V::first(
           V::load_first(task_.grad_output + (task_.grad_output_per_slot ? index : 0), 1, A(0))));
-    const double half = -0.5 * grad_output * inverse;
+    const double half = -0.5 * weight_ * grad_output * inverse;
     const double of_target = half * image.inverse_norm[target_row],
                  of_p = floored ? 0 : -half * cosine * inverse;
-    if (are_in_range(half, of_target, of_p)) {
+    if (are_in_range(half, of_target, of_p) || (half == 0 && grad_output == 0)) {
       write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
     } else {
       write_gradient_in_double(view, image.index, slot, target_row % slots_);
@@ -324,8 +324,7 @@ class Similarity {
   // A gradient, and what its two terms are multiplied by.
   static bool are_in_range(double gradient, double of_target, double of_p) {
     const double magnitude = __builtin_fabs(gradient), of_terms = larger(of_target, of_p);
-    return (magnitude > kLeastGradient || gradient == 0) &&
-           larger(magnitude, of_terms) < kLargestGradient;
+    return magnitude > kLeastGradient && larger(magnitude, of_terms) < kLargestGradient;
   }
   static double larger(double a, double b) {
     a = __builtin_fabs(a);

@@ -173,7 +173,7 @@ class SmallToLarge {
       task_.matching[image * pairs * small_slots_ + i] = -1;
     for (std::int64_t i = 0; i < pairs && task_.losses; ++i)
       V::store_first(task_.losses + image * pairs + i, 1, V::set(static_cast<A>(kNaN)));
-    task_.totals[image] = {kNaN, 0, 0};
+    task_.totals[image] = {pairs > 0 ? kNaN : 0, 0, 0};
   }
 
   void write_gradient(std::int64_t image) const {

@@ -123,33 +123,36 @@ inline Matrix transposed(const Matrix& m) {
   return result;
 }
 
-// What linear_sum_assignment must answer to a problem of these costs, to be minimised. The status
-// is a number of AssignmentStatus.
+// What linear_sum_assignment must answer to a problem. The status is a number of AssignmentStatus.
 struct Assignment {
   Indices col4row, row4col;
   int status = 0;
   bool operator==(const Assignment&) const = default;
 };
+// `matches`: of each row, or of each column if columns are fewer.
+inline Assignment of_matches(const Indices& matches, std::size_t rows, std::size_t columns) {
+  Assignment answer{Indices(rows, -1), Indices(columns, -1)};
+  for (std::int64_t i = 0; i < std::ssize(matches); ++i) {
+    answer.col4row[rows <= columns ? i : matches[i]] = rows <= columns ? matches[i] : i;
+    answer.row4col[rows <= columns ? matches[i] : i] = rows <= columns ? i : matches[i];
+  }
+  return answer;
+}
+// Of these costs, to be minimised.
 inline Assignment assignment(const Matrix& cost, std::size_t columns) {
-  Assignment answer{Indices(cost.size(), -1), Indices(columns, -1)};
-  if (cost.empty() || columns == 0) return answer;
-  // The first cost that no problem may have decides.
-  const bool is_wide = cost.size() <= columns;
-  const Matrix shorter_first = is_wide ? cost : transposed(cost);
+  const std::size_t rows = cost.size();
+  if (rows == 0 || columns == 0) return of_matches({}, rows, columns);
+  const Matrix shorter_first = rows <= columns ? cost : transposed(cost);
+  int status = 0;  // by the first cost that no problem may have
   for (const auto& row : shorter_first) {
-    for (const double value : row) {
-      if (answer.status == 0 && std::isnan(value)) answer.status = 1;
-      if (answer.status == 0 && value == -std::numeric_limits<double>::infinity())
-        answer.status = 2;
+    for (const double x : row) {
+      if (status == 0 && std::isnan(x)) status = 1;
+      if (status == 0 && x == -std::numeric_limits<double>::infinity()) status = 2;
     }
   }
-  if (answer.status != 0) return answer;
-  const Indices matches = crouse(shorter_first);
-  if (matches.empty()) answer.status = 3;
-  for (std::int64_t i = 0; i < std::ssize(matches); ++i) {
-    answer.col4row[is_wide ? i : matches[i]] = is_wide ? matches[i] : i;
-    answer.row4col[is_wide ? matches[i] : i] = is_wide ? i : matches[i];
-  }
+  const Indices matches = status == 0 ? crouse(shorter_first) : Indices();
+  Assignment answer = of_matches(matches, rows, columns);
+  answer.status = status == 0 && matches.empty() ? 3 : status;
   return answer;
 }
 
