@@ -7,7 +7,7 @@ int main(void) {
   float cost[12] = {4, 1, 3, 2, 0, 5, /* problem 1 */ 1, 2, 3, 1, 1, 1};
   const int64_t sizes[3] = {2, 2, 3}; /* problems, rows, columns */
   int64_t col4row[4];
-  osc_assignment call = {sizeof call};
+  osc_assignment call = {.struct_size = sizeof call};
   osc_status status = osc_workspace_create(&call.workspace);
   call.cost = (osc_array){cost, sizes, NULL, 3, OSC_FLOAT32};
   call.col4row = (osc_array){col4row, NULL, NULL, 0, OSC_INT64}; /* of the sizes that are wanted */

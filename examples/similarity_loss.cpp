@@ -1,5 +1,4 @@
-// The loss of two views of one image, its gradient and its matching. Built and run by the tests;
-// the README shows its middle.
+// The loss of two views of one image, its gradient and its matching. Built and run by the tests.
 #include <osc/similarity_loss.hpp>
 
 #include <cstdio>

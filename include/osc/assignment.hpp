@@ -42,15 +42,17 @@ struct AssignmentResults {
 // The assignment of min(R, K) pairs of least total cost (of greatest, to maximise), of each of N
 // problems of R rows and K columns: cost [N, R, K], with any strides.
 //
-//   numbers      costs are taken as given, and the optimum is theirs: what is computed in the
-//                costs' own type is certified in double, or done again in double. Costs of opposite
-//                sign whose difference overflows double are fine.
+//   numbers      costs are taken as given, and the optimum is theirs: what is computed in their own
+//                type is certified in double, or done again in double. Exact up to rounding in
+//                double, as scipy is: of assignments whose totals differ by no more than the
+//                rounding of their sums, any may be taken. Whole numbers whose sums stay below 2^53
+//                are not rounded. Costs of opposite sign whose difference overflows double are
+//                fine.
 //   ties         of several optimal assignments the one that scipy returns; a matrix of equal costs
 //                gives the identity.
 //   non-finite   +inf forbids a pair, -inf to maximise. A problem with NaN or the other infinity,
-//   or
-//                without a full assignment, gets -1 in all of its results; every other problem is
-//                solved. With OnUnsolvable::raise the first of them is then an error.
+//                or without a full assignment, gets -1 in all of its results; every other problem
+//                is solved. With OnUnsolvable::raise the first of them is then an error.
 //   sizes        R = 0 or K = 0 leaves everything unmatched. R < K, R = K and R > K are all fine,
 //                up to 2^31 - 64 rows or columns.
 //   errors       InvalidArgument, before anything is written.

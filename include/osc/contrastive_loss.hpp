@@ -105,8 +105,7 @@ Call contrastive_call(const View<F, N>& slots, const ContrastiveLossOptions& opt
 //                of -1, and its slots are nobody's candidates: the other images' results are those
 //                of the batch without it. NonFinite::raise is an error instead.
 //   gradient     of all 2BS losses together: a slot is a candidate of the others. Its part along
-//   the
-//                slot is 0 up to rounding.
+//                the slot is 0 up to rounding.
 //   backward     a call with given_matching, given_log_sum_exp and grad_slots, but without loss,
 //                log_sum_exp and accuracy: for an autograd engine, which learns grad_output only
 //                later. Same bits.

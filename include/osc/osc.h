@@ -4,7 +4,7 @@
  * A call is one struct: its size, the arrays, the options, and where it runs. A zeroed struct is a
  * call with default options and no arrays:
  *
- *     osc_similarity_loss call = {sizeof call};
+ *     osc_similarity_loss call = {.struct_size = sizeof call};
  *     call.f = (osc_array){f, sizes, NULL, 3, OSC_FLOAT32};
  *     call.p = (osc_array){p, sizes, NULL, 3, OSC_FLOAT32};
  *     call.loss = (osc_array){&loss, NULL, NULL, 0, OSC_FLOAT32};

@@ -56,26 +56,24 @@ struct SimilarityLossResults {
 //
 //   aliasing     f and p may be the same memory. No result may overlap an input or another result.
 //   numbers      results have the type of the inputs. Computed in it, or in float for 16-bit
-//   inputs;
-//                losses, their sums and everything that is done once a slot in double. A norm
-//                neither overflows nor vanishes on the way, so slots of any finite magnitude work;
-//                a zero slot has cosine 0 and loss 1/2.
+//                inputs; losses, their sums and everything that is done once a slot in double. A
+//                norm neither overflows nor vanishes on the way, so slots of any finite magnitude
+//                work; a zero slot has cosine 0 and loss 1/2. Losses are in [0, 1], and their bits
+//                are the same whatever else is asked for. A gradient is right to some of the type's
+//                last bits, in units of g / (2 max(n, eps)), wherever that is a number of the type.
 //   gradient     with n = |p|, u = unit(target), c = <p/n, u>: -g (u - c p/n) / (2n) where n > eps,
 //                else -g u / (2 eps).
 //   backward     a call with given_matching and grad_p but without the loss: for an autograd
-//   engine,
-//                which learns grad_output only later. Same bits. O(SC) an image.
+//                engine, which learns grad_output only later. Same bits. O(SC) an image.
 //   ties         in the matching as linear_sum_assignment takes them.
 //   non-finite   an image with a NaN or an infinity in f or p gets losses and gradients of NaN and
-//   a
-//                matching of -1; no other image changes. NonFinite::raise is an error instead.
+//                a matching of -1; no other image changes. NonFinite::raise is an error instead.
 //   sizes        S = 0 or B = 0 means no losses; C = 0 makes each loss 1/2.
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over images; the same bits with any number of them.
 //   cost         f and p are read from memory once, the gradient is written once. O(S^2 C) an
-//   image,
-//                and the assignment. Memory: some 16 * S * (C + S) bytes a thread and a little
-//                more, and 8B bytes, from the workspace.
+//                image, and the assignment. Memory: some 16 * S * (C + S) bytes a thread and a
+//                little more, and 8B bytes, from the workspace.
 //
 // T is double, float, float16 or bfloat16.
 template <typename F, typename T = std::remove_const_t<F>>

@@ -7,9 +7,8 @@
 //                     pair of a large crop a and a small crop b
 //   matching(s)     = the l of the greatest cos(s, l), if s has the greatest cos(s, l) of all slots
 //                     of b; else none
-//   loss(i,a,b)     = mean of (1 - cos(s, matching(s))) / 2 over the slots s that are counted,
-//   which
-//                     are those with a match; NaN if there are none
+//   loss(i,a,b)     = mean of (1 - cos(s, matching(s))) / 2 over the counted slots s, those with a
+//                     match; NaN if there are none
 //
 // Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
 // object-centric representations", 2022 (arXiv 2203.05997).
@@ -61,7 +60,8 @@ struct SmallToLargeLossResults {
 //                another result.
 //   numbers      results have the type of the inputs. Units, cosines and gradients are computed in
 //                it, or in float for 16-bit inputs; losses and their sums in double. A norm neither
-//                overflows nor vanishes on the way; a zero slot has cosine 0 with all.
+//                overflows nor vanishes on the way; a zero slot has cosine 0 with all. Losses are
+//                in [0, 1].
 //   gradient     with g the gradient of the loss of a pair, k the number of its counted slots, n =
 //                |p|, u = unit(match), c = <p/n, u>: -g/k (u - c p/n) / (2n) where n > eps, else
 //                -g/k u / (2 eps), added up over large crops. 0 where a slot is counted nowhere,

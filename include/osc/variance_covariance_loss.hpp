@@ -49,7 +49,8 @@ struct VarianceCovarianceResults {
 //                type of the input, or in float for 16-bit inputs, and added up in double from 128
 //                to 128 samples; the terms are computed in double. Samples whose covariances
 //                overflow the type give infinities, those whose distance from the mean does give
-//                NaN.
+//                NaN. Covariances, and their products with samples, that are no normal numbers of
+//                the type lose digits.
 //   gradient     with y = x - mean, of a group: 2 / (G (N - 1)) y M, where M[d,d] =
 //                -grad_variance / (2 D sqrt(K[d,d] + 1e-4)) if that root is below 1, else 0, and
 //                M[d,e] = 2 grad_covariance K[d,e] / (D (D - 1)).
@@ -57,9 +58,8 @@ struct VarianceCovarianceResults {
 //                there is no unbiased covariance of one sample. D = 1: the covariance, a mean over
 //                no pair of features, is NaN, and adds nothing to the gradient.
 //   non-finite   a group with a NaN or an infinity makes both terms NaN, and gets a gradient of
-//   NaN;
-//                no other group's gradient changes. NonFinite::raise is an error instead, whose
-//                index is the group's.
+//                NaN; no other group's gradient changes. NonFinite::raise is an error instead,
+//                whose index is the group's.
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over groups, or over tiles of K and blocks of samples; the same bits with any
 //                number of them.

@@ -1,6 +1,6 @@
-// Solves assignment problems: by Crouse's solver at once if few rows need a search or there are
-// many ties; else by the fast solver, several small problems together, and by Crouse's what that
-// leaves. Compiled once an instruction set; see runtime/dispatch.hpp.
+// Solves assignment problems. Crouse's solver takes those with few searches or many ties at once.
+// The fast solver takes the others, several small ones together, and leaves some to Crouse's.
+// Compiled once an instruction set; see runtime/dispatch.hpp.
 #pragma once
 
 #include <cstdint>
@@ -63,13 +63,15 @@ class Assigner {
     crouse_.survey(costs);
     return solve(costs, i);
   }
-  // The same where that is likely to be the shortest way.
+  // The same, unless the fast solver is probably faster.
   std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
     if (!crouse_.survey_if_short(costs)) return std::nullopt;
-    return solve(costs, i);
+    const AssignmentStatus status = solve(costs, i);
+    if (crouse_.gave_up()) return std::nullopt;
+    return status;
   }
 
-  // The fast way.
+  // The fast solver.
   Begun begin(const CostRows<T>& costs, std::int64_t i) {
     const Vector sign = V::set(costs.sign);
     return begin(i, [&](std::int64_t r, std::int64_t k) {
@@ -81,11 +83,11 @@ class Assigner {
   Begun begin(std::int64_t i, const VectorOf& vector_of) {
     return with_fast([&](const auto& fast) { return fast.begin(problems_[i], vector_of); });
   }
-  // Of the first `count` problems, which have begun.
+  // Of the first `count` problems, after begin().
   void reduce(std::int64_t count) {
     with_fast([&](const auto& fast) { fast.reduce(problems_, count); });
   }
-  // Of a problem that has been reduced. True where the optimum is the only one, and found.
+  // Of a problem, after reduce(). True if the optimum is found, and unique.
   bool finish(std::int64_t i) {
     return with_fast([&](const auto& fast) { return fast.finish(problems_[i]); });
   }

@@ -8,8 +8,7 @@
 namespace osc::cpu {
 namespace {
 
-constexpr std::int64_t kLargestSide =
-    (std::int64_t{1} << 31) - 64;  // indices are of 32 bits on the way
+constexpr std::int64_t kLargestSide = (std::int64_t{1} << 31) - 64;  // of indices of 32 bits
 
 const char* describe(AssignmentStatus status, bool maximize) {
   switch (status) {
@@ -40,11 +39,12 @@ Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
   const double operations =
       static_cast<double>(problems) * 10 * static_cast<double>(rows) * static_cast<double>(columns);
   const Plan plan = plan_for(operations, problems, call.executor);
+  const std::size_t part_bytes = kernels.memory(rows, columns);
   Parts parts;
   CallMemory memory(call.workspace);
   const Status status = memory.lay_out([&](Arena& arena) {
     if (!is_given(call.statuses)) task.statuses = arena.take<AssignmentStatus>(problems);
-    parts = Parts::take(arena, plan, kernels.memory(rows, columns));
+    parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
   for_each_range(parts, problems, [&](std::int64_t begin, std::int64_t end, void* part_memory) {

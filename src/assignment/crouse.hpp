@@ -2,15 +2,14 @@
 // double, a vector of columns at a time. Compiled once an instruction set; see
 // runtime/dispatch.hpp.
 //
-// Rows join one by one. Each is the start of a shortest-path search, Dijkstra's over reduced costs,
-// that ends at the first free column; the rows on the way move over by one column. Ties are decided
-// by the order in which columns are looked at, by the comparisons and by the order of the
-// floating-point operations in `reached`: changing any of these changes which optimum is found.
+// Rows are assigned one by one. Each starts a shortest-path search, Dijkstra's over reduced costs,
+// that ends at the first free column. Then the rows on the path exchange their columns. The order
+// of the columns, the comparisons and the order of the operations in `reached` decide ties: a
+// change of any of them changes which optimum is found.
 //
-//   survey   the least cost of every row. No price of a column is above 0, and that of a free
-//            column is 0: so a row whose least cost is in a free column ends its search there, and
-//            rows are assigned as if only those mattered.
-//   solve    the searches, from the first row on that needs one.
+//   survey   finds the least cost of every row. No price is above 0, and that of a free column is
+//            0. So a row whose least cost is in a free column needs no search.
+//   solve    searches, from the first row that needs it.
 #pragma once
 
 #include <algorithm>
@@ -49,6 +48,7 @@ class CrouseSolver {
     memory.discount_ = arena.template take<double>(memory.words_ * kWord);
     memory.distance_ = arena.template take<double>(memory.words_ * kWord);
     memory.previous_row_ = arena.template take<double>(memory.words_ * kWord);
+    memory.word_nearest_ = arena.template take<double>(memory.words_ * kLanes);
     memory.free_ = arena.template take<std::uint64_t>(memory.words_);
     memory.moved_ = arena.template take<std::uint64_t>(memory.words_);
     memory.open_columns_ = arena.template take<std::int32_t>(columns);
@@ -57,12 +57,18 @@ class CrouseSolver {
     return memory;
   }
 
-  // True where solve() is likely to be the shortest way. Else the survey may have ended early.
-  bool survey_if_short(const CostRows<T>& costs) {
-    return costs.sign < 0 ? survey<true>(costs, true) : survey<false>(costs, true);
-  }
   void survey(const CostRows<T>& costs) {
-    costs.sign < 0 ? survey<true>(costs, false) : survey<false>(costs, false);
+    survey_any(costs, false);
+    scans_ = std::numeric_limits<std::int64_t>::max();
+  }
+  // The same, for a solve() that may give up. False if solve() would probably be slower than the
+  // fast solver; the survey may have ended early then.
+  bool survey_if_short(const CostRows<T>& costs) {
+    const bool is_wide = 2 * columns_ >= 3 * rows_;  // enough free columns for short searches
+    if (!survey_any(costs, !is_wide)) return false;
+    const bool may_not_give_up = is_wide || !ordinary_ || many_ties(costs, rows_);
+    scans_ = may_not_give_up ? std::numeric_limits<std::int64_t>::max() : rows_;
+    return true;
   }
 
   // After a whole survey of the same costs.
@@ -71,7 +77,9 @@ class CrouseSolver {
     if (status != AssignmentStatus::solved) return status;
     return may_overflow_ ? solve_rows<true>(costs) : solve_rows<false>(costs);
   }
-  // Whether a sum overflowed in solve(), whose result then means nothing. Smaller costs may not.
+  // Of the last solve(): whether it has no result, because it gave up or because a sum overflowed.
+  // Smaller costs do not overflow.
+  bool gave_up() const { return scans_ < 0; }
   bool overflowed() const { return overflowed_; }
 
   const std::int32_t* column_of_row() const { return column_of_row_; }  // [rows]
@@ -91,15 +99,19 @@ class CrouseSolver {
     if (columns_ % kWord != 0) free_[words_ - 1] = (std::uint64_t{1} << columns_ % kWord) - 1;
   }
 
+  bool survey_any(const CostRows<T>& costs, bool may_end) {
+    return costs.sign < 0 ? survey_rows<true>(costs, may_end) : survey_rows<false>(costs, may_end);
+  }
+
   template <bool kNegated>
-  bool survey(const CostRows<T>& costs, bool may_end) {
+  bool survey_rows(const CostRows<T>& costs, bool may_end) {
     begin();
     may_overflow_ = false;
     typename Costs::Vector squares[4];
     for (auto& sum : squares) sum = Costs::set(1);  // so that tiny costs leave no denormal sums
     std::int64_t unplaced = 0;                      // rows that need a search
-    std::int64_t tied = 0;  // rows with several least costs, the first of them in a taken column
     first_unplaced_ = rows_;
+    tied_ = 0;
     constexpr std::int64_t kTogether = 16;
     for (std::int64_t first = 0; first < rows_; first += kTogether) {
       const std::int64_t end = std::min(first + kTogether, rows_);
@@ -112,18 +124,35 @@ class CrouseSolver {
         const bool placed = place(costs, r);
         if (!placed && first_unplaced_ == rows_) first_unplaced_ = r;
         unplaced += !placed;
-        tied += placed && column_of_row_[r] != least_column_[r];
+        tied_ += placed && column_of_row_[r] != least_column_[r];
       }
-      // Of n rows of random costs k^2 / 3n or more of the first k are unplaced. Fewer need few
-      // searches; and where there are ties, another way would hardly find out which optimum is
-      // wanted.
-      if (may_end && 4 * end >= rows_ && 3 * unplaced * rows_ > end * end && 20 * tied <= end)
+      // Of n rows of random costs, k^2 / 3n or more of the first k need a search. If they are far
+      // fewer, searches will be few and short.
+      if (may_end && 4 * end >= rows_ && 30 * unplaced * rows_ > end * end &&
+          !many_ties(costs, end))
         return false;
     }
     const auto sum =
         Costs::add(Costs::add(squares[0], squares[1]), Costs::add(squares[2], squares[3]));
     ordinary_ = Costs::sum(sum) < std::numeric_limits<T>::infinity();
     return true;
+  }
+
+  // Whether the optimum is hardly unique: many of the first `count` rows have several least costs,
+  // or many costs are equal to the next.
+  bool many_ties(const CostRows<T>& costs, std::int64_t count) const {
+    if (20 * tied_ > count) return true;
+    constexpr std::int64_t kSample = 4;  // rows
+    std::int64_t looked_at = 0, repeated = 0;
+    for (std::int64_t r = 0; r < std::min(kSample, rows_); ++r) {
+      const T* const x = costs.row(r);
+      for (std::int64_t c = 0; c + Costs::kLanes < columns_; c += Costs::kLanes) {
+        looked_at += Costs::kLanes;
+        repeated +=
+            std::popcount(Costs::bits(Costs::equal(Costs::load(x + c), Costs::load(x + c + 1))));
+      }
+    }
+    return 8 * repeated > looked_at;
   }
 
   template <bool kNegated>
@@ -268,12 +297,27 @@ class CrouseSolver {
     return AssignmentStatus::solved;
   }
 
-  template <typename Use>
-  void for_each_vector(const T* x, T sign, const Use& use) const {
-    std::int64_t c = 0;
-    for (; c + kLanes <= columns_; c += kLanes) use(c, V::load(x + c));
-    if (c < columns_)
-      use(c, V::load_first(x + c, columns_ - c, sign * std::numeric_limits<T>::infinity()));
+  // Distances of all columns, a vector at a time: distance_of(c, costs) from column c on. Leaves
+  // the least of each word, lane by lane, in word_nearest_, and returns the least of all in every
+  // lane.
+  template <typename DistanceOf>
+  Vector visit(const T* x, T sign, const DistanceOf& distance_of) {
+    Vector nearest = V::set(kInfinity);
+    for (std::int64_t w = 0; w < words_; ++w) {
+      const std::int64_t begin = w * kWord, end = std::min(begin + kWord, columns_);
+      Vector in_word = V::set(kInfinity);
+      std::int64_t c = begin;
+      for (; c + kLanes <= end; c += kLanes)
+        in_word = V::min(in_word, distance_of(c, V::load(x + c)));
+      if (c < end) {
+        const Vector costs =
+            V::load_first(x + c, end - c, sign * std::numeric_limits<T>::infinity());
+        in_word = V::min(in_word, distance_of(c, costs));
+      }
+      V::store(word_nearest_ + w * kLanes, in_word);
+      nearest = V::min(nearest, in_word);
+    }
+    return V::least(nearest);
   }
 
   template <bool kMayOverflow>
@@ -282,15 +326,13 @@ class CrouseSolver {
     double* const discounts = discount_;
     double* const distances = distance_;
     double* const previous_rows = previous_row_;
-    Vector best = V::set(kInfinity);
-    for_each_vector(costs.row(new_row), costs.sign, [&](std::int64_t c, Vector cost) {
+    Vector nearest = visit(costs.row(new_row), costs.sign, [&](std::int64_t c, Vector cost) {
       const Vector discount = V::load(discounts + c);
       const Vector reached = V::mul_add(cost, sign, discount);
       if constexpr (kMayOverflow) check(cost, discount, reached);
       V::store(distances + c, reached);
-      best = V::min(best, reached);
+      return reached;
     });
-    Vector nearest = V::least(best);
     if (!(V::first(nearest) < kInfinity)) return false;
     std::int64_t column = choose(nearest), open = columns_, closed = 0;
     if (row_of_column_[column] < 0) {
@@ -301,6 +343,7 @@ class CrouseSolver {
     const Vector start = V::set(static_cast<double>(new_row));
     for (std::int64_t c = 0; c < columns_; c += kLanes) V::store(previous_rows + c, start);
     while (row_of_column_[column] >= 0) {
+      if (--scans_ < 0) return false;
       const std::int32_t position = position_[column], last = open_columns_[--open];
       closed_[closed++] = {distances[column], discounts[column], static_cast<std::int32_t>(column),
                            position, last};
@@ -314,8 +357,7 @@ class CrouseSolver {
       const std::int64_t row = row_of_column_[column];
       const Vector path = nearest, dual = V::set(row_dual_[row]),
                    from = V::set(static_cast<double>(row));
-      best = V::set(kInfinity);
-      for_each_vector(costs.row(row), costs.sign, [&](std::int64_t c, Vector cost) {
+      nearest = visit(costs.row(row), costs.sign, [&](std::int64_t c, Vector cost) {
         const Vector discount = V::load(discounts + c), before = V::load(distances + c);
         const Vector reached = V::add(V::sub(V::mul_add(cost, sign, path), dual), discount);
         if constexpr (kMayOverflow) check(cost, discount, reached);
@@ -323,9 +365,8 @@ class CrouseSolver {
         const Vector now = V::select(nearer, reached, before);
         V::store(previous_rows + c, V::select(nearer, from, V::load(previous_rows + c)));
         V::store(distances + c, now);
-        best = V::min(best, now);
+        return now;
       });
-      nearest = V::least(best);
       if (!(V::first(nearest) < kInfinity)) return false;
       column = choose(nearest);
     }
@@ -368,17 +409,19 @@ class CrouseSolver {
   std::int64_t choose(Vector nearest) const {
     Choice choice{-1, -1, -1, columns_};
     for (std::int64_t w = 0; w < words_; ++w) {
+      if (words_ > 1 && V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0)
+        continue;
       const std::uint64_t equal = columns_at(nearest, w), free = equal & free_[w];
-      if (equal == 0 || (free == 0 && choice.free_column >= 0)) continue;
+      if (free == 0 && choice.free_column >= 0) continue;
       const std::uint64_t candidates = free != 0 ? free : equal;
       for (std::uint64_t bits = candidates & moved_[w]; bits != 0; bits &= bits - 1)
         consider(w * kWord + std::countr_zero(bits), choice);
-      const std::uint64_t kept = candidates & ~moved_[w];
-      if (kept == 0) continue;
+      const std::uint64_t unmoved = candidates & ~moved_[w];
+      if (unmoved == 0) continue;
       if (free == 0) {
-        consider(w * kWord + kWord - 1 - std::countl_zero(kept), choice);
+        consider(w * kWord + kWord - 1 - std::countl_zero(unmoved), choice);
       } else {  // of those in this word and in all that follow it is looked at last
-        consider(w * kWord + std::countr_zero(kept), choice);
+        consider(w * kWord + std::countr_zero(unmoved), choice);
         break;
       }
     }
@@ -422,7 +465,8 @@ class CrouseSolver {
   // An element for each column, and more up to whole words:
   double* discount_;      // the negated dual: at least 0 but for rounding; +inf of a closed column
   double* distance_;      // +inf of a closed column
-  double* previous_row_;  // on the way to each column
+  double* previous_row_;  // on the path to each column
+  double* word_nearest_;  // [words, lanes], the least distances of a word's columns
   // A bit for each column:
   std::uint64_t* free_;
   std::uint64_t* moved_;        // whether it has another position than at the start
@@ -430,7 +474,9 @@ class CrouseSolver {
   std::int32_t* position_;      // [columns], in open_columns
   Closed* closed_;              // [rows]
   std::int64_t first_unplaced_ = 0;
-  bool ordinary_ = false;  // all costs are finite, and so are their squares
+  std::int64_t tied_ = 0;   // rows with several least costs, the first of them in a taken column
+  std::int64_t scans_ = 0;  // visits of rows in searches that may follow
+  bool ordinary_ = false;   // all costs are finite, and so are their squares
   bool may_overflow_ = false;
   bool overflowed_ = false;
   bool surcharged_ = false;  // whether rounding has given a column a negative discount

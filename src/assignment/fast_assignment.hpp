@@ -1,20 +1,20 @@
-// Assignment problems in vector registers: a solver that answers only where the optimum is the only
-// one, and proves it. Everything else (ties, near ties, infinite or extreme costs) it leaves to
-// CrouseSolver, which breaks ties as published. Compiled once an instruction set; see
-// runtime/dispatch.hpp.
+// Solves assignment problems in the type of the costs, in vector registers. It answers only if the
+// optimum is unique, and proves that. Ties, near ties, infinite and extreme costs are left to
+// CrouseSolver. Compiled once an instruction set; see runtime/dispatch.hpp.
 //
-//   begin     prices v of the columns start at their least costs (square) or at 0, and rows take
-//             columns at that price as far as they go. If all columns then have their least cost in
-//             one row alone, that is the only optimum.
-//   reduce    augmenting row reduction, of several problems by turns, since a turn waits for the
-//             one before it.
-//   finish    shortest augmenting paths for the rows that are left. After R. Jonker and A.
+//   begin     column reduction: the price v of a column starts at its least cost (square matrices)
+//             or at 0, and each row takes a free column at its price, if there is one. If every
+//             column has its least cost in one row alone, and no two in the same, the optimum is
+//             found and unique.
+//   reduce    augmenting row reduction. Several problems take turns, since a step depends on the
+//             one before.
+//   finish    shortest augmenting paths for the rows without a column. After R. Jonker and A.
 //             Volgenant, "A shortest augmenting path algorithm for dense and sparse linear
-//             assignment problems", Computing 38, 1987. All in the type of the costs.
-//   certify   whatever the rounding did: with u of each row such that its own pair has slack c - u
-//             - v = 0, every other assignment differs from ours by cycles of exchanges and costs
-//             more by the sum of their slacks. So ours is the only optimum if no cycle has a sum <=
-//             0. docs/design.md has the argument.
+//             assignment problems", Computing 38, 1987.
+//   certify   chooses u of each row such that its own pair has slack c - u - v = 0. Every other
+//             assignment differs by cycles of exchanges, and costs more by the sum of their slacks.
+//             So the optimum is unique if every cycle has a sum above 0. Bounds of the rounding are
+//             included. docs/design.md has the argument.
 #pragma once
 
 #include <algorithm>
@@ -83,13 +83,13 @@ struct FastScratch {
 };
 
 enum class Begun {
-  not_finite,  // nothing more is known, nor
-  tied,        // where there are so many ties that the optimum is hardly the only one
-  solved,      // by the only optimum
-  waiting,     // for reduce() and finish()
+  not_finite,  // a cost is NaN or infinite
+  tied,        // so many ties that the optimum is hardly unique
+  solved,      // the optimum is found, and unique
+  pending,     // reduce() and finish() go on
 };
 
-// kVectors: registers a row takes; 0 where it is walked through in memory.
+// kVectors: the registers that a row takes; 0: it is read from memory.
 template <typename T, int kVectors>
 class FastAssignment {
   using V = Simd<T>;
@@ -97,7 +97,7 @@ class FastAssignment {
   static constexpr std::int64_t kLanes = V::kLanes;
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
   static constexpr T kEpsilon = std::numeric_limits<T>::epsilon();
-  // Problems whose turns of row reduction alternate.
+  // Problems that take turns in row reduction.
   static constexpr int kTogether = 4;
   // Vectors of a row that are in registers.
   static constexpr int kHeld = kVectors > 0 ? kVectors : 1;
@@ -112,10 +112,10 @@ class FastAssignment {
   template <typename VectorOf>
   Begun begin(FastProblem<T>& problem, const VectorOf& vector_of) const {
     const bool square = rows_ == columns_;
-    Vector least[kHeld], poison = V::set(0), highest = V::set(0);
+    Vector least[kHeld], zero_or_nan = V::set(0), highest = V::set(0);
     for (std::int64_t k = 0; k < vectors(); ++k)
-      keep(problem.price, least, k, V::set(square ? kInfinity : T(0)));
-    // The k-th vector of a row, or its lanes that stand for columns.
+      hold_or_store(problem.price, least, k, V::set(square ? kInfinity : T(0)));
+    // The k-th vector of a row; unless it is whole, the lanes that are columns.
     const auto take = [&](std::int64_t r, std::int64_t k, bool whole, Vector& least_cost) {
       Vector real = vector_of(r, k), cost = real;
       if (!whole) {
@@ -124,13 +124,13 @@ class FastAssignment {
         cost = V::select(lanes, cost, V::set(kInfinity));
       }
       store(problem.costs + r * stride_, k, cost);
-      poison = V::mul_add(real, V::set(0), poison);
+      zero_or_nan = V::mul_add(real, V::set(0), zero_or_nan);
       highest = V::max(highest, V::abs(real));
       if (square) least_cost = V::min(least_cost, cost);
     };
     std::int64_t r = 0;
     if constexpr (kVectors == 0) {
-      constexpr std::int64_t kRows = 4;  // that share a visit of the least costs in memory
+      constexpr std::int64_t kRows = 4;  // that read the least costs together
       for (; r + kRows <= rows_; r += kRows) {
         for (std::int64_t k = 0; k < vectors(); ++k) {
           Vector least_cost = load(problem.price, k);
@@ -142,27 +142,28 @@ class FastAssignment {
     }
     for (; r < rows_; ++r) {
       for (std::int64_t k = 0; k < vectors(); ++k) {
-        Vector least_cost = kept(problem.price, least, k);
+        Vector least_cost = held_or_loaded(problem.price, least, k);
         take(r, k, false, least_cost);
-        keep(problem.price, least, k, least_cost);
+        hold_or_store(problem.price, least, k, least_cost);
       }
     }
     problem.largest = V::first(V::greatest(highest));
-    if (!(V::sum(poison) == 0)) return Begun::not_finite;
+    if (!(V::sum(zero_or_nan) == 0)) return Begun::not_finite;
     for (std::int64_t k = 0; k < vectors(); ++k)
-      store(problem.price, k, V::select(real_lanes(k), kept(problem.price, least, k), V::set(0)));
+      store(problem.price, k,
+            V::select(real_lanes(k), held_or_loaded(problem.price, least, k), V::set(0)));
     for (std::int64_t c = 0; c < stride_; ++c) problem.row_of_column[c] = -1;
     if (square) return assign_least(problem);
     for (std::int32_t left = 0; left < rows_; ++left) problem.rows_left[left] = left;
     problem.left = rows_;
-    return Begun::waiting;
+    return Begun::pending;
   }
 
-  // Of problems that have begun.
+  // Row reduction of problems that have begun.
   void reduce(FastProblem<T>* problems, std::int64_t count) const {
     constexpr int kChains = kVectors > 0 ? kTogether : 1;
-    // Together a turn costs a third of what it costs alone, and a search for a shortest path is
-    // always alone.
+    // A step of several problems together costs a third of one alone. Shortest paths cannot be
+    // found together.
     const std::int64_t turns = (kChains > 1 && count >= kChains ? 4 : 2) * rows_;
     Chain chains[kChains];
     int running = 0;
@@ -191,9 +192,9 @@ class FastAssignment {
     }
   }
 
-  // Of a problem that has been reduced: true where its column_of_row and row_of_column are the only
-  // optimum. False: not known. Where ties have left many rows there is hardly an only one; and
-  // where searches are more or longer than those of random costs, they are as well done in double.
+  // After reduce(). True: column_of_row and row_of_column are the unique optimum. False: unknown.
+  // If ties leave many rows without a column, the optimum is hardly unique. Searches that are more
+  // or longer than those of random costs are given up.
   bool finish(FastProblem<T>& problem) const {
     if (!is_suited(problem) || 2 * problem.left > rows_) return false;
     const auto rows = static_cast<double>(rows_);
@@ -210,8 +211,8 @@ class FastAssignment {
   // The turns of row reduction of one problem.
   struct Chain {
     FastProblem<T>* problem;
-    std::int32_t row;           // whose turn it is
-    std::int64_t turns;         // that it may still take: with rounding prices may stop to fall
+    std::int32_t row;           // the next one
+    std::int64_t turns;         // still allowed: rounding may keep prices from falling
     const std::int32_t* queue;  // of rows without a column, ended by -1
     std::int64_t ties;          // rows that were put back to the front of the queue's memory
   };
@@ -241,14 +242,14 @@ class FastAssignment {
   }
 
   // The k-th of vectors that are held in registers, or else in memory.
-  static Vector kept(const T* memory, const Vector (&held)[kHeld], std::int64_t k) {
+  static Vector held_or_loaded(const T* memory, const Vector (&held)[kHeld], std::int64_t k) {
     if constexpr (kVectors > 0) {
       return held[k];
     } else {
       return load(memory, k);
     }
   }
-  static void keep(T* memory, Vector (&held)[kHeld], std::int64_t k, Vector a) {
+  static void hold_or_store(T* memory, Vector (&held)[kHeld], std::int64_t k, Vector a) {
     if constexpr (kVectors > 0) {
       held[k] = a;
     } else {
@@ -256,8 +257,7 @@ class FastAssignment {
     }
   }
 
-  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go.
-  // Solved where every column has its least cost in one row alone, no two in the same row.
+  // Gives each row a free column that has its least cost there, if there is one.
   Begun assign_least(FastProblem<T>& problem) const {
     std::int64_t several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
@@ -283,9 +283,9 @@ class FastAssignment {
       problem.rows_left[problem.left] = r;
       problem.left += column == stride_;
     }
-    if (kVectors == 0) return Begun::waiting;
+    if (kVectors == 0) return Begun::pending;
     if (several == 0 && problem.left == 0) return Begun::solved;
-    return 2 * several > rows_ ? Begun::tied : Begun::waiting;  // a quarter of random rows
+    return 2 * several > rows_ ? Begun::tied : Begun::pending;  // a quarter of random rows
   }
 
   std::uint64_t all_columns() const {
@@ -314,21 +314,20 @@ class FastAssignment {
     return {&problem, problem.rows_left[0], turns, problem.rows_left + 1, 0};
   }
 
-  // Rows that still wait, and those put back, are what is left.
+  // Rows without a column are those that are still in the queue, and those that were put back.
   void end(const Chain& chain) const {
     FastProblem<T>& problem = *chain.problem;
     problem.left = chain.ties;
-    std::int32_t waiting = chain.row;
-    for (const std::int32_t* queue = chain.queue; waiting >= 0; waiting = *queue++)
-      problem.rows_left[problem.left++] = waiting;
+    std::int32_t next = chain.row;
+    for (const std::int32_t* queue = chain.queue; next >= 0; next = *queue++)
+      problem.rows_left[problem.left++] = next;
     for (std::int32_t c = 0; c < columns_; ++c) {
       if (problem.row_of_column[c] >= 0) problem.column_of_row[problem.row_of_column[c]] = c;
     }
   }
 
-  // A turn of each chain: a row takes its best column and lowers the price to what makes the second
-  // best as good; the row that had the column goes next. A bit for each chain that has come to its
-  // end.
+  // A step of each chain: a row takes its best column, whose price falls until the second best is
+  // as good. The row that had the column is next. Returns a bit for each chain that has ended.
   template <int kChains>
   unsigned take_turns(Chain* chains) const {
     Vector x[kChains][kHeld], first[kChains], second[kChains];

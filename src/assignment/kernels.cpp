@@ -29,8 +29,8 @@ template <typename T>
 void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
   using A = typename Computed<T>::Type;
   const std::int64_t rows = task.cost.sizes[1], columns = task.cost.sizes[2];
-  // The solver's rows are the shorter side. The fast solver, which finds no optimum but the only
-  // one, may take the columns of a square matrix for its rows, which saves packing small ones.
+  // The solver's rows are the shorter side. Of a square matrix the fast solver may take the columns
+  // for its rows, since it finds unique optima only. That saves packing small ones.
   const bool is_tall = rows > columns, is_square = rows == columns;
   const std::int64_t most_pending = problems_pending<A>(rows, columns);
   const bool takes_columns =
@@ -87,7 +87,7 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
       case Begun::not_finite:
       case Begun::tied: solve_by_crouse(problem, count); break;
       case Begun::solved: write_fast(problem, count); break;
-      case Begun::waiting:
+      case Begun::pending:
         pending[count++] = problem;
         if (count == most_pending) solve_pending();
     }

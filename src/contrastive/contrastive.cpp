@@ -88,7 +88,7 @@ void each_pair(const Task& task, std::atomic<std::int64_t>& next, std::atomic<st
                      rounds = players - 1;  // of an odd number, one sits out
   const std::int64_t among_own = own + rounds * half, all = among_own + own * others;
   const auto wait_for = [&](std::int64_t block, std::int32_t turn) {
-    // A thread looks this often before it sleeps: who plays may have been sent to sleep, too.
+    // A thread looks this often before it sleeps: the other may have lost its core.
     constexpr int kLooks = 1000;
     for (int look = 0; look < kLooks; ++look) {
       if (turns[block].load(std::memory_order_acquire) == turn) return;
@@ -98,7 +98,7 @@ void each_pair(const Task& task, std::atomic<std::int64_t>& next, std::atomic<st
       turns[block].wait(seen, std::memory_order_acquire);
   };
   const auto end_turn = [&](std::int64_t block, std::int32_t turn) {
-    // Sequentially consistent with the look at who sleeps, which might come first otherwise.
+    // Sequentially consistent: notify_all() looks for sleepers, which must not happen before.
     turns[block].store(turn + 1);
     turns[block].notify_all();
   };
@@ -184,7 +184,9 @@ class Computation {
     // Powers of a shared maximum must not come near those that the kernels take for zero
     // (kLeastExponent).
     constexpr double kFarFromVanishing = sizeof(A) == 4 ? 64 : 900;
-    task_.exponent_scale = static_cast<A>(1 / (kLn2 * request.temperature));
+    // Not 0, which would leave nothing of what is no candidate, the cosine -inf.
+    task_.exponent_scale =
+        std::max(static_cast<A>(1 / (kLn2 * request.temperature)), std::numeric_limits<A>::min());
     task_.shares_maximum = 2 * static_cast<double>(task_.exponent_scale) <= kFarFromVanishing;
     task_.eps = request.eps;
   }
@@ -285,7 +287,11 @@ class Computation {
     });
     if (largest == 0) largest = 1;
     const auto scale = static_cast<double>(task_.exponent_scale);
-    factor_ = {largest, request_.temperature};
+    const double losses =
+        request_.reduction == OSC_MEAN ? static_cast<double>(request_.losses()) : 1;
+    factor_ = {largest / losses, request_.temperature};
+    if (factor_.numerator < std::numeric_limits<double>::min())
+      factor_ = {largest, losses * request_.temperature};
     each_row([&](std::int64_t row) {
       const double relative = grad_output(rows_.places[row]) / largest,
                    log_sum_exp = task_.log_sum_exps[row];
@@ -367,14 +373,12 @@ class Computation {
     for (std::int64_t row = task_.first_other; row < task_.end; ++row) work(row);
   }
 
-  // The gradient of the loss at a place.
+  // The grad_output of the loss at a place.
   double grad_output(std::int64_t place) const {
     const bool per_slot = request_.reduction == OSC_NONE;
-    const double value =
-        request_.grad_output
-            ? to_double(request_.grad_output[per_slot ? place : place / request_.losses()])
-            : 1;
-    return request_.reduction == OSC_MEAN ? value / static_cast<double>(request_.losses()) : value;
+    return request_.grad_output
+               ? to_double(request_.grad_output[per_slot ? place : place / request_.losses()])
+               : 1;
   }
 
   const Request<T>& request_;
@@ -524,56 +528,57 @@ class Run {
     });
   }
 
-  void compute_batch() {
-    Computation<T> computation(request_, kernels_, *rows_);
-    computation.take(0, request_.images(), matching_,
-                     [&](std::int64_t rank, std::int64_t image) { return is_masked(rank, image); });
-    const auto each_part = [&](const auto& step) {
-      run_parts(plan_, [&](std::int64_t part) { step(part, parts_.memory_of(part)); });
-    };
-    each_part(
-        [&](std::int64_t part, void* memory) { computation.read(part, plan_.parts, memory); });
+  // The images [begin, end) together. Calls each_part(step) for steps that threads may share:
+  // step(part, parts, memory) for each part. Returns how many losses are accurate.
+  template <typename IsMasked, typename EachPart>
+  std::int64_t compute(Rows<T>& rows, std::int64_t begin, std::int64_t end,
+                       const IsMasked& is_masked, const EachPart& each_part) const {
+    Computation<T> computation(request_, kernels_, rows);
+    std::int64_t accurate = 0;
+    computation.take(begin, end, matching_, is_masked);
+    each_part([&](std::int64_t part, std::int64_t parts, void* memory) {
+      computation.read(part, parts, memory);
+    });
     if (request_.given_log_sum_exp) {
       computation.take_given_log_sum_exps();
     } else {
       computation.start_pairs();
-      each_part([&](std::int64_t, void* memory) { computation.add_log_sum_exps(memory); });
-      accurate_[0] = computation.finish_losses(losses_);
+      each_part(
+          [&](std::int64_t, std::int64_t, void* memory) { computation.add_log_sum_exps(memory); });
+      accurate = computation.finish_losses(losses_);
     }
-    if (!request_.grad_slots.data) return;
+    if (!request_.grad_slots.data) return accurate;
     computation.weigh();
     computation.start_pairs();
-    each_part([&](std::int64_t, void* memory) { computation.add_gradients(memory); });
-    each_part([&](std::int64_t part, void* memory) {
-      computation.write_gradient(part, plan_.parts, memory);
+    each_part([&](std::int64_t, std::int64_t, void* memory) { computation.add_gradients(memory); });
+    each_part([&](std::int64_t part, std::int64_t parts, void* memory) {
+      computation.write_gradient(part, parts, memory);
     });
+    return accurate;
+  }
+
+  void compute_batch() {
+    accurate_[0] = compute(
+        *rows_, 0, request_.images(),
+        [&](std::int64_t rank, std::int64_t image) { return is_masked(rank, image); },
+        [&](const auto& step) {
+          run_parts(plan_,
+                    [&](std::int64_t part) { step(part, plan_.parts, parts_.memory_of(part)); });
+        });
   }
 
   void compute_images() {
-    for_each_range(parts_, request_.images(),
-                   [&](std::int64_t begin, std::int64_t end, void* memory) {
-                     Arena arena(static_cast<char*>(memory) + kContrastiveMemory);
-                     Rows<T> rows(arena, request_);
-                     Computation<T> computation(request_, kernels_, rows);
-                     for (std::int64_t image = begin; image < end; ++image) {
-                       if (is_masked(0, image)) continue;
-                       computation.take(image, image + 1, matching_,
-                                        [](std::int64_t, std::int64_t) { return false; });
-                       computation.read(0, 1, memory);
-                       if (request_.given_log_sum_exp) {
-                         computation.take_given_log_sum_exps();
-                       } else {
-                         computation.start_pairs();
-                         computation.add_log_sum_exps(memory);
-                         accurate_[image] = computation.finish_losses(losses_);
-                       }
-                       if (!request_.grad_slots.data) continue;
-                       computation.weigh();
-                       computation.start_pairs();
-                       computation.add_gradients(memory);
-                       computation.write_gradient(0, 1, memory);
-                     }
-                   });
+    for_each_range(
+        parts_, request_.images(), [&](std::int64_t begin, std::int64_t end, void* memory) {
+          Arena arena(static_cast<char*>(memory) + kContrastiveMemory);
+          Rows<T> rows(arena, request_);
+          for (std::int64_t image = begin; image < end; ++image) {
+            if (is_masked(0, image)) continue;
+            accurate_[image] = compute(
+                rows, image, image + 1, [](std::int64_t, std::int64_t) { return false; },
+                [&](const auto& step) { step(std::int64_t{0}, std::int64_t{1}, memory); });
+          }
+        });
   }
 
   // Those of masked images are written here; then what is a sum over images.

@@ -1,7 +1,7 @@
 #include OSC_SIMD  // first: the kernels are written in it
 
-// The contrastive loss, tile by tile: cosines of 64 x 64 pairs of rows, of which nothing is kept
-// but what they add to the sums, or to the gradients, of the rows on both sides.
+// The contrastive loss, tile by tile: cosines of 64 x 64 pairs of rows, which are added to the
+// sums, or to the gradients, of the rows on both sides, and then forgotten.
 #include <cstdint>
 #include <limits>
 
@@ -31,9 +31,9 @@ class Contrastive {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile, kVectors = kTile / kLanes;
-  // Powers below this stand for nothing: so far from the smallest normal number that their products
-  // with weights and units are normal, too.
+  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile;
+  // Powers below this are taken for 0. It is so far from the smallest normal number that products
+  // with weights and units are normal numbers, too.
   static constexpr A kLeastExponent = sizeof(A) == 4 ? A(-100) : A(-1000);
   static constexpr A kMasked =
       -std::numeric_limits<A>::infinity();  // the cosine of what is no negative
@@ -77,10 +77,10 @@ class Contrastive {
       mask(tile);
       if (task_.hardest_negatives) note_hardest_negatives(tile);
       if (task_.shares_maximum) {
-        add_to_sums(tile);
+        add_to_sums<true>(tile);
       } else {
         raise_running_maxima(tile);
-        add_to_sums_by_maxima(tile);
+        add_to_sums<false>(tile);
       }
     });
   }
@@ -192,28 +192,29 @@ class Contrastive {
       row_values_[i] = V::first(V::greatest(V::load(row_vectors_ + i * kLanes)));
   }
 
-  void note_hardest_negatives(const Tile& tile) const {
+  // Calls work(row, its greatest cosine) for all rows that have the tile's negatives.
+  template <typename Work>
+  void each_greatest(const Tile& tile, const Work& work) const {
     find_greatest(tile);
-    const auto note = [&](std::int64_t row, A cosine) {
-      if (cosine > task_.hardest_negatives[row]) task_.hardest_negatives[row] = cosine;
-    };
-    for (std::int64_t i = 0; i < tile.rows; ++i) note(tile.row + i, row_values_[i]);
+    for (std::int64_t i = 0; i < tile.rows; ++i) work(tile.row + i, row_values_[i]);
     for (std::int64_t j = 0; tile.both && j < tile.columns; ++j)
-      note(tile.column + j, column_values_[j]);
+      work(tile.column + j, column_values_[j]);
+  }
+
+  void note_hardest_negatives(const Tile& tile) const {
+    each_greatest(tile, [&](std::int64_t row, A cosine) {
+      if (cosine > task_.hardest_negatives[row]) task_.hardest_negatives[row] = cosine;
+    });
   }
 
   void raise_running_maxima(const Tile& tile) const {
-    find_greatest(tile);
-    const auto raise = [&](std::int64_t row, A cosine) {
+    each_greatest(tile, [&](std::int64_t row, A cosine) {
       const A maximum = cosine * task_.exponent_scale;
       if (!(maximum > task_.running_maxima[row])) return;
       task_.sums[row] *= __builtin_exp2(static_cast<double>(task_.running_maxima[row]) -
                                         static_cast<double>(maximum));
       task_.running_maxima[row] = maximum;
-    };
-    for (std::int64_t i = 0; i < tile.rows; ++i) raise(tile.row + i, row_values_[i]);
-    for (std::int64_t j = 0; tile.both && j < tile.columns; ++j)
-      raise(tile.column + j, column_values_[j]);
+    });
   }
 
   // 0 below kLeastExponent.
@@ -230,9 +231,8 @@ class Contrastive {
                      V::mul(sum, V::power_of_two(shifted)));
   }
 
-  // A share of a sum is not above 1, however large the numbers whose difference its exponent is,
-  // and with them the rounding.
-  static Vector share(Vector exponent) { return power_of_two(V::min(exponent, V::set(0))); }
+  // Of a probability: not above 1, although the exponent is a difference of rounded numbers.
+  static Vector probability(Vector exponent) { return power_of_two(V::min(exponent, V::set(0))); }
 
   // (cosine - 1) * exponent_scale, rounded once.
   Vector exponent(const A* cosine) const {
@@ -240,8 +240,31 @@ class Contrastive {
     return V::mul_add(V::load(cosine), scale, V::sub(V::set(0), scale));
   }
 
-  // Adds the sums of row_vectors_, and column_values_, to those of their rows.
-  void add_row_sums(const Tile& tile) const {
+  // Adds the powers of a tile to the sums of their rows, relative to the shared maximum or to the
+  // running maximum of each row.
+  template <bool kShared>
+  void add_to_sums(const Tile& tile) const {
+    const Vector scale = V::set(task_.exponent_scale);
+    for (std::int64_t i = 0; i < kTile; ++i) V::store(row_vectors_ + i * kLanes, V::set(0));
+    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
+      Vector of_column = V::set(0), column_maximum = V::set(0);
+      if (!kShared && tile.both)
+        column_maximum = V::load(task_.running_maxima + tile.column + v * kLanes);
+      for (std::int64_t i = 0; i < tile.rows; ++i) {
+        const A* const cosine = tile_ + i * kTile + v * kLanes;
+        Vector power, power_of_column;
+        if constexpr (kShared) {
+          power = power_of_column = power_of_two(exponent(cosine));
+        } else {
+          const Vector scaled = V::mul(V::load(cosine), scale);
+          power = power_of_two(V::sub(scaled, V::set(task_.running_maxima[tile.row + i])));
+          power_of_column = tile.both ? power_of_two(V::sub(scaled, column_maximum)) : V::set(0);
+        }
+        of_column = V::add(of_column, power_of_column);
+        V::store(row_vectors_ + i * kLanes, V::add(V::load(row_vectors_ + i * kLanes), power));
+      }
+      V::store(column_values_ + v * kLanes, of_column);
+    }
     for (std::int64_t i = 0; i < tile.rows; i += kLanes) {
       Vector parts[kLanes];
       for (std::int64_t k = 0; k < kLanes; ++k) parts[k] = V::load(row_vectors_ + (i + k) * kLanes);
@@ -249,49 +272,11 @@ class Contrastive {
     }
     for (std::int64_t i = 0; i < tile.rows; ++i)
       task_.sums[tile.row + i] += static_cast<double>(row_values_[i]);
-  }
-  void add_column_sums(const Tile& tile) const {
-    for (std::int64_t j = 0; j < tile.columns; ++j)
+    for (std::int64_t j = 0; tile.both && j < tile.columns; ++j)
       task_.sums[tile.column + j] += static_cast<double>(column_values_[j]);
   }
 
-  void add_to_sums(const Tile& tile) const {
-    for (std::int64_t i = 0; i < kTile; ++i) V::store(row_vectors_ + i * kLanes, V::set(0));
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
-      Vector of_column = V::set(0);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
-        const Vector power = power_of_two(exponent(tile_ + i * kTile + v * kLanes));
-        of_column = V::add(of_column, power);
-        V::store(row_vectors_ + i * kLanes, V::add(V::load(row_vectors_ + i * kLanes), power));
-      }
-      V::store(column_values_ + v * kLanes, of_column);
-    }
-    add_row_sums(tile);
-    if (tile.both) add_column_sums(tile);
-  }
-
-  void add_to_sums_by_maxima(const Tile& tile) const {
-    const Vector scale = V::set(task_.exponent_scale);
-    for (std::int64_t i = 0; i < kTile; ++i) V::store(row_vectors_ + i * kLanes, V::set(0));
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
-      Vector of_column = V::set(0);
-      const Vector column_maximum =
-          tile.both ? V::load(task_.running_maxima + tile.column + v * kLanes) : V::set(0);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
-        const Vector scaled = V::mul(V::load(tile_ + i * kTile + v * kLanes), scale);
-        const Vector power =
-            power_of_two(V::sub(scaled, V::set(task_.running_maxima[tile.row + i])));
-        V::store(row_vectors_ + i * kLanes, V::add(V::load(row_vectors_ + i * kLanes), power));
-        if (tile.both) of_column = V::add(of_column, power_of_two(V::sub(scaled, column_maximum)));
-      }
-      V::store(column_values_ + v * kLanes, of_column);
-    }
-    add_row_sums(tile);
-    if (tile.both) add_column_sums(tile);
-  }
-
-  // From cosines to what a unit weighs in the gradient of the other: what it adds to the loss of
-  // either.
+  // From cosines to the weight of each unit in the gradient of the other.
   void weigh(const Tile& tile) const {
     for (std::int64_t v = 0; v < tile.vectors(); ++v) {
       const Vector of_column = V::load(task_.weights + tile.column + v * kLanes);
@@ -310,9 +295,11 @@ class Contrastive {
       for (std::int64_t i = 0; i < tile.rows; ++i) {
         A* const place = tile_ + i * kTile + v * kLanes;
         const Vector shared = exponent(place);
-        const Vector of_row = V::mul(share(V::add(shared, V::set(task_.offsets[tile.row + i]))),
-                                     V::set(task_.weights[tile.row + i]));
-        V::store(place, V::mul_add(share(V::add(shared, column_offset)), column_weight, of_row));
+        const Vector of_row =
+            V::mul(probability(V::add(shared, V::set(task_.offsets[tile.row + i]))),
+                   V::set(task_.weights[tile.row + i]));
+        V::store(place,
+                 V::mul_add(probability(V::add(shared, column_offset)), column_weight, of_row));
       }
     }
   }
@@ -339,30 +326,18 @@ class Contrastive {
 };
 
 template <typename T>
-void read(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
-  Contrastive<T>(task, memory).read(begin, end);
-}
-
-template <typename T>
-void log_sum_exp_tiles(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y,
-                       void* memory) {
-  Contrastive<T>(task, memory).add_log_sum_exps(x, y);
-}
-
-template <typename T>
-void gradient_tiles(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y, void* memory) {
-  Contrastive<T>(task, memory).add_gradients(x, y);
-}
-
-template <typename T>
-void write(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end,
-           const Ratio& factor, void* memory) {
-  Contrastive<T>(task, memory).write(begin, end, factor);
-}
-
-template <typename T>
-constexpr ContrastiveKernels<T> kKernels{read<T>, log_sum_exp_tiles<T>, gradient_tiles<T>,
-                                         write<T>};
+constexpr ContrastiveKernels<T> kKernels{
+    [](const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+      Contrastive<T>(task, memory).read(begin, end);
+    },
+    [](const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y, void* memory) {
+      Contrastive<T>(task, memory).add_log_sum_exps(x, y);
+    },
+    [](const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y, void* memory) {
+      Contrastive<T>(task, memory).add_gradients(x, y);
+    },
+    [](const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, const Ratio& factor,
+       void* memory) { Contrastive<T>(task, memory).write(begin, end, factor); }};
 
 }  // namespace
 

@@ -1,9 +1,9 @@
 // What the kernels of the contrastive loss are given.
 //
 // Exponentials are powers of 2: exp(cosine / temperature) = 2^(cosine * exponent_scale), where
-// exponent_scale = log2(e) / temperature. As no cosine is above 1, 2^((cosine - 1) *
-// exponent_scale) cannot overflow, and where it cannot vanish either, it serves the rows on both
-// sides. Else each row has a running maximum, of its cosine * exponent_scale so far.
+// exponent_scale = log2(e) / temperature. No cosine is above 1, so 2^((cosine - 1) *
+// exponent_scale) cannot overflow. If it cannot vanish either, 1 is the shared maximum of all rows.
+// Else each row has a running maximum of its cosine * exponent_scale.
 #pragma once
 
 #include <cstddef>

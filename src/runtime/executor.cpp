@@ -161,7 +161,7 @@ void ThreadPool::parallel_for(std::int64_t count, std::int64_t grain, const Body
 }
 
 Executor& default_executor() {
-  // Never destroyed: threads that are still inside it when the process ends must not find it gone.
+  // Never destroyed: threads may still use it when the process ends.
   static ThreadPool* const pool = new ThreadPool(available_cores());
   return *pool;
 }

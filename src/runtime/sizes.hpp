@@ -1,4 +1,4 @@
-// Sizes that come from outside are multiplied with care.
+// Products of sizes of the caller, which may overflow.
 #pragma once
 
 #include <cstdint>

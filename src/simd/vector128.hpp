@@ -1,34 +1,29 @@
 // Vectors of 128 bits in the compiler's own vector types: SSE2, NEON, or whatever the target has.
 // The operations that the kernels are written in:
 //
-//   mask, first_lanes      lanes chosen by the lowest bits, or the first `count`; bits() is the way
-//                          back
-//   select                 lane by lane
-//   load, store            any alignment; 16-bit numbers are widened and rounded to nearest even on
-//                          the way; of NaN, only the one that arithmetic makes is sure to stay one.
-//                          Vectors of double load floats, too.
-//   load_first             the first `count` lanes from memory, nothing beyond them is touched; the
-//                          others are `fill`
-//   store_first            the first `count` lanes to memory, nothing beyond them is touched
-//   stream                 a store that leaves the caches alone; aligned to the vector's bytes in
-//                          memory. fence_streams() after the last one.
-//   mul_add                a * b + c, rounded once where the processor can
-//   power_of_two           2^n of a whole number n, given as n + kWholeNumbers, whose lowest bits
-//                          are those of n
-//   min, max               of numbers; any result for NaN
-//   least, greatest        of all lanes, in every lane
-//   two_smallest              a, b: in every lane the least and the second least of all lanes of
-//   both,
-//                          given that b is nowhere less than a
-//   two_smallest_of_each      the same of four pairs a[i], b[i] at once; not every instruction set
-//   has
-//                          a faster way for that
-//   sum, sums              over the lanes; sums: lane i of the result is the sum of a[i], each
-//                          added in the same order
-//   zip                    the lanes of a and b by turns: those of the first halves, and those of
-//                          the second
-//   any_common_bit         bit i of the result: whether sets[i] and `set` have a bit in common, for
-//                          i < count <= 64; more may be read, up to the next multiple of 8
+//   mask, first_lanes    lanes chosen by the lowest bits, or the first `count`; bits() is the
+//   inverse select               lane by lane load, store          any alignment. 16-bit numbers
+//   are widened, and rounded to nearest even. A
+//                        NaN stays NaN if it is one that arithmetic makes. Vectors of double load
+//                        floats, too.
+//   load_first           the first `count` lanes from memory; the others are `fill`
+//   store_first          the first `count` lanes to memory; nothing beyond them is touched
+//   stream               a store past the caches; aligned to the bytes of the vector in memory.
+//                        fence_streams() after the last one.
+//   mul_add              a * b + c, rounded once if the processor can
+//   power_of_two         2^n of a whole number n, given as n + kWholeNumbers, whose lowest bits are
+//                        those of n
+//   min, max             of numbers; any result for NaN
+//   least, greatest      of all lanes, in every lane
+//   two_smallest         a, b: in every lane the least and the second least of all lanes of both,
+//                        given that b is nowhere less than a
+//   two_smallest_of_each the same of four pairs a[i], b[i] at once; only where that is faster
+//   sum, sums            over the lanes; lane i of sums(a) is the sum of a[i], in the same order
+//   zip                  the lanes of a and b by turns: those of the first halves, then those of
+//   the
+//                        second halves
+//   any_common_bit       bit i of the result: whether sets[i] and `set` have a common bit, for
+//                        i < count <= 64; reads up to the next multiple of 8
 #pragma once
 
 #include <cstdint>

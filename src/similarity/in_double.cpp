@@ -32,8 +32,8 @@ void match(const SimilarityTask<T>& task, SimilarityInDouble& memory) {
   }
   AssignmentStatus status{};  // finite costs always have an assignment
   kSolver.run({contiguous<const double>(memory.costs, {1, slots, slots}), false, memory.matching,
-              memory.matching + slots, &status},
-             0, 1, memory.solver);
+               memory.matching + slots, &status},
+              0, 1, memory.solver);
 }
 
 // Of one slot, whose unit is in memory, against the unit of its target.

@@ -1,17 +1,16 @@
 #include OSC_SIMD  // first: the kernels are written in it
 
-// The similarity loss, image after image, with everything that an image needs in the caches:
+// The similarity loss, image after image, so that what an image needs stays in the caches:
 //
-//   f      once: squares of its slots; if a slot does not fill whole vectors or is of 16 bits, a
-//   copy
-//          in the type that is computed in
-//   match  S x S cosines and their assignment: at once if it is obvious, else together with that of
-//          some more images
-//   p      once from memory: squares and products with the matched slots; then, from the nearest
-//          cache, the gradient  a * target + b * p
+//   read     reads f once: the squares of its slots, and a copy in the type that is computed in if
+//            a slot has 16-bit channels or does not fill whole vectors
+//   match    S x S cosines and their assignment, which may be found together with those of some
+//            more images
+//   finish   reads p once from memory: its squares and its products with the matched slots; then,
+//            from the nearest cache, the gradient  a * target + b * p
 //
-// Squares that could have overflowed or vanished, and values that are not finite, send the image to
-// similarity_in_double(); a gradient that could, only itself.
+// An image whose squares may have overflowed or vanished, or that is not finite, is left to
+// similarity_in_double(); a gradient of which that is true, to similarity_gradient_in_double().
 #include <cstdint>
 #include <limits>
 
@@ -101,7 +100,7 @@ class Similarity {
   }
 
  private:
-  // As many as the second cache keeps.
+  // As many as fit in the second cache.
   std::int64_t images_pending() const {
     if (!Assigner<A>::is_small(slots_)) return 1;
     const std::int64_t images =
@@ -109,21 +108,20 @@ class Similarity {
     return images < 1 ? 1 : images < kMostPending ? images : kMostPending;
   }
 
-  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they
-  // come while others are computed.
+  // Loads a slot that will be read soon into the caches, while another image is computed.
   void prefetch(const View<const T, 4>& rows, std::int64_t image, std::int64_t row) const {
     const T* const x = slot_of(rows, row / slots_, image, row % slots_);
     constexpr std::int64_t kLine = 64 / sizeof(T);
     for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  // f of an image. False where it needs more care.
+  // f of an image. False: it is left to similarity_in_double().
   bool read(Image& image) const {
     if (task_.eps > kLargestEps) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
-      for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot))
-          return false;
+      const T* x = slot_of(task_.f, view, image.index, 0);
+      for (std::int64_t slot = 0; slot < slots_; ++slot, x += task_.f.strides[2]) {
+        if (!read_slot(image, x, view * slots_ + slot)) return false;
       }
     }
     return true;
@@ -151,7 +149,7 @@ class Similarity {
     return V::first(V::greatest(highest)) == 0;
   }
 
-  // Costs are negated cosines. True where the assignment is known at once.
+  // The assignment of the image, with negated cosines as costs. True if it is found at once.
   bool match(const Image& image, std::int64_t i) {
     FastProblem<A>& problem = assigner_.problem(i);
     multiply(image, problem.costs);
@@ -308,14 +306,14 @@ class Similarity {
     loss = loss_of_cosine(cosine);
     if (!task_.grad_p.data) return true;
     // A gradient that needs care must not change the loss, so it is computed apart.
-    double grad_output = weight_;
+    double grad_output = 1;
     if (task_.grad_output)
-      grad_output *= static_cast<double>(V::first(
+      grad_output = static_cast<double>(V::first(
           V::load_first(task_.grad_output + (task_.grad_output_per_slot ? index : 0), 1, A(0))));
-    const double half = -0.5 * grad_output * inverse;
+    const double half = -0.5 * weight_ * grad_output * inverse;
     const double of_target = half * image.inverse_norm[target_row],
                  of_p = floored ? 0 : -half * cosine * inverse;
-    if (are_in_range(half, of_target, of_p)) {
+    if (are_in_range(half, of_target, of_p) || (half == 0 && grad_output == 0)) {
       write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
     } else {
       write_gradient_in_double(view, image.index, slot, target_row % slots_);
@@ -326,8 +324,7 @@ class Similarity {
   // A gradient, and what its two terms are multiplied by.
   static bool are_in_range(double gradient, double of_target, double of_p) {
     const double magnitude = __builtin_fabs(gradient), of_terms = larger(of_target, of_p);
-    return (magnitude > kLeastGradient || gradient == 0) &&
-           larger(magnitude, of_terms) < kLargestGradient;
+    return magnitude > kLeastGradient && larger(magnitude, of_terms) < kLargestGradient;
   }
   static double larger(double a, double b) {
     a = __builtin_fabs(a);

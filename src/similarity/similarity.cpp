@@ -15,7 +15,7 @@ namespace {
 // A gradient of more bytes than this is written past the caches: a core's own could not keep it,
 // and need not read what will be overwritten.
 constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
-// From here on f and p come from memory, too slowly for a processor that waits until it needs them.
+// From here on f and p are read from memory, and worth loading ahead of time.
 constexpr std::int64_t kPrefetchBytes = std::int64_t{16} << 20;
 
 // Runs the task of a call, whose losses are added up where `sum` is wanted: in the order of the
@@ -38,11 +38,12 @@ Status run(const Call& call, SimilarityTask<T>& task, const SimilarityKernels<T>
   if (!status.ok()) return status;
 
   const Plan plan = matching_plan(images, slots, channels, !task.given_matching, call.executor);
+  const std::size_t part_bytes = kernels.memory(slots, channels);
   Parts parts;
   CallMemory memory(call.workspace);
   status = memory.lay_out([&](Arena& arena) {
     if (sum) task.image_sums = arena.take<double>(images);
-    parts = Parts::take(arena, plan, kernels.memory(slots, channels));
+    parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
   run_similarity(task, kernels, parts);

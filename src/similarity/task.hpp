@@ -34,7 +34,7 @@ struct SimilarityTask {
   // Becomes false if T does not hold all bits of the gradient of a slot, also where it is
   // multiplied afterwards. Null: not wanted.
   std::atomic<bool>* gradient_scales = nullptr;
-  bool streams = false;     // write grad_p past the caches, which could not keep it
+  bool streams = false;     // write grad_p past the caches, which are too small for it
   bool prefetches = false;  // read f and p from memory ahead of time
 };
 

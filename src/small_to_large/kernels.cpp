@@ -128,17 +128,18 @@ class SmallToLarge {
             task_.given_matching ? task_.given_matching + pair(image, a, b) * small_slots_
                                  : nullptr;
         if (!given) find_bests(products);
-        double losses = 0;
+        double cosines = 0;
         std::int64_t count = 0;
         for (std::int64_t s = 0; s < small_slots_; ++s) {
           const std::int64_t l = given ? given[s] : best_large_[s];
           const bool counts = l >= 0 && (given || best_small_[l] == s);
           matching[s] = counts ? l : -1;
           if (!counts) continue;
-          losses += loss_of_cosine(static_cast<double>(products[s * width_ + l]));
+          cosines += static_cast<double>(products[s * width_ + l]);
           ++count;
         }
-        const double loss = count == 0 ? kNaN : losses / static_cast<double>(count);
+        const double loss =
+            count == 0 ? kNaN : loss_of_cosine(cosines / static_cast<double>(count));
         if (task_.losses)
           V::store_first(task_.losses + pair(image, a, b), 1, V::set(static_cast<A>(loss)));
         if (count == 0) continue;
@@ -172,7 +173,7 @@ class SmallToLarge {
       task_.matching[image * pairs * small_slots_ + i] = -1;
     for (std::int64_t i = 0; i < pairs && task_.losses; ++i)
       V::store_first(task_.losses + image * pairs + i, 1, V::set(static_cast<A>(kNaN)));
-    task_.totals[image] = {kNaN, 0, 0};
+    task_.totals[image] = {pairs > 0 ? kNaN : 0, 0, 0};
   }
 
   void write_gradient(std::int64_t image) const {

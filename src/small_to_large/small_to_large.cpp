@@ -95,13 +95,14 @@ Status small_to_large_loss(const osc_small_to_large_loss& call,
 
   const bool has_losses = !task.given_matching || loss || task.matching || call.counted_ratio.data;
   const Plan plan = plan_of(task, call.executor);
+  const std::size_t part_bytes = kernels.memory(task);
   Parts parts;
   CallMemory memory(call.workspace);
   status = memory.lay_out([&](Arena& arena) {
     if (has_losses) task.totals = arena.take<typename Task::Totals>(images);
     if (has_losses && !is_given(call.matching))
       task.matching = arena.take<std::int64_t>(crops * slots);
-    parts = Parts::take(arena, plan, kernels.memory(task));
+    parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
   const auto run = [&](const Task& ready) {

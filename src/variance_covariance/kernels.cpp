@@ -2,9 +2,8 @@
 
 // The variance and covariance of features, tile by tile.
 //
-//   centre     samples less their mean: less its first estimate, then less the mean of what
-//   remains,
-//              so that a large mean costs no digits
+//   centre     samples less their mean: less its first estimate, then less the mean of the
+//              difference, so that a large mean costs no digits
 //   covary     products of two tiles of features over blocks of samples, which are added up in
 //              double; and the gradients of the covariances
 //   gradient   factor * centred * gradients of the covariances, a symmetric matrix

@@ -82,15 +82,4 @@ T special(FuzzedDataProvider& in) {
   return std::bit_cast<T>(in.ConsumeIntegral<Bits>());
 }
 
-// Calls action(T()) for one of the four types.
-template <typename Action>
-void with_element_type(FuzzedDataProvider& in, const Action& action) {
-  switch (in.ConsumeIntegralInRange(0, 3)) {
-    case 0: return action(double());
-    case 1: return action(float());
-    case 2: return action(float16());
-    default: return action(bfloat16());
-  }
-}
-
 }  // namespace osc

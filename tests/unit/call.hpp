@@ -25,6 +25,9 @@
 
 namespace osc {
 
+inline constexpr std::int32_t kElementTypes[] = {OSC_FLOAT64, OSC_FLOAT32, OSC_FLOAT16,
+                                                 OSC_BFLOAT16};
+
 // Calls action(T()) with the C++ type of a dtype.
 template <typename Action>
 auto with_dtype(std::int32_t dtype, const Action& action) {

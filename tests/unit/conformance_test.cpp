@@ -144,15 +144,17 @@ TEST_P(Conformance, SizesOfNoneAndOne) {
     for (const auto& [letter, size] : letters) sizes[letter] = bits >> i++ & 1;
     if (is_gathered() && sizes["R"] == 0) continue;  // an error
     for (int reduction = OSC_MEAN; reduction <= OSC_NONE; ++reduction) {
-      SCOPED_TRACE(::testing::PrintToString(sizes));
-      Call call(row(), dtype(), sizes,
-                {{"reduction", static_cast<double>(reduction)},
-                 {"on_unsolvable", OSC_UNSOLVABLE_UNMATCHED}});
-      RandomCall(1).fill(call, Kind::ordinary);
-      if (is_gathered()) call["grad_slots"].is_given = false;
-      const Status status = call.run();
-      ASSERT_TRUE(status.ok()) << status.text();
-      ASSERT_EQ(wrong_of(call), "");
+      for (const Kind kind : {Kind::ordinary, Kind::nonfinite}) {
+        SCOPED_TRACE(::testing::PrintToString(sizes));
+        Call call(row(), dtype(), sizes,
+                  {{"reduction", static_cast<double>(reduction)},
+                   {"on_unsolvable", OSC_UNSOLVABLE_UNMATCHED}});
+        RandomCall(static_cast<std::uint64_t>(bits)).fill(call, kind);
+        if (is_gathered()) call["grad_slots"].is_given = false;
+        const Status status = call.run();
+        ASSERT_TRUE(status.ok()) << status.text();
+        ASSERT_EQ(wrong_of(call), "");
+      }
     }
   }
 }

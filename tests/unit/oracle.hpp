@@ -59,28 +59,60 @@ inline bool is_optimal(const Matrix& cost, const Indices& column_of_row, double 
   return false;
 }
 
-// Whether every row of a matrix of R <= K can have a column of its own at a cost below infinity:
-// rows take a free column, or one whose row can go elsewhere.
-inline bool has_full_assignment(const Matrix& cost) {
-  Indices row_of_column(cost[0].size(), -1);
-  std::vector<bool> tried;
-  const auto place = [&](const auto& self, std::size_t row) -> bool {
-    for (std::size_t column = 0; column < row_of_column.size(); ++column) {
-      if (tried[column] || cost[row][column] == std::numeric_limits<double>::infinity()) continue;
-      tried[column] = true;
-      if (row_of_column[column] >= 0 &&
-          !self(self, static_cast<std::size_t>(row_of_column[column])))
-        continue;
-      row_of_column[column] = static_cast<std::int64_t>(row);
-      return true;
+// D. F. Crouse's algorithm as published, with SciPy's order of columns and of operations: plain
+// loops in double, for a matrix of R <= K. Empty if there is no assignment.
+inline Indices crouse(const Matrix& cost) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const std::int64_t rows = std::ssize(cost), columns = std::ssize(cost[0]);
+  std::vector<double> u(rows), v(columns);
+  Indices column_of_row(rows, -1), row_of_column(columns, -1), path(columns, -1);
+  for (std::int64_t start = 0; start < rows; ++start) {
+    std::vector<double> shortest(columns, kInfinity);
+    std::vector<bool> row_seen(rows), column_seen(columns);
+    Indices remaining(columns);
+    for (std::int64_t i = 0; i < columns; ++i) remaining[i] = columns - 1 - i;
+    double least = 0;
+    std::int64_t row = start, sink = -1;
+    while (sink < 0) {
+      row_seen[row] = true;
+      double lowest = kInfinity;
+      std::int64_t at = -1;
+      for (std::int64_t i = 0; i < std::ssize(remaining); ++i) {
+        const std::int64_t column = remaining[i];
+        const double reached = ((least + cost[row][column]) - u[row]) - v[column];
+        if (reached < shortest[column]) {
+          path[column] = row;
+          shortest[column] = reached;
+        }
+        if (shortest[column] < lowest ||
+            (shortest[column] == lowest && row_of_column[column] < 0)) {
+          lowest = shortest[column];
+          at = i;
+        }
+      }
+      if (lowest == kInfinity) return {};
+      least = lowest;
+      const std::int64_t column = remaining[at];
+      if (row_of_column[column] < 0) sink = column;
+      row = row_of_column[column];
+      column_seen[column] = true;
+      remaining[at] = remaining.back();
+      remaining.pop_back();
     }
-    return false;
-  };
-  for (std::size_t row = 0; row < cost.size(); ++row) {
-    tried.assign(row_of_column.size(), false);
-    if (!place(place, row)) return false;
+    u[start] += least;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (row_seen[r] && r != start) u[r] += least - shortest[column_of_row[r]];
+    }
+    for (std::int64_t c = 0; c < columns; ++c) {
+      if (column_seen[c]) v[c] -= least - shortest[c];
+    }
+    for (std::int64_t column = sink, r = -1; r != start;) {
+      r = path[column];
+      row_of_column[column] = r;
+      std::swap(column_of_row[r], column);
+    }
   }
-  return true;
+  return column_of_row;
 }
 
 inline Matrix transposed(const Matrix& m) {
@@ -91,54 +123,37 @@ inline Matrix transposed(const Matrix& m) {
   return result;
 }
 
-// An answer to a problem whose costs (to be minimised) are these: the status that it must have, by
-// the numbers of AssignmentStatus, and what is wrong with the indices; "" for nothing.
-inline std::pair<int, std::string> check_assignment(const Matrix& cost, const Indices& col4row,
-                                                    const Indices& row4col, int given_status) {
-  if (cost.empty() || cost[0].empty()) {
-    const bool is_unmatched =
-        std::count(col4row.begin(), col4row.end(), -1) == std::ssize(col4row) &&
-        std::count(row4col.begin(), row4col.end(), -1) == std::ssize(row4col);
-    return {0, is_unmatched ? "" : "something of nothing is matched"};
+// What linear_sum_assignment must answer to a problem. The status is a number of AssignmentStatus.
+struct Assignment {
+  Indices col4row, row4col;
+  int status = 0;
+  bool operator==(const Assignment&) const = default;
+};
+// `matches`: of each row, or of each column if columns are fewer.
+inline Assignment of_matches(const Indices& matches, std::size_t rows, std::size_t columns) {
+  Assignment answer{Indices(rows, -1), Indices(columns, -1)};
+  for (std::int64_t i = 0; i < std::ssize(matches); ++i) {
+    answer.col4row[rows <= columns ? i : matches[i]] = rows <= columns ? matches[i] : i;
+    answer.row4col[rows <= columns ? matches[i] : i] = rows <= columns ? i : matches[i];
   }
-  constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  const bool wide = cost.size() <= cost[0].size();
-  bool has_nan = false, has_unbounded = false;
-  double largest = 0;
-  for (const auto& row : cost) {
-    for (const double value : row) {
-      has_nan |= std::isnan(value);
-      has_unbounded |= value == -kInfinity;
-      if (std::abs(value) < kInfinity) largest = std::max(largest, std::abs(value));
+  return answer;
+}
+// Of these costs, to be minimised.
+inline Assignment assignment(const Matrix& cost, std::size_t columns) {
+  const std::size_t rows = cost.size();
+  if (rows == 0 || columns == 0) return of_matches({}, rows, columns);
+  const Matrix shorter_first = rows <= columns ? cost : transposed(cost);
+  int status = 0;  // by the first cost that no problem may have
+  for (const auto& row : shorter_first) {
+    for (const double x : row) {
+      if (status == 0 && std::isnan(x)) status = 1;
+      if (status == 0 && x == -std::numeric_limits<double>::infinity()) status = 2;
     }
   }
-  // What the oracle adds and subtracts must not overflow.
-  Matrix in_range = wide ? cost : transposed(cost);
-  const double shrink = largest > 0x1p900 ? 0x1p-100 : 1;
-  for (auto& row : in_range) {
-    for (double& value : row) value *= shrink;
-  }
-  const int status = has_nan && has_unbounded && given_status == 2 ? 2
-                     : has_nan                                     ? 1
-                     : has_unbounded                               ? 2
-                     : has_full_assignment(in_range)               ? 0
-                                                                   : 3;
-  std::size_t pairs = 0;
-  for (std::size_t row = 0; row < col4row.size(); ++row) {
-    const auto column = col4row[row];
-    if (column < -1 || column >= std::ssize(row4col)) return {status, "an index out of range"};
-    if (column < 0) continue;
-    ++pairs;
-    if (row4col[column] != static_cast<std::int64_t>(row)) return {status, "different pairs"};
-  }
-  if (std::count(row4col.begin(), row4col.end(), -1) !=
-      std::ssize(row4col) - static_cast<std::int64_t>(pairs))
-    return {status, "different numbers of pairs"};
-  if (status != 0) return {status, pairs == 0 ? "" : "matched without an answer"};
-  if (pairs != in_range.size()) return {status, "too few pairs"};
-  const double tolerance = 16 * std::numeric_limits<double>::epsilon() *
-                           static_cast<double>(in_range[0].size()) * largest * shrink;
-  return {status, is_optimal(in_range, wide ? col4row : row4col, tolerance) ? "" : "not optimal"};
+  const Indices matches = status == 0 ? crouse(shorter_first) : Indices();
+  Assignment answer = of_matches(matches, rows, columns);
+  answer.status = status == 0 && matches.empty() ? 3 : status;
+  return answer;
 }
 
 }  // namespace osc::oracle
