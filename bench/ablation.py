@@ -85,7 +85,7 @@ def table(results, seeds, steps):
         ]
     )
     length = f"runs of {steps} steps" if steps else "runs of full length"
-    lines = [f"{over}, {length}, final scenes.", f"`{command}` repeats it.", ""]
+    lines = [f"{over}, {length}, final scenes; `{command}` repeats it.", ""]
     lines.append("| objective | what differs | " + " | ".join(name for name, _ in COLUMNS) + " |")
     lines.append("|---|---|" + "---|" * len(COLUMNS))
 

@@ -120,8 +120,7 @@ def main():
         return
     results = {"threads": arguments.threads, "rounds": arguments.rounds, "sizes": []}
     print(
-        f"contrastive loss and gradient, float32, {arguments.threads} threads: milliseconds, "
-        f"minimum, median and maximum of the calls in {arguments.rounds} turns"
+        f"contrastive loss and gradient, float32, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns"
     )
     for b, s, c in SIZES:
         slots = slots_of(b, s, c)

@@ -3,19 +3,23 @@ less than a microsecond.
 
     .venv/bin/python bench/python_call.py
 
-    library   the function of the C interface, through ctypes, with its arguments made beforehand
+    library   the function of the C interface, through ctypes, with its struct made beforehand
     osc       the functions of the package; JAX compiled beforehand, where it is installed
 
 Prints microseconds a call, the least of 15 turns.
 """
 
+import ctypes
+import struct
 import timeit
 
 import numpy as np
 
 import osc
 import osc.numpy
-from osc import _arrays, _library
+from osc._operators import DTYPES, TABLE
+
+FLOAT32 = DTYPES.index("float32")
 
 
 def microseconds(call):
@@ -25,31 +29,19 @@ def microseconds(call):
 
 def main():
     f, p = np.random.default_rng(0).standard_normal((2, 4, 3, 8)).astype(np.float32)
-    loss, gradient = np.empty((), np.float32), np.empty_like(p)
-    _, code, sizes, strides = _arrays.slots("f", f)
-    pointers = [_arrays.pointer(array) for array in (f, p, loss, gradient)]
-    arguments = (
-        code,
-        sizes,
-        pointers[0],
-        strides,
-        pointers[1],
-        strides,
-        1,
-        1e-10,
-        0,
-        None,
-        None,
-        pointers[2],
-        None,
-        pointers[3],
-        strides,
-        None,
-        None,
-    )
+    operator = TABLE["matching_similarity_loss_per_img"]
+    sizes = (ctypes.c_int64 * 3)(*f.shape)
+    results = [np.empty((), np.float32), np.empty_like(p)]
+    call = bytearray(operator.struct_size)
+    struct.pack_into("N", call, 0, len(call))
+    for name, array in zip(("f", "p", "loss", "grad_p"), (f, p, *results)):
+        offset = operator.offset(operator.array(name))
+        struct.pack_into("PP", call, offset, array.ctypes.data, ctypes.addressof(sizes))
+        struct.pack_into("ii", call, offset + struct.calcsize("PPP"), array.ndim, FLOAT32)
+    prepared = bytes(call)
     costs = f[:3, :, :3].astype(np.float64)
     ways = {
-        "library: loss and gradient": lambda: _library.similarity_loss(*arguments),
+        "library: loss and gradient": lambda: operator.run(prepared),
         "osc.numpy: loss and gradient": lambda: osc.numpy.matching_similarity_loss_per_img(
             f, p, with_grad=True
         ),

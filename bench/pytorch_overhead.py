@@ -127,8 +127,7 @@ def main():
         )
     added = [loss - kernel for loss, kernel in zip(times["osc.loss_objects"], times["kernels"])]
     print(
-        f"{'added by the binding':20} median {statistics.median(added):6.1f} µs   minimum "
-        f"{min(added):6.1f} µs"
+        f"{'added by the binding':20} median {statistics.median(added):6.1f} µs   minimum {min(added):6.1f} µs"
     )
 
 

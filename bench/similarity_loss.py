@@ -93,8 +93,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     results = {"threads": arguments.threads, "rounds": arguments.rounds, "sizes": []}
     print(
-        f"loss and gradient, float32, Gaussian slots, {arguments.threads} threads: "
-        f"milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns"
+        f"loss and gradient, float32, Gaussian slots, {arguments.threads} threads: milliseconds, minimum, median and maximum of the calls in {arguments.rounds} turns"
     )
     for b, s, c in SIZES:
         torch.manual_seed(0)

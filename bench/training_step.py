@@ -85,8 +85,7 @@ def main():
         "stages": {},
     }
     print(
-        f"milliseconds a training step, {arguments.threads} threads: minimum, median, maximum "
-        f"of {arguments.rounds} turns"
+        f"milliseconds a training step, {arguments.threads} threads: minimum, median, maximum of {arguments.rounds} turns"
     )
     for stage, steps in STEPS_A_TURN.items():
         ways = {"osc": time_program, "PyTorch eager": time_eager}
@@ -99,8 +98,7 @@ def main():
         ratio = statistics.median(times["PyTorch eager"]) / statistics.median(times["osc"])
         for name, values in times.items():
             print(
-                f"  stage {stage}  {name:14}  {min(values):7.1f} "
-                f"{statistics.median(values):7.1f} {max(values):7.1f}"
+                f"  stage {stage}  {name:14}  {min(values):7.1f} {statistics.median(values):7.1f} {max(values):7.1f}"
             )
         print(f"  stage {stage}  osc is {ratio:.2f} times as fast")
         results["stages"][stage] = {"milliseconds": times, "ratio": ratio}

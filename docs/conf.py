@@ -1,23 +1,16 @@
-"""The documentation as a site: `make docs` builds it into build/docs. The function reference comes
-from the docstrings of the package as it is built."""
-
+# The documentation as a site: `make docs` builds it into build/docs. The reference comes from the
+# docstrings of the package as it is built.
 import pathlib
 import re
-
-from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx.util import logging
 
 root = pathlib.Path(__file__).parent.parent
 
 project = "osc"
-author = copyright = "the osc authors"
+author = "the osc authors"
 release = re.search(r"project\(osc VERSION ([0-9.]+)", (root / "CMakeLists.txt").read_text())[1]
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["requirements.txt", "figures"]
-myst_enable_extensions = ["dollarmath"]
+exclude_patterns = ["requirements.txt"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # the docstrings say shapes and dtypes, which types do not
@@ -27,25 +20,3 @@ napoleon_use_rtype = False
 
 html_theme = "furo"
 html_title = f"osc {release}"
-html_math_renderer = "mathml"
-html_static_path = ["static"]
-html_css_files = ["site.css"]
-
-
-def append_formula(writer, node, *, as_block):
-    """A formula as MathML, which browsers draw without a script or a network."""
-    try:
-        formula = tex2mathml(node.astext(), as_block=as_block)
-    except MathError as error:
-        logging.getLogger(__name__).warning("formula: %s", error, location=node)
-        formula = writer.encode(node.astext())
-    writer.body.append(f'<div class="formula">{formula}</div>' if as_block else formula)
-    raise nodes.SkipNode
-
-
-def setup(app):
-    app.add_html_math_renderer(
-        "mathml",
-        (lambda writer, node: append_formula(writer, node, as_block=False), None),
-        (lambda writer, node: append_formula(writer, node, as_block=True), None),
-    )

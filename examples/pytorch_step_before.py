@@ -2,7 +2,6 @@
 import of the loss."""
 
 import torch
-
 from plain_loss import matching_similarity_loss_per_img
 
 torch.manual_seed(0)

@@ -29,8 +29,7 @@ cost = np.where(is_there[:, None], cost, np.abs(cost).max() + 1)
 # [images, predictions] with -1 for none, [images, objects]
 object_of, prediction_of = osc.linear_sum_assignment(cost)
 print(
-    f"{is_there.sum()} objects in {images} images; in image 0 predictions "
-    f"{prediction_of[0, : counts[0]]} answer for objects 0 to {counts[0] - 1}"
+    f"{is_there.sum()} objects in {images} images; in image 0 predictions {prediction_of[0, : counts[0]]} answer for objects 0 to {counts[0] - 1}"
 )
 
 for i, count in enumerate(counts):

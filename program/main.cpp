@@ -12,7 +12,7 @@
 #include <string_view>
 
 #include "commands/commands.hpp"
-#include "osc/version.hpp"
+#include "osc/osc.h"
 #include "support/error.hpp"
 #include "support/text.hpp"
 
@@ -53,7 +53,7 @@ int main(int argc, char** argv) {
   open_standard_streams();
   CLI::App program(
       "Learns objects from images without labels, finds them, and recognises each again.", "osc");
-  program.set_version_flag("--version", std::string("osc ") + osc::version());
+  program.set_version_flag("--version", std::string("osc ") + osc_version());
   program.require_subcommand(1);
   add_train_command(program);
   add_eval_command(program);

@@ -6,9 +6,8 @@
 #include <zlib.h>
 
 #include "commands/commands.hpp"
-#include "osc/assignment.hpp"
+#include "osc/similarity_loss.hpp"
 #include "osc/system.hpp"
-#include "osc/version.hpp"
 
 #define OSC_TEXT_OF(x) #x
 #define OSC_TEXT(x) OSC_TEXT_OF(x)
@@ -19,9 +18,9 @@ void add_info_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
       "info", "Tell the version, the instruction set, the threads and the libraries");
   command->callback([] {
-    raise_unless_ok(try_match_slots(
-        SlotPairs<float>{}, {}));  // fails where OSC_INSTRUCTION_SET asks for what there is not
-    std::printf("osc               %s\n", osc::version());
+    // Fails where OSC_INSTRUCTION_SET asks for what there is not.
+    match_slots(contiguous<const float>(nullptr, {2, 0, 0, 0}), {});
+    std::printf("osc               %s\n", osc_version());
     std::printf("instruction set   %s\n", instruction_set());
     std::printf("threads           %d\n", available_cores());
     std::printf("libtorch          %s\n", TORCH_VERSION);

@@ -4,7 +4,7 @@
 
 #include "commands/commands.hpp"
 #include "data/npy.hpp"
-#include "osc/loss_objects.hpp"
+#include "osc/similarity_loss.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
 #include "support/outputs.hpp"
@@ -47,31 +47,29 @@ void check_work_without_values(const NpyArray& f, const std::string& path) {
 
 template <typename T>
 void compute(const LossFlags& flags, const NpyArray& f, const NpyArray& p) {
-  const std::array<std::int64_t, 3> shape = {f.shape[0], f.shape[1], f.shape[2]};
+  const std::int64_t shape[] = {f.shape[0], f.shape[1], f.shape[2]}, images = shape[0] / 2;
   const auto& f_values = std::get<std::vector<T>>(f.values);
   const auto& p_values = std::get<std::vector<T>>(p.values);
-  const SlotPairs<const T> f_slots = view_major_slots(f_values.data(), shape);
-  const SlotPairs<const T> p_slots = view_major_slots(p_values.data(), shape);
 
-  MatchingSimilarityOptions options;
+  SimilarityLossOptions options;
   options.reduction = reduction_from_name(flags.reduction);
   options.eps = flags.eps;
   options.on_nonfinite = flags.on_nonfinite == "raise" ? NonFinite::raise : NonFinite::propagate;
   const bool vector = options.reduction == Reduction::none;
   std::vector<T> loss(static_cast<std::size_t>(vector ? shape[0] * shape[1] : 1));
   std::vector<T> gradient(flags.grad.empty() ? 0 : p_values.size());
-  std::vector<std::int64_t> matching(static_cast<std::size_t>(f_slots.images * f_slots.slots));
-  MatchingSimilarityResults<T> results;
+  std::vector<std::int64_t> matching(static_cast<std::size_t>(images * shape[1]));
+  SimilarityLossResults<T> results;
   results.loss = loss.data();
-  if (!flags.grad.empty())
-    results.gradient = SimilarityGradient<T>{view_major_slots(gradient.data(), shape)};
+  if (!flags.grad.empty()) results.grad_p = view_major(gradient.data(), shape);
   results.matching = matching.data();
-  matching_similarity_loss_per_img(f_slots, p_slots, options, results);
+  matching_similarity_loss_per_img(view_major(f_values.data(), shape),
+                                   view_major(p_values.data(), shape), options, results);
 
   if (!flags.grad.empty())
     write_file_atomically(flags.grad, encode_npy(f.shape, std::span<const T>(gradient)));
   if (!flags.match.empty()) {
-    const std::int64_t match_shape[] = {f_slots.images, f_slots.slots};
+    const std::int64_t match_shape[] = {images, shape[1]};
     write_file_atomically(flags.match,
                           encode_npy(match_shape, std::span<const std::int64_t>(matching)));
   }
@@ -81,9 +79,9 @@ void compute(const LossFlags& flags, const NpyArray& f, const NpyArray& p) {
       json["loss"] = loss;
     else
       json["loss"] = loss[0];
-    json["images"] = f_slots.images;
-    json["slots"] = f_slots.slots;
-    json["channels"] = f_slots.channels;
+    json["images"] = images;
+    json["slots"] = shape[1];
+    json["channels"] = shape[2];
     std::printf("%s\n", json.dump().c_str());
   } else {
     for (T x : loss) std::printf("%s\n", number_text(x).c_str());

@@ -29,7 +29,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import jax, loss_global, loss_objects, numpy  # noqa: F401
+    from . import jax, loss_global, loss_objects, numpy
     from ._assignment import linear_sum_assignment, match_slots
     from ._library import instruction_set, set_instruction_set
 

@@ -1,24 +1,16 @@
-"""Arrays as the library reads them: of floating-point numbers, on the host, with strides of whole
-elements.
-
-What is done for every call is kept short: a call on small slots takes the library less than a
-microsecond.
-"""
+"""Whatever the array functions take, as NumPy arrays of floating-point numbers on the host."""
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import math
 import operator
 import sys
-from collections.abc import Callable
 from typing import Any, NoReturn, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _library
+from ._operators import FLOATS
 
 Array = np.ndarray[Any, Any]
 
@@ -32,77 +24,19 @@ class SupportsDLPack(Protocol):
 
 ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
 
-# as osc.h numbers them; bfloat16 joins when first seen
-_CODES: dict[Any, int] = {np.dtype(np.float64): 0, np.dtype(np.float32): 1, np.dtype(np.float16): 2}
 _EXACT_IN_FLOAT64 = 2**53
-FEATURES = (
-    "[2B, C], in which rows i and i + B are the views of image i "
-    "(x [B, 2, C] becomes that by x.swapaxes(0, 1).reshape(-1, C))"
-)
-SLOTS = (
-    "[2B, S, C], in which rows i and i + B are the views of image i "
-    "(x [B, 2, S, C] becomes that by x.swapaxes(0, 1).reshape(-1, S, C))"
-)
-
-_addressof = ctypes.addressof
-_first_byte: Any = ctypes.c_char.from_buffer
 
 
-def slots(name: str, value: Any) -> tuple[Array, int, Any, Any]:
-    """``value`` as slots ``[2B, S, C]`` whose channels are adjacent, the code of its dtype, its
-    sizes and its strides; or an error that says what it is.
-
-    A copy is made where the layout, the alignment or the byte order asks for one.
-    """
-    array, code = _floats(name, value)
-    shape = array.shape
-    if len(shape) != 3 or shape[0] % 2:
-        raise ValueError(f"{name} has shape {shape}; wanted {SLOTS}")
-    array, layout = _readable(array, _layout)
-    return array, code, layout[0], layout[1]
-
-
-def features(name: str, value: Any) -> Array:
-    """``value`` ``[2B, C]`` as slots of one each, ``[2B, 1, C]``."""
-    array, _ = _floats(name, value)
-    if array.ndim != 2 or array.shape[0] % 2:
-        raise ValueError(f"{name} has shape {array.shape}; wanted {FEATURES}")
-    return array[:, None]
-
-
-def rows(name: str, value: Any, dimensions: int, wanted: str) -> tuple[Array, int, Any]:
-    """``value`` as an array of so many dimensions, the last of which is adjacent, the code of its
-    dtype, and the strides of the others; copied as `slots` are."""
-    array, code = _floats(name, value)
-    if array.ndim != dimensions:
-        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
-    array, strides = _readable(array, _strides)
-    return array, code, strides
-
-
-def matrices(name: str, value: Any, wanted: str) -> tuple[Array, int, Any, tuple[int, ...]]:
-    """``value`` ``[..., N, D]`` as ``[G, N, D]``, likewise, and its own shape."""
-    array, _ = _floats(name, value)
-    if array.ndim < 2:
-        raise ValueError(f"{name} has shape {array.shape}; wanted {wanted}")
-    return *rows(
-        name, array.reshape(math.prod(array.shape[:-2]), *array.shape[-2:]), 3, wanted
-    ), array.shape
-
-
-def costs(name: str, value: Any) -> tuple[Array, int]:
-    """``value`` as real numbers that the library reads, and the code of its dtype. Integers,
-    booleans and numbers in lists become float64."""
+def costs(name: str, value: Any) -> Array:
+    """``value`` as an array of real numbers. Integers, booleans and numbers in lists become
+    float64."""
     array = value if type(value) is np.ndarray else on_host(name, value)
     # a list, say, whose integers NumPy has made floats of
     if not hasattr(value, "dtype") and array.dtype.kind == "f":
         if _holds_large_integers(array, value):
             _refuse_inexact_integers(name)
-    code = _CODES.get(array.dtype)
-    if code is not None:
-        return array, code
-    if _is_bfloat16(array.dtype):
-        return _floating(name, array)
+    if is_float(array.dtype):
+        return array
     if array.dtype.kind not in "biufO":
         raise TypeError(f"{name} is {array.dtype}; wanted real numbers")
     if array.dtype.kind in "iu" and array.itemsize == 8 and array.size:
@@ -111,9 +45,15 @@ def costs(name: str, value: Any) -> tuple[Array, int]:
     if array.dtype.kind == "O" and not all(map(_is_exact, array.flat)):
         _refuse_inexact_integers(name)
     try:
-        return array.astype(np.float64), 0
+        return array.astype(np.float64)
     except (TypeError, ValueError, OverflowError) as error:  # objects that are no such numbers
         raise TypeError(f"{name} cannot be read as real numbers: {error}") from error
+
+
+def is_float(dtype: np.dtype[Any]) -> bool:
+    """Whether the library reads it, if need be in the other byte order. bfloat16 is of the package
+    ml_dtypes; NumPy has none of its own."""
+    return dtype.name in FLOATS
 
 
 def _holds_large_integers(array: Array, value: Any) -> bool:
@@ -175,110 +115,19 @@ def on_host(name: str, value: Any) -> Array:
     )
 
 
-def in_elements(array: Array) -> tuple[Any, Any] | None:
-    """The sizes and strides of ``array`` in elements, for the library to read; None where it could
-    not read elements that lie so."""
-    return _in_elements(array.shape, array.strides, array.itemsize) if array.flags.aligned else None
+def _pointer(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
-def pointer(array: Array) -> int:
-    try:
-        return _addressof(_first_byte(array))  # a fourth of the time that the other way takes
-    # it is read-only, not contiguous, empty, or of a dtype that buffers do not know
-    except (TypeError, ValueError, BufferError):
-        address: int = array.__array_interface__["data"][0]
-        return address
+def _pointer_in_cpython(array: Array) -> int:
+    """The same in a fifth of the time: in NumPy's ABI the address comes right after the head of the
+    array object."""
+    return _pointer_at(id(array) + _HEAD).value or 0
 
 
-def empty_like(array: Array) -> tuple[Array, Any]:
-    """New memory for slots, in the order of the axes of ``array``, and its strides."""
-    new, layout = _writable(array, _layout)
-    return new, layout[1]
-
-
-def empty_rows_like(array: Array) -> tuple[Array, Any]:
-    """The same for what `rows` gives."""
-    return _writable(array, _strides)
-
-
-def int64s(*values: int) -> ctypes.Array[ctypes.c_int64]:
-    if not all(map(_library.is_int64, values)):
-        raise ValueError(f"sizes or strides are {values}; wanted integers of 64 bits")
-    return (ctypes.c_int64 * len(values))(*values)
-
-
-def _floats(name: str, value: Any) -> tuple[Array, int]:
-    array = value if type(value) is np.ndarray else on_host(name, value)
-    code = _CODES.get(array.dtype)
-    return (array, code) if code is not None else _floating(name, array)
-
-
-def _readable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
-    layout = layout_of(array.shape, array.strides, array.itemsize)
-    if layout is None or not array.flags.aligned:
-        array = array.copy(order="C")
-        layout = layout_of(array.shape, array.strides, array.itemsize)
-    assert layout is not None
-    return array, layout
-
-
-def _writable(array: Array, layout_of: Callable[..., Any]) -> tuple[Array, Any]:
-    new = np.empty_like(array)
-    layout = layout_of(new.shape, new.strides, new.itemsize)
-    # of an array that was broadcast NumPy makes the broadcast axis the innermost
-    if layout is None:
-        new = np.empty(array.shape, array.dtype)
-        layout = layout_of(new.shape, new.strides, new.itemsize)
-    assert layout is not None
-    return new, layout
-
-
-@functools.lru_cache(maxsize=256)
-def _strides(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Any | None:
-    """Those of all dimensions but the last in elements; None where the library could not read rows
-    of this layout."""
-    adjacent = strides[-1] == itemsize or shape[-1] <= 1 or 0 in shape
-    if not adjacent or any(stride % itemsize for stride in strides[:-1]):
-        return None
-    return int64s(*(stride // itemsize for stride in strides[:-1]))
-
-
-@functools.lru_cache(maxsize=256)
-def _in_elements(
-    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
-) -> tuple[Any, Any] | None:
-    if any(stride % itemsize for stride in strides):
-        return None
-    return int64s(*shape), int64s(*(stride // itemsize for stride in strides))
-
-
-@functools.lru_cache(maxsize=256)
-def _layout(
-    shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int
-) -> tuple[Any, Any] | None:
-    """``{B, S, C}`` and the strides ``{view, image, slot}`` in elements, for the library to read;
-    None where it could not read slots of this layout."""
-    images, count, channels = shape[0] // 2, shape[1], shape[2]
-    adjacent = strides[2] == itemsize or channels <= 1 or 0 in shape
-    if not adjacent or strides[0] % itemsize or strides[1] % itemsize:
-        return None
-    row, slot = (0, 0) if 0 in shape else (strides[0] // itemsize, strides[1] // itemsize)
-    return int64s(images, count, channels), int64s(images * row, row, slot)
-
-
-def _floating(name: str, array: Array) -> tuple[Array, int]:
-    """An array of a floating dtype that is none of the usual ones: of the other byte order, or of
-    bfloat16."""
-    native = array.dtype.newbyteorder("=")
-    if _is_bfloat16(native):
-        _CODES[native] = 3
-    if native not in _CODES:
-        raise TypeError(f"{name} is {array.dtype}; wanted float64, float32, float16 or bfloat16")
-    return array.astype(native, copy=False), _CODES[native]
-
-
-def _is_bfloat16(dtype: np.dtype[Any]) -> bool:
-    return dtype.name == "bfloat16"  # of the package ml_dtypes; NumPy has none of its own
+_HEAD, _pointer_at = object.__basicsize__, ctypes.c_void_p.from_address
+pointer = _pointer_in_cpython if sys.implementation.name == "cpython" else _pointer
 
 
 class _DLTensor(ctypes.Structure):
@@ -301,8 +150,8 @@ def _bfloat16_of(name: str, value: Any) -> Array:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise TypeError(
-            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes (pip install "
-            "ml_dtypes)"
+            f"{name} is bfloat16, for which NumPy needs the package ml_dtypes "
+            "(pip install ml_dtypes)"
         ) from error
     capsule = value.__dlpack__()
     get = ctypes.pythonapi.PyCapsule_GetPointer

@@ -1,36 +1,43 @@
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any, TypeGuard, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from . import _arrays, _library, _options
+from . import _numpy
+from ._arrays import ArrayLike
+from ._documentation import options_of
+from ._operators import TABLE
+from ._options import OnNonFinite, OnUnsolvable
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["linear_sum_assignment", "match_slots"]
 
+_LINEAR_SUM_ASSIGNMENT = TABLE["linear_sum_assignment"]
+_MATCH_SLOTS = TABLE["match_slots"]
+
 
 @overload
 def linear_sum_assignment(
-    cost: torch.Tensor, maximize: bool = False, *, on_unsolvable: _options.OnUnsolvable = "raise"
+    cost: torch.Tensor, maximize: bool = False, *, on_unsolvable: OnUnsolvable = "raise"
 ) -> tuple[torch.Tensor, torch.Tensor]: ...
 @overload
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike,
+    cost: ArrayLike,
     maximize: bool = False,
     *,
-    on_unsolvable: _options.OnUnsolvable = "raise",
+    on_unsolvable: OnUnsolvable = "raise",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
+@options_of("linear_sum_assignment")
 def linear_sum_assignment(
-    cost: _arrays.ArrayLike | torch.Tensor,
+    cost: ArrayLike | torch.Tensor,
     maximize: bool = False,
     *,
-    on_unsolvable: _options.OnUnsolvable = "raise",
+    on_unsolvable: OnUnsolvable = "raise",
 ) -> tuple[Any, Any]:
     """Solve a batch of linear sum assignment problems exactly.
 
@@ -41,14 +48,9 @@ def linear_sum_assignment(
         bfloat16 arrays, and tensors that speak DLPack, are read in place, whatever their strides;
         other real numbers, integers, booleans and lists become float64. A PyTorch tensor of another
         device is copied to the CPU and solved there. ``+inf`` forbids a pair (``-inf`` where one
-        maximises).
-    maximize : bool
-        Find the greatest total, not the least.
-    on_unsolvable : {"raise", "unmatched"}
-        What to do with a problem that has no answer: a NaN, the other infinity, or too many
-        forbidden pairs. ``"unmatched"`` gives all of it -1. Columns that are only there to fill the
-        batch up should cost some large finite number: ``inf`` forbids them to every row, and then
-        no full assignment is left.
+        maximises). Columns that are only there to fill the batch up should cost some large finite
+        number: ``inf`` forbids them to every row, and then no full assignment is left.
+    {options}
 
     Returns
     -------
@@ -82,55 +84,34 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
-    if not isinstance(maximize, (bool, np.bool_)):
-        raise TypeError(f"maximize is {maximize!r}; wanted True or False")
-    raises = _library.policy("on_unsolvable", on_unsolvable, "unmatched")
     if _is_tensor(cost):
         from . import _torch
 
-        return _torch.linear_sum_assignment(cost, bool(maximize), bool(raises))
-    costs, code = _arrays.costs("cost", cost)
-    if costs.ndim < 2:
-        raise ValueError(f"cost has shape {costs.shape}; wanted [..., R, K]")
-    *batch, rows, columns = costs.shape
-    flat = costs.reshape(math.prod(batch), rows, columns)
-    layout = _arrays.in_elements(flat)
-    if layout is None:
-        flat = flat.copy(order="C")
-        layout = _arrays.in_elements(flat)
-    assert layout is not None
-    col4row = np.empty((*batch, rows), np.int64)
-    row4col = np.empty((*batch, columns), np.int64)
-    status = _library.linear_sum_assignment(
-        code,
-        layout[0],
-        _arrays.pointer(flat),
-        layout[1],
-        bool(maximize),
-        raises,
-        None,
-        None,
-        _arrays.pointer(col4row),
-        _arrays.pointer(row4col),
-        None,
+        return _torch.linear_sum_assignment(cost, maximize, on_unsolvable)
+    assigned: tuple[Any, Any] = _numpy.call(
+        _LINEAR_SUM_ASSIGNMENT,
+        {"cost": cost},
+        ("col4row", "row4col"),
+        maximize=maximize,
+        on_unsolvable=on_unsolvable,
     )
-    _library.check(status)
-    return col4row, row4col
+    return assigned
 
 
 @overload
 def match_slots(
-    f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    f: torch.Tensor, *, eps: float = 1e-10, on_nonfinite: OnNonFinite = "propagate"
 ) -> torch.Tensor: ...
 @overload
 def match_slots(
-    f: _arrays.ArrayLike, *, eps: float = 1e-10, on_nonfinite: _options.OnNonFinite = "propagate"
+    f: ArrayLike, *, eps: float = 1e-10, on_nonfinite: OnNonFinite = "propagate"
 ) -> npt.NDArray[np.int64]: ...
+@options_of("match_slots")
 def match_slots(
-    f: _arrays.ArrayLike | torch.Tensor,
+    f: ArrayLike | torch.Tensor,
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> Any:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest.
 
@@ -140,10 +121,7 @@ def match_slots(
         Slots, an array or anything that speaks DLPack, of float64, float32, float16 or bfloat16
         (the last two matched in float32). Rows ``i`` and ``i + B`` are the two views of image
         ``i``.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity gets -1 throughout, or is an error.
+    {options}
 
     Returns
     -------
@@ -161,8 +139,7 @@ def match_slots(
 
     Notes
     -----
-    Exact up to rounding; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in
-    parallel over images.
+    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
     No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
@@ -173,29 +150,15 @@ def match_slots(
     >>> osc.match_slots([view, view[[2, 0, 1]]])
     array([[1, 2, 0]])
     """
-    raises = _library.policy("on_nonfinite", on_nonfinite, "propagate")
     if _is_tensor(f):
         from . import _torch
 
-        return _torch.match_slots(f, _library.positive("eps", eps), bool(raises))
-    read_f, code, sizes, strides = _arrays.slots("f", f)
-    matching = np.empty((read_f.shape[0] // 2, read_f.shape[1]), np.int64)
-    status = _library.match_slots(
-        code,
-        sizes,
-        _arrays.pointer(read_f),
-        strides,
-        _library.positive("eps", eps),
-        raises,
-        None,
-        None,
-        _arrays.pointer(matching),
-        None,
-    )
-    _library.check(status)
-    return matching
+        return _torch.match_slots(f, eps, on_nonfinite)
+    return _numpy.call(_MATCH_SLOTS, {"f": f}, ("matching",), eps=eps, on_nonfinite=on_nonfinite)
 
 
 def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:
+    if type(value) is np.ndarray:
+        return False
     torch = sys.modules.get("torch")  # whoever has a tensor has imported it
     return torch is not None and isinstance(value, torch.Tensor)

@@ -3,63 +3,45 @@
 from __future__ import annotations
 
 import ctypes
-import math
-import numbers
 import pathlib
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from . import _options
+
 _FOLDER = pathlib.Path(__file__).parent
 _library = ctypes.CDLL(str(_FOLDER / "libosc.so"))
 
-_INT32, _INT64, _DOUBLE, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_double, ctypes.c_void_p
-_SIGNATURES = {
-    "osc_matching_similarity_loss_per_img": [_INT32]
-    + [_POINTER] * 5
-    + [_INT32, _DOUBLE, _INT32]
-    + [_POINTER] * 8,
-    "osc_matching_contrastive_loss": [_INT32]
-    + [_POINTER] * 3
-    + [_INT32, _DOUBLE, _INT32, _DOUBLE, _INT32]
-    + [_POINTER] * 11,
-    "osc_matching_contrastive_loss_best_worst": [_INT64, _INT64, _DOUBLE] + [_POINTER] * 2,
-    "osc_matching_similarity_loss_small_to_large": [_INT32]
-    + [_POINTER] * 5
-    + [_INT32, _DOUBLE, _INT32]
-    + [_POINTER] * 9,
-    "osc_variance_covariance_loss": [_INT32] + [_POINTER] * 3 + [_INT32] + [_POINTER] * 8,
-    "osc_match_slots": [_INT32] + [_POINTER] * 3 + [_DOUBLE, _INT32] + [_POINTER] * 4,
-    "osc_linear_sum_assignment": [_INT32] + [_POINTER] * 3 + [_INT32, _INT32] + [_POINTER] * 5,
-}
-for _name, _arguments in _SIGNATURES.items():
-    _function = getattr(_library, _name)
-    _function.argtypes = _arguments
-    _function.restype = _INT32
-# They return a status, for `check`. The interpreter's lock is released meanwhile.
-similarity_loss: Callable[..., int] = _library.osc_matching_similarity_loss_per_img
-contrastive_loss: Callable[..., int] = _library.osc_matching_contrastive_loss
-small_to_large_loss: Callable[..., int] = _library.osc_matching_similarity_loss_small_to_large
-variance_covariance_loss: Callable[..., int] = _library.osc_variance_covariance_loss
-match_slots: Callable[..., int] = _library.osc_match_slots
-linear_sum_assignment: Callable[..., int] = _library.osc_linear_sum_assignment
 _library.osc_version.restype = ctypes.c_char_p
 _library.osc_last_error.restype = ctypes.c_char_p
 _library.osc_instruction_set.restype = ctypes.c_char_p
 _library.osc_set_instruction_set.argtypes = [ctypes.c_char_p]
 
 _ERRORS: dict[int, type[Exception]] = {1: ValueError, 2: ValueError, 3: ValueError, 4: MemoryError}
-_POLICIES = {"propagate": 0, "unmatched": 0, "raise": 1}
-NONE, MEAN, SUM = 0, 1, 2  # reductions, as osc.h numbers them
-REDUCTIONS = {"none": NONE, "mean": MEAN, "sum": SUM}
+
+
+def function(name: str, *arguments: Any) -> Callable[..., int]:
+    """A function that returns a status, for `check`. The interpreter's lock is released while it
+    runs."""
+    found: Any = getattr(_library, name)
+    found.argtypes, found.restype = arguments, ctypes.c_int32
+    return found  # type: ignore[no-any-return]
+
+
+def table(rows: Any, count: Any) -> Any:
+    """The table of operators, as a pointer to rows of the given type."""
+    _library.osc_operators.argtypes, _library.osc_operators.restype = [ctypes.c_void_p], rows
+    return _library.osc_operators(count)
 
 
 def companion(name: str) -> pathlib.Path:
     """Where another library of the package is, which a build may lack."""
     if not (_FOLDER / name).exists():
         raise ImportError(
-            f"this build of osc has no {name}; the wheel has it, and so has a build of the "
-            "sources with its option on (python/CMakeLists.txt)"
+            f"this build of osc has no {name}; the wheel has it, and so has a build of the sources "
+            "with its option on (python/CMakeLists.txt)"
         )
     return _FOLDER / name
 
@@ -92,80 +74,15 @@ def check(status: int, names: Mapping[str, str] = MappingProxyType({})) -> None:
 
 
 def renamed(text: str, names: Mapping[str, str]) -> str:
-    """The text of an error that begins with the name of an argument, ``"slots: ..."``."""
-    name, colon, rest = text.partition(":")
-    return names.get(name, name) + colon + rest
+    """The text of an error that begins with the name of an argument, ``"slots has ..."``."""
+    name = re.match(r"\w*", text)[0]  # type: ignore[index]
+    return names.get(name, name) + text[len(name) :]
 
 
-def policy(name: str, value: str, benign: str) -> int:
-    if not isinstance(value, str) or value not in (benign, "raise"):
-        raise ValueError(f'{name} is {value!r}; wanted "{benign}" or "raise"')
-    return _POLICIES[value]
-
-
-def reduction(value: str) -> int:
-    if not isinstance(value, str) or value not in REDUCTIONS:
-        raise ValueError(f'reduction is {value!r}; wanted "none", "mean" or "sum"')
-    return REDUCTIONS[value]
-
-
-def static_hint(value: Any) -> str:
-    """What to add to the refusal of an option that JAX traces."""
-    return (
-        "; under jax.jit it is static: name it in static_argnames"
-        if type(value).__name__.endswith("Tracer")
-        else ""
-    )
-
-
-def positive(name: str, value: Any) -> float:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        shape = getattr(value, "shape", ())
-        hint = (
-            "; both views go in as one, rows i and i + B"
-            if name == "temperature" and shape not in ((), None) and len(shape) > 1
-            else static_hint(value)
-        )
-        raise TypeError(f"{name} is {type(value).__name__}; wanted a number{hint}")
-    try:
-        number = float(value)
-    except OverflowError:  # of an integer
-        number = math.inf
-    if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
-        raise ValueError(f"{name} is {_shown(value)}; wanted a positive, finite number")
-    return number
-
-
-def integer(name: str, value: Any) -> int:
-    """``value`` as a C function takes it."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
-        raise TypeError(f"{name} is {type(value).__name__}; wanted an integer")
-    if not is_int64(int(value)):
-        raise ValueError(f"{name} is {_shown(value)}; wanted an integer of 64 bits")
-    return int(value)
-
-
-def is_int64(value: int) -> bool:
-    """ctypes would cut another, silently."""
-    return -(2**63) <= value < 2**63
-
-
-def _shown(value: Any) -> str:
-    try:
-        return str(value)
-    except ValueError:  # Python writes out no integer of more than 4300 digits
-        return f"an integer of {value.bit_length()} bits"
-
-
-def check_temperature(temperature: float, in_double: bool) -> None:
-    """Its inverse must fit in the type that is computed in, with room for what the kernels make of
-    it."""
-    largest = 1.7976931348623157e308 if in_double else 3.4028234663852886e38
-    if 4 / (math.log(2) * temperature) > largest:
-        raise ValueError(
-            f"temperature is {temperature}: its inverse must be finite in the type that is "
-            "computed in"
-        )
+_best_worst = function(
+    "osc_matching_contrastive_loss_best_worst",
+    *(ctypes.c_int64, ctypes.c_int64, ctypes.c_double, ctypes.c_void_p, ctypes.c_void_p),
+)
 
 
 def matching_contrastive_loss_best_worst(
@@ -210,13 +127,9 @@ def matching_contrastive_loss_best_worst(
     (0.000454, 2.3979)
     """
     best, worst = ctypes.c_double(), ctypes.c_double()
-    check(
-        _library.osc_matching_contrastive_loss_best_worst(
-            integer("B", B),
-            integer("S", S),
-            positive("temperature", temperature),
-            ctypes.byref(best),
-            ctypes.byref(worst),
-        )
-    )
+    sizes = _options.integer("B", B), _options.integer("S", S)
+    if min(sizes) < 1:
+        raise ValueError(f"B = {B} and S = {S}; wanted sizes of at least 1")
+    temperature = _options.positive("temperature", temperature)
+    check(_best_worst(*sizes, temperature, ctypes.byref(best), ctypes.byref(worst)))
     return best.value, worst.value

@@ -1,107 +1,346 @@
-"""PyTorch's operators torch.ops.osc.*: their kernels on the CPU (libosc_torch.so), and what else
-there is to register of them. What public functions call."""
+"""PyTorch's operators torch.ops.osc.*: a loop over the table registers for each what its kernels
+(libosc_torch.so) do not have. Shapes for tracers, other devices, batching, autocast, and through
+`_torch_autograd` derivatives of any order."""
 
 from __future__ import annotations
 
 # PyTorch does not type what registers operators, which is what this module does.
-# mypy: disable-error-code="no-untyped-call, untyped-decorator"
-from collections.abc import Callable
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
+import contextlib
+import types
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
-from . import (
-    _library,
-    _torch_checks,
-    _torch_contrastive,
-    _torch_operators,
-    _torch_similarity,
-    _torch_small_to_large,
-    _torch_variance_covariance,
-)
+from . import _library, _operators, _options, _reference, _torch_autograd
+from ._operators import TABLE, Operator
+from ._reference import contrastive, similarity, small_to_large, variance_covariance
 
 Tensor = torch.Tensor
 
+FLOATS = tuple(getattr(torch, name) for name in _operators.FLOATS)
+AUTOCAST_KEYS = [f"Autocast{x}" for x in ("CPU", "CUDA", "XPU", "MPS", "HPU", "PrivateUse1")]
+NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.index("none")
+
+# The plain formulas of each loss.
+REFERENCES: dict[str, Any] = {
+    "matching_similarity_loss_per_img": similarity,
+    "matching_contrastive_loss": contrastive,
+    "matching_contrastive_loss_gathered": contrastive.Gathered,
+    "matching_similarity_loss_small_to_large": small_to_large,
+    "variance_covariance_loss": variance_covariance,
+}
+
 torch.ops.load_library(str(_library.companion("libosc_torch.so")))
-
-_torch_operators.register_devices()
-similarity_op = _torch_operators.register_loss(
-    "matching_similarity_loss_per_img",
-    _torch_similarity,
-    tensors=2,
-    losses=1,
-    kept=1,
-    has_ahead=True,
-)
-contrastive_op = _torch_operators.register_loss(
-    "matching_contrastive_loss", _torch_contrastive, tensors=1, losses=1, kept=2, others=1
-)
-small_to_large_op = _torch_operators.register_loss(
-    "matching_similarity_loss_small_to_large",
-    _torch_small_to_large,
-    tensors=2,
-    losses=1,
-    kept=1,
-    others=1,
-)
-variance_covariance_op = _torch_operators.register_loss(
-    "variance_covariance_loss", _torch_variance_covariance, tensors=1, losses=2, kept=0
-)
-match_slots_op = torch.ops.osc.match_slots.default
-assignment_op = torch.ops.osc.linear_sum_assignment.default
+_registrations = torch.library.Library("osc", "IMPL")  # they last as long as this
+_devices: dict[str, Callable[..., Any]] = {}
 
 
-@torch.library.register_fake("osc::match_slots")
-def _(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
-    _torch_checks.check_slots("f", f)
-    _torch_checks.check_positive(eps=eps)
-    return f.new_empty((f.shape[0] // 2, f.shape[1]), dtype=torch.int64)
+# Checks. The first ones come before the dispatcher, whose own words for these errors say little.
 
 
-@torch.library.register_fake("osc::linear_sum_assignment")
-def _(cost: Tensor, maximize: bool, raise_unsolvable: bool) -> tuple[Tensor, Tensor]:
-    _torch_checks.check_cost(cost)
-    return cost.new_empty(cost.shape[:-1], dtype=torch.int64), cost.new_empty(
-        (*cost.shape[:-2], cost.shape[-1]), dtype=torch.int64
-    )
+def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
+    if not isinstance(value, Tensor):
+        hint = " (torch.stack makes one of a list)" if isinstance(value, (list, tuple)) else ""
+        raise TypeError(f"{name} is {type(value).__name__}; wanted a PyTorch tensor{hint}")
+    if value.is_nested:
+        raise TypeError(f"{name} is a nested tensor; wanted a dense one")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} is a {value.layout} tensor; wanted a dense one")
+    if value.dtype not in FLOATS and not (accepts_integers and not value.is_complex()):
+        wanted = "real numbers" if accepts_integers else "float64, float32, float16 or bfloat16"
+        raise TypeError(f"{name} is {value.dtype}; wanted {wanted}")
 
 
-_torch_operators.register_batching("osc::match_slots", match_slots_op, 1)
+def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
+    """Two tensors of one dtype. Under autocast, which makes them float32, 16 bits and float32 may
+    meet."""
+    check_tensor(name, x)
+    check_tensor(other_name, other)
+    if x.dtype != other.dtype and (
+        not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, other.dtype)
+    ):
+        raise TypeError(
+            f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype"
+        )
+
+
+def constant(x: Tensor) -> Tensor:
+    """Without a gradient: a loss of which nothing else needs one does not need one either."""
+    return x.detach() if x.requires_grad else x
+
+
+def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
+    """The sizes of the letters, where the inputs and the options are as the table has them."""
+    first = tensors[0]
+    for array, tensor in zip(op.inputs, tensors):
+        check_tensor(array.name, tensor, op.accepts_integers)
+        if tensor.dtype != first.dtype:
+            raise TypeError(
+                f"{op.inputs[0].name} is {first.dtype} and {array.name} is {tensor.dtype}; "
+                "wanted the same dtype"
+            )
+        if tensor.device != first.device:
+            raise ValueError(
+                f"{op.inputs[0].name} is on {first.device} and {array.name} on {tensor.device}; "
+                "wanted the same device"
+            )
+    for option, value in zip(op.options, options):
+        if option.kind == _operators.ENUMERATION and not 0 <= value < len(option.values):
+            wanted = ", ".join(f"{i} ({x})" for i, x in enumerate(option.values))
+            raise ValueError(f"{option.name} is {value}; wanted {wanted}")
+        if option.kind == _operators.DOUBLE:
+            _options.positive(option.name, value)
+    return op.sizes({array.name: x.shape for array, x in zip(op.inputs, tensors)})
+
+
+def empty_gradient(x: Tensor, leading: int) -> Tensor:
+    """In the layout that torch.empty_like gives; contiguous where the library could not write that:
+    channels are adjacent, and groups, of so many leading dimensions, evenly spaced."""
+    gradient = torch.empty_like(x)
+    is_writable = x.shape[-1] <= 1 or gradient.stride(-1) == 1 or x.numel() == 0
+    expected = None
+    for size, stride in reversed(list(zip(x.shape[:leading], gradient.stride()))):
+        if size != 1:
+            is_writable = is_writable and expected in (None, stride)
+            expected = stride * size
+    return gradient if is_writable else torch.empty_like(x, memory_format=torch.contiguous_format)
+
+
+# One operator.
+
+
+class _Implementation:
+    """What an operator does without its kernels. Arguments are those of its schema."""
+
+    def __init__(self, op: Operator, reference: Any) -> None:
+        self.op, self.reference, self.options = op, reference, op.named
+        self.inputs = len(op.inputs)
+        self.taken = self.inputs + len(op.accepted)
+        self.grads = len(op.of_role(_operators.GRAD_OUTPUT))
+
+    def results(self, *arguments: Any) -> Any:
+        """Without their values, as tracers want them."""
+        op, inputs, options = self.op, arguments[: self.inputs], arguments[self.taken :]
+        sizes = _checked(op, inputs, options)
+        reduces = getattr(self.options(options), "reduction", "none") != "none"
+        results = tuple(
+            inputs[0].new_empty(op.shape(x, sizes, reduces), dtype=_dtype(x.dtype, inputs[0]))
+            for x in (*op.losses, *op.outputs)
+        )
+        return results if len(results) > 1 else results[0]
+
+    def results_with_gradient(self, *arguments: Any) -> Any:
+        return (*self.results(*arguments), self.empty_gradient(arguments[: self.inputs]))
+
+    def gradient_result(self, *arguments: Any) -> Tensor:
+        inputs = arguments[self.grads : self.grads + self.inputs]
+        _checked(self.op, inputs, arguments[self.grads + self.inputs + len(self.op.given) :])
+        return self.empty_gradient(inputs)
+
+    def empty_gradient(self, inputs: Sequence[Tensor]) -> Tensor:
+        op = self.op
+        place = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
+        (gradient,) = op.of_role(_operators.GRADIENT)
+        if gradient.shape == op.inputs[place].shape:
+            has_leading = gradient.shape[0].is_leading
+            leading = inputs[place].dim() - len(gradient.shape) + 1 if has_leading else 0
+            return empty_gradient(inputs[place], leading)
+        sizes = op.sizes({array.name: x.shape for array, x in zip(op.inputs, inputs)})
+        return inputs[place].new_empty(op.shape(gradient, sizes, False))
+
+    def compute(self, *arguments: Any) -> Any:
+        inputs, options = arguments[: self.inputs], arguments[self.taken :]
+        given = arguments[self.inputs : self.taken]
+        _checked(self.op, inputs, options)
+        named = self.options(options)
+        if hasattr(self.reference, "losses_and_outputs"):
+            return self.reference.losses_and_outputs(named, *inputs, *given)
+        if any(x is not None for x in given):
+            outputs = (*given, *self.reference.solve(named, *inputs)[len(given) :])
+        else:
+            outputs = self.reference.solve(named, *inputs)
+        return (*self.reference.loss(named, *inputs, *outputs), *outputs)
+
+    def compute_with_gradient(self, *arguments: Any) -> Any:
+        results = self.compute(*arguments)
+        inputs, options = arguments[: self.inputs], arguments[self.taken :]
+        names = [x.name for x in (*self.op.losses, *self.op.outputs)]
+        residuals = [results[names.index(x.residual)] for x in self.op.given]
+        grads = [torch.ones_like(x) for x in results[: len(self.op.losses)]]
+        return (*results, self.compute_gradient(*grads, *inputs, *residuals, *options))
+
+    def compute_gradient(self, *arguments: Any) -> Tensor:
+        grads, rest = arguments[: self.grads], arguments[self.grads :]
+        inputs, rest = rest[: self.inputs], rest[self.inputs :]
+        residuals, options = rest[: len(self.op.given)], rest[len(self.op.given) :]
+        _checked(self.op, inputs, options)
+        gradient = self.reference.gradient(self.options(options), grads, *inputs, *residuals)
+        wanted = self.empty_gradient(inputs)
+        return gradient if gradient.stride() == wanted.stride() else wanted.copy_(gradient)
+
+
+def _dtype(name: str, like: Tensor) -> torch.dtype:
+    if name == "":
+        return like.dtype
+    if name == "float64" and like.device.type == "mps":  # which has no other
+        return torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _register(op: Operator) -> None:
+    own = _Implementation(op, REFERENCES.get(op.name))
+    overloads = [(op.name, own.results, own.compute)]
+    if op.differentiated:
+        overloads.append((op.name + "_backward", own.gradient_result, own.compute_gradient))
+    if hasattr(torch.ops.osc, op.name + "_with_gradient"):
+        overloads.append(
+            (op.name + "_with_gradient", own.results_with_gradient, own.compute_with_gradient)
+        )
+    for name, fake, compute in overloads:
+        torch.library.register_fake("osc::" + name)(fake)
+        if own.reference is not None:
+            _devices[name] = _reference.in_full_precision(compute)
+        if not op.accepts_integers:
+            _register_batching("osc::" + name)
+    if op.differentiated:
+        _torch_autograd.register(op, own, _registrations)
+        for key in AUTOCAST_KEYS:
+            _register_autocast(op, key)
+
+
+# Batching: an item of the batch is a call.
+
+
+def _register_batching(name: str) -> None:
+    op = getattr(torch.ops.osc, name.removeprefix("osc::")).default
+
+    @torch.library.register_vmap(name)
+    def _(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> Any:
+        def item(i: int) -> tuple[Any, ...]:
+            return tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims))
+
+        if info.batch_size == 0:  # the shapes of what an item would give
+            one = tuple(
+                x if d is None else x.new_zeros([*x.shape[:d], *x.shape[d + 1 :]])
+                for x, d in zip(args, in_dims)
+            )
+            results = [op(*one)]
+        else:
+            results = [op(*item(i)) for i in range(info.batch_size)]
+        if isinstance(results[0], Tensor):
+            return torch.stack(results)[: info.batch_size], 0
+        stacked = tuple(torch.stack(x)[: info.batch_size] for x in zip(*results))
+        return stacked, (0,) * len(stacked)
+
+
+# Under autocast a loss is computed in float32, as PyTorch's own losses are.
+# (torch.library.register_autocast of 2.10 knows no device but CPU and CUDA.)
+
+
+def _register_autocast(op: Operator, key: str) -> None:
+    autocast = torch._C.DispatchKeySet(getattr(torch._C.DispatchKey, key))
+    overload, inputs = getattr(torch.ops.osc, op.name).default, len(op.inputs)
+
+    def in_float32(*arguments: Any) -> Any:
+        with torch._C._ExcludeDispatchKeyGuard(autocast):
+            return overload(*map(_reference.wide, arguments[:inputs]), *arguments[inputs:])
+
+    _registrations.impl(op.name, in_float32, key)
+
+
+# On other devices (CUDA, ROCm, XPU, MPS, ...) cosines, losses and gradients are computed there, and
+# the assignments on the CPU. A call waits for the device once at most.
+
+
+def _match_slots(slots: Tensor, eps: float, on_nonfinite: int) -> Tensor:
+    _checked(TABLE["match_slots"], (slots,), (eps, on_nonfinite))
+    return _reference.match({"slots": slots}, eps, on_nonfinite == 1)
+
+
+def _linear_sum_assignment(
+    cost: Tensor, maximize: bool, on_unsolvable: int
+) -> tuple[Tensor, Tensor]:
+    _checked(TABLE["linear_sum_assignment"], (cost,), (maximize, on_unsolvable))
+    solve = torch.ops.osc.linear_sum_assignment.default
+    col4row, row4col = solve(cost.cpu(), maximize, on_unsolvable)  # waits for the device
+    to_device = _reference.to_device
+    return to_device(col4row, cost.device), to_device(row4col, cost.device)
+
+
+@contextlib.contextmanager
+def on_cpu_tensors() -> Iterator[None]:
+    """For tests: meanwhile, CPU tensors take the path of other devices."""
+    with torch.library._scoped_library("osc", "IMPL") as library, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that the kernels are overridden
+        for name, function in _devices.items():
+            if name != "linear_sum_assignment":  # which this path calls
+                library.impl(name, function, "CPU", allow_override=True)
+        yield
+
+
+for _op in TABLE.values():
+    _register(_op)
+_devices["match_slots"] = _reference.in_full_precision(_match_slots)
+_devices["linear_sum_assignment"] = _linear_sum_assignment
+for _name, _function in _devices.items():
+    _registrations.impl(_name, _function, "CompositeExplicitAutograd")
 
 
 @torch.library.register_vmap("osc::linear_sum_assignment")
-def _(
-    info: Any, in_dims: tuple[int, ...], cost: Tensor, maximize: bool, raise_unsolvable: bool
+def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, *options: Any) -> Any:
+    solve = torch.ops.osc.linear_sum_assignment.default
+    return solve(cost.movedim(in_dims[0], 0), *options), (0, 0)
+
+
+# What the public functions call.
+
+
+def as_slots(name: str, features: Tensor) -> Tensor:
+    """Features of whole images ``[2B, C]`` as slots of one each."""
+    if features.dim() != 2 or features.shape[0] % 2:
+        raise ValueError(
+            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B "
+            f"are the views of image i{_hint((features,), 3)}"
+        )
+    return features.unsqueeze(1)
+
+
+def call(
+    name: str,
+    tensors: Sequence[Tensor | None],
+    names: Mapping[str, str] = types.MappingProxyType({}),
+    **options: Any,
 ) -> Any:
-    return assignment_op(cost.movedim(in_dims[0], 0), maximize, raise_unsolvable), (0, 0)
+    """The operator, with options as the public functions take them. ``names``: what the caller
+    calls the operator's inputs."""
+    op = getattr(torch.ops.osc, name).default
+    try:
+        return op(*tensors, *_options.codes(TABLE[name], options))
+    except ValueError as error:
+        text = _library.renamed(str(error), names)
+        hint = _hint(tensors, 4) if "[2B, S, C]" in text else ""
+        raise ValueError(text + hint) from None
 
 
-# The contrastive losses of slots and of whole images.
+def _hint(tensors: Sequence[Tensor | None], dims: int) -> str:
+    """What mends a batch [B, 2, ...]."""
+    if any(x is not None and x.dim() == dims and x.shape[1] == 2 for x in tensors):
+        return "; x [B, 2, ...] becomes that by x.transpose(0, 1).flatten(0, 1)"
+    return ""
 
 
 def contrastive_loss(
-    value: Any,
-    as_slots: Callable[[Any], Tensor],
-    within_images: bool,
-    temperature: Any,
-    reduction: Any,
-    group: Any,
-    eps: Any,
-    on_nonfinite: Any,
+    name: str, value: Any, group: Any, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
-    """The loss and the accuracy. ``as_slots`` checks the value and gives it as ``[2B, S, C]``."""
+    """The loss and the accuracy of slots, or of features of whole images, ``projs``."""
 
-    def checked() -> tuple[Tensor, float, int, float, bool]:
-        slots = as_slots(value)
-        code = _library.reduction(reduction)
-        raises = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-        return (
-            slots,
-            _library.positive("temperature", temperature),
-            code,
-            _library.positive("eps", eps),
-            raises,
-        )
+    def slots() -> Tensor:
+        check_tensor(name, value)
+        return value if name == "slots" else as_slots(name, value)
 
     if group is not None:
         if not isinstance(group, torch.distributed.ProcessGroup):
@@ -112,25 +351,26 @@ def contrastive_loss(
         if group.size() > 1:
             from . import _torch_group
 
-            gathered: tuple[Tensor, Tensor] = _torch_group.contrastive_loss(value, checked, group)
+            gathered: tuple[Tensor, Tensor] = _torch_group.contrastive_loss(
+                slots, value, group, options
+            )
             return gathered
-    slots, *options = checked()
-    loss, _, _, accuracy = contrastive_op(slots, within_images, *options)
+    names = {"slots": name}
+    loss, _, _, accuracy = call("matching_contrastive_loss", (slots(), None), names, **options)
     return loss, accuracy
 
 
-# What osc.match_slots and osc.linear_sum_assignment are for tensors.
-
-
-def match_slots(f: Tensor, eps: float, raise_nonfinite: bool) -> Tensor:
-    _torch_checks.check_tensor("f", f)
-    matching: Tensor = match_slots_op(f, eps, raise_nonfinite)
+def match_slots(f: Tensor, eps: float, on_nonfinite: str) -> Tensor:
+    check_tensor("f", f)
+    matching: Tensor = call("match_slots", (f,), {"slots": "f"}, eps=eps, on_nonfinite=on_nonfinite)
     return matching
 
 
 def linear_sum_assignment(
-    cost: Tensor, maximize: bool, raise_unsolvable: bool
+    cost: Tensor, maximize: bool, on_unsolvable: str
 ) -> tuple[Tensor, Tensor]:
-    _torch_checks.check_cost(cost)
-    assigned: tuple[Tensor, Tensor] = assignment_op(cost, maximize, raise_unsolvable)
+    check_tensor("cost", cost, accepts_integers=True)
+    assigned: tuple[Tensor, Tensor] = call(
+        "linear_sum_assignment", (cost,), maximize=maximize, on_unsolvable=on_unsolvable
+    )
     return assigned

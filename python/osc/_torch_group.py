@@ -1,9 +1,9 @@
 """The contrastive loss among the slots of all ranks of a process group: what is sent between them,
 around the operators of gathered slots.
 
-Forward, a rank gathers everyone's slots and computes the losses of its own. Backward, it gathers
-everyone's log_sums and incoming gradients, a number a slot at most, and computes the gradient of
-all ranks' losses for its own slots: so no gradient of slots is sent.
+Forward, a rank gathers the slots of all ranks and computes the losses of its own. Backward, it
+gathers the log-sum-exps and the gradients of all ranks' losses, a number a slot at most, and
+computes the gradient of all losses for its own slots. No gradient of slots is sent.
 """
 
 from __future__ import annotations
@@ -17,56 +17,53 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed
 
-from . import _library, _torch_checks, _torch_formulas
+from . import _options, _reference, _torch
+from ._operators import TABLE
 
 Tensor = torch.Tensor
 
 # PyTorch 2.13 renamed it.
 _all_gather = getattr(distributed, "all_gather_single", None) or distributed.all_gather_into_tensor
 
-_loss_op = torch.ops.osc.matching_contrastive_loss_gathered.default
-_gradient_op = torch.ops.osc.matching_contrastive_loss_gathered_backward.default
+_NAME = "matching_contrastive_loss_gathered"
+_loss_op = getattr(torch.ops.osc, _NAME).default
+_gradient_op = getattr(torch.ops.osc, _NAME + "_backward").default
 
 
 @torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
 def contrastive_loss(
-    value: Any, checked: Callable[[], tuple[Tensor, float, int, float, bool]], group: Any
+    checked: Callable[[], Tensor], value: Any, group: Any, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
-    """``checked`` gives ``value`` as slots, and the options, or raises: here, so that the other
-    ranks learn of it and do not wait for this one."""
+    """``checked`` gives ``value`` as slots or raises: here, so that the other ranks learn of it and
+    do not wait for this one."""
     failure: Exception | None = None
-    device = value.device if isinstance(value, torch.Tensor) else torch.device("cpu")
+    device = value.device if isinstance(value, Tensor) else torch.device("cpu")
     try:
-        slots, temperature, reduction, eps, raise_nonfinite = checked()
+        slots = checked()
         if torch.is_autocast_enabled(device.type):
-            slots = _torch_formulas.wide(slots)
-        rows, count, channels = slots.shape
+            slots = _reference.wide(slots)
+        rank, *codes = _options.codes(TABLE[_NAME], {**options, "rank": group.rank()})
         own = _Call(
             1,
-            rows,
-            count,
-            channels,
-            _torch_checks.FLOATS.index(slots.dtype),
-            _bits(temperature),
-            reduction,
-            _bits(eps),
-            raise_nonfinite,
+            *slots.shape,
+            _torch.FLOATS.index(slots.dtype),
+            *(_bits(x) if isinstance(x, float) else x for x in codes),
             slots.requires_grad and torch.is_grad_enabled(),
         )
     except Exception as error:  # whatever it is, the others must not wait
         failure, own = error, _Call(*(0,) * len(_Call._fields))
-    # waits for the other ranks, and for the device
+    # Waits for the other ranks, and for the device.
     everyones = _gathered(torch.tensor(own, dtype=torch.int64, device=device), group).tolist()
     if failure is not None:
         raise failure
-    for rank, other in enumerate(map(_Call._make, everyones)):
+    for other_rank, other in enumerate(map(_Call._make, everyones)):
         if other != own:
             raise ValueError(
-                f"rank {rank} of the group {other.said()}, and rank {group.rank()} {own.said()}; "
+                f"rank {other_rank} of the group {other.said()}, and rank {rank} {own.said()}; "
                 "wanted the same shape, dtype and options on all ranks, and a gradient on all or "
                 "on none"
             )
-    loss, accuracy = _Loss.apply(slots, group, temperature, reduction, eps, raise_nonfinite)
+    loss, accuracy = _Loss.apply(slots, group, rank, *codes)
     return loss, accuracy
 
 
@@ -81,21 +78,20 @@ class _Call(NamedTuple):
     temperature: int
     reduction: int
     eps: int
-    raise_nonfinite: int
+    on_nonfinite: int
     wants_gradient: int  # a backward pass to come, which is a collective
 
     def said(self) -> str:
         if not self.works:
             return "refused its input"
-        reduction = next(
-            name for name, code in _library.REDUCTIONS.items() if code == self.reduction
-        )
         shape = [self.rows, self.slots, self.channels]
+        op = TABLE[_NAME]
+        reduction = op.option("reduction").values[self.reduction]
+        on_nonfinite = op.option("on_nonfinite").values[self.on_nonfinite]
         return (
-            f"has slots {shape} of {_torch_checks.FLOATS[self.dtype]}, "
+            f"has slots {shape} of {_torch.FLOATS[self.dtype]}, "
             f"temperature {_number(self.temperature)}, reduction {reduction!r}, "
-            f"eps {_number(self.eps)}, "
-            f"on_nonfinite {'raise' if self.raise_nonfinite else 'propagate'!r} "
+            f"eps {_number(self.eps)}, on_nonfinite {on_nonfinite!r} "
             f"and wants {'a' if self.wants_gradient else 'no'} gradient"
         )
 
@@ -112,32 +108,21 @@ def _number(bits: int) -> float:
 
 class _Loss(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        slots: Tensor,
-        group: Any,
-        temperature: float,
-        reduction: int,
-        eps: float,
-        raise_nonfinite: bool,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, slots: Tensor, group: Any, *options: Any) -> tuple[Tensor, Tensor]:
         everyones = _gathered(slots, group)
-        loss, matching, log_sums, accuracy = _loss_op(
-            everyones, group.rank(), temperature, reduction, eps, raise_nonfinite
-        )
-        ctx.save_for_backward(slots, everyones, matching, log_sums)
-        ctx.group, ctx.options = group, (temperature, reduction, eps)
+        loss, matching, log_sum_exp, accuracy = _loss_op(everyones, None, *options)
+        ctx.save_for_backward(slots, everyones, matching, log_sum_exp)
+        ctx.group, ctx.options = group, options
         ctx.mark_non_differentiable(accuracy)
         return loss, accuracy
 
     @staticmethod
-    def backward(ctx: Any, grad_loss: Tensor, _: Tensor) -> Any:
-        slots, everyones, matching, log_sums = ctx.saved_tensors
-        incoming, log_sums = _gathered(grad_loss, ctx.group), _gathered(log_sums, ctx.group)
-        gradient = _gradient_op(
-            incoming, everyones, ctx.group.rank(), matching, log_sums, *ctx.options
-        )
-        return _LastDerivative.apply(gradient, slots), None, None, None, None, None
+    def backward(ctx: Any, grad_output: Tensor, _: Tensor) -> Any:
+        slots, everyones, matching, log_sum_exp = ctx.saved_tensors
+        grads = _gathered(grad_output, ctx.group)
+        sums = _gathered(log_sum_exp, ctx.group)
+        gradient = _gradient_op(grads, everyones, matching, sums, *ctx.options[:-1])
+        return _LastDerivative.apply(gradient, slots), None, *(None,) * len(ctx.options)
 
 
 class _LastDerivative(torch.autograd.Function):
@@ -148,8 +133,7 @@ class _LastDerivative(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise NotImplementedError(
-            "the contrastive loss of a group has no second derivative; that of one process "
-            "(group=None) has"
+            "the contrastive loss of a group has no second derivative; that of one process (group=None) has"
         )
 
 

@@ -1,9 +1,14 @@
 """The losses of matched object slots and of whole images, and the assignments, on JAX arrays, under
 ``jit``, ``vmap`` and ``grad``.
 
-On the CPU they are XLA custom calls (python/native/jax_handlers.cpp), which run on XLA's own
-threads. On other platforms the cosines and the losses are computed there by JAX, and the
-assignments on the host, through one callback.
+On the CPU they are XLA custom calls, which run on XLA's own threads. On other platforms the cosines
+and the losses are computed there by JAX, and the assignments on the host, through one callback.
+
+Arrays are of float64 (with ``jax_enable_x64``), float32, float16 or bfloat16; 16 bits are computed
+in float32. All is checked when a function is traced. Losses are differentiable in reverse as often
+as wanted: from the second derivative on by JAX's own operations, with matchings held fixed. Forward
+mode (``jax.jvp``, ``jax.hessian``) is refused by JAX. An image that holds a NaN or an infinity has
+NaN losses and gradients and leaves the other images alone.
 """
 
 from __future__ import annotations
@@ -17,17 +22,11 @@ try:
 except ImportError as error:
     raise ImportError("osc.jax needs JAX: pip install jax") from error
 
-from . import (
-    _jax_assignment,
-    _jax_checks,
-    _jax_contrastive,
-    _jax_operators,
-    _jax_similarity,
-    _jax_small_to_large,
-    _jax_variance_covariance,
-    _options,
-)
+from . import _jax
+from ._documentation import options_of
 from ._library import matching_contrastive_loss_best_worst
+from ._operators import TABLE
+from ._options import Reduction
 
 __all__ = [
     "contrastive_loss",
@@ -45,9 +44,15 @@ __all__ = [
 
 ArrayLike: TypeAlias = jax.Array | npt.NDArray[Any]
 
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"]
+_CONTRASTIVE = TABLE["matching_contrastive_loss"]
+_SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
+_STATIC = "Static under ``jit``."
 
+
+@options_of("matching_similarity_loss_per_img", _STATIC)
 def matching_similarity_loss_per_img(
-    f: ArrayLike, p: ArrayLike, reduction: _options.Reduction = "mean", *, eps: float = 1e-10
+    f: ArrayLike, p: ArrayLike, reduction: Reduction = "mean", *, eps: float = 1e-10
 ) -> jax.Array:
     """Similarity loss of each slot to its match in the other view of its image.
 
@@ -60,38 +65,31 @@ def matching_similarity_loss_per_img(
         Slots before the projection head. Rows ``i`` and ``i + B`` are the two views of image ``i``.
         Its gradient is zero.
     p : array, shape [2B, S, C]
-        Slots after the projection head, of the same shape and dtype: float64 (with
-        ``jax_enable_x64``), float32, float16 or bfloat16 (both computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot). Static under ``jit``.
-    eps : float
-        Floor of a slot's norm, positive and finite. Static under ``jit``.
+        Slots after the projection head, of the same shape and dtype.
+    {options}
 
     Returns
     -------
     loss : array, scalar or of shape [2BS]
-        In the dtype of `p`.
+        In the dtype of `p`; all losses in the order (view, image, slot). The mean of no loss is
+        NaN.
 
     Raises
     ------
     TypeError
-        When traced, where a dtype is none of those above, or the two differ, an argument is no
+        Where a dtype is none of those above, or the two differ, an argument is no
         array, or `eps` no number.
     ValueError
-        When traced, where a shape or an option is not as above.
+        Where a shape or an option is not as above.
 
     Notes
     -----
-    An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-    images alone. The matching is done once, in the forward pass, and kept for the backward pass;
-    `vmap` makes one call of the whole batch. O(S² C + S³) an image forward and O(SC) backward, in
-    parallel over images on XLA's threads, and the same bits with any number of threads.
-    Differentiable in reverse as often as wanted (from the second derivative on by JAX's own
-    operations, the matching held fixed); forward mode (``jax.jvp``, ``jax.hessian``) is refused by
-    JAX. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
-    object-centric representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) /
-    2`` for ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
+    The matching is done once, in the forward pass, and kept for the backward pass; `vmap` makes one
+    call of the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
+    images on XLA's threads, and the same bits with any number of threads. Source: F. Baldassarre
+    and H. Azizpour, "Towards self-supervised learning of global and object-centric
+    representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
+    ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
 
     Examples
     --------
@@ -105,47 +103,41 @@ def matching_similarity_loss_per_img(
     >>> gradient.shape
     (2, 3, 3)
     """
-    slots = _jax_checks.slots
-    return _jax_similarity.loss("f", slots("f", f), "p", slots("p", p), reduction, eps)
+    return _jax.call(_SIMILARITY, {"f": f, "p": p}, reduction=reduction, eps=eps)[0]
 
 
+@options_of("matching_similarity_loss_per_img", _STATIC)
 def cosine_sim_loss(
     feats: ArrayLike,
     projs: ArrayLike,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
 ) -> jax.Array:
     """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its
     `projs` and the other view's `feats`.
 
-    `matching_similarity_loss_per_img`, which says the rest, with one slot.
-
     Parameters
     ----------
     feats, projs : array, shape [2B, C]
         Features before and after the projection head, of one dtype. Rows ``i`` and ``i + B`` are
         the two views of image ``i``. The gradient for `feats` is zero.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
-        them in the order (view, image). Static under ``jit``.
-    eps : float
-        Floor of a norm, positive and finite. Static under ``jit``.
+    {options}
 
     Returns
     -------
     loss : array, scalar or of shape [2B]
-        In the dtype of `projs`.
+        In the dtype of `projs`; all losses in the order (view, image). The mean of no loss is NaN.
 
     Raises
     ------
     TypeError, ValueError
-        As there.
+        As `matching_similarity_loss_per_img`, which this is with one slot.
 
     Notes
     -----
-    Source: X. Chen and K. He, "Exploring simple Siamese representation learning", CVPR 2021, in the
-    form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    O(C) an image. Source: X. Chen and K. He, "Exploring simple Siamese representation learning",
+    CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -154,16 +146,15 @@ def cosine_sim_loss(
     >>> float(osc.jax.cosine_sim_loss(feats, feats))
     0.5
     """
-    features = _jax_checks.features
-    return _jax_similarity.loss(
-        "feats", features("feats", feats), "projs", features("projs", projs), reduction, eps
-    )
+    arrays = {"feats": feats, "projs": projs}
+    return _jax.call(_SIMILARITY.of_features, arrays, reduction=reduction, eps=eps)[0]
 
 
+@options_of("matching_contrastive_loss", _STATIC)
 def matching_contrastive_loss(
     slots: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
 ) -> jax.Array:
@@ -177,39 +168,30 @@ def matching_contrastive_loss(
     Parameters
     ----------
     slots : array, shape [2B, S, C]
-        Slots of float64 (with ``jax_enable_x64``), float32, float16 or bfloat16 (both computed in
-        float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to
-        every slot, also as a candidate of others, and not through the matching.
-    temperature : float
-        Positive and finite; a number, static under ``jit``: none is learned.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot). Static under ``jit``.
-    eps : float
-        Floor of a slot's norm, positive and finite. Static under ``jit``.
+        Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every slot,
+        also as a candidate of others, and not through the matching.
+    {options}
 
     Returns
     -------
     loss : array, scalar or of shape [2BS]
-        In the dtype of `slots`.
+        In the dtype of `slots`; all losses in the order (view, image, slot). The mean of no loss is
+        NaN.
 
     Raises
     ------
     TypeError
-        When traced, where the dtype is none of those above, or an argument is no array, or no
+        Where the dtype is none of those above, or an argument is no array, or no
         number.
     ValueError
-        When traced, where a shape or an option is not as above.
+        Where a shape or an option is not as above.
 
     Notes
     -----
-    An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are
-    nobody's candidates, so that the other images have what they would have without it. With N =
-    2BS, N² C / 2 multiplications forward and 3 N² C / 2 backward; no N x N matrix is stored.
-    Differentiable in reverse as often as wanted (from the second derivative on by JAX's own
-    operations, the matching held fixed); forward mode is refused by JAX. Source: F. Baldassarre and
-    H. Azizpour, "Towards self-supervised learning of global and object-centric representations",
-    2022 (arXiv 2203.05997).
+    Slots of an image that is not finite are nobody's candidates: the other images have what they
+    would have without it. With N = 2BS, N² C / 2 multiplications forward and 3 N² C / 2 backward;
+    no N x N matrix is stored. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised
+    learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -218,23 +200,39 @@ def matching_contrastive_loss(
     >>> round(float(osc.jax.matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _jax_contrastive.loss_and_accuracy(
-        _jax_checks.slots("slots", slots), False, temperature, reduction, eps
-    )[0]
+    options = {"temperature": temperature, "reduction": reduction, "eps": eps}
+    return _jax.call(_CONTRASTIVE, {"slots": slots}, **options)[0]
 
 
+@options_of("matching_contrastive_loss", _STATIC)
 def matching_contrastive_loss_per_img(
     slots: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
 ) -> jax.Array:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
 
-    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image
-    as candidates: ``log(2S - 1)`` where all slots are equal.
+    The loss of `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
+    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) an image, in parallel over images.
+
+    Parameters
+    ----------
+    slots : array, shape [2B, S, C]
+        Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    {options}
+
+    Returns
+    -------
+    loss : array, scalar or of shape [2BS]
+        As of `matching_contrastive_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `matching_contrastive_loss`.
 
     Examples
     --------
@@ -243,34 +241,31 @@ def matching_contrastive_loss_per_img(
     >>> round(float(osc.jax.matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _jax_contrastive.loss_and_accuracy(
-        _jax_checks.slots("slots", slots), True, temperature, reduction, eps
-    )[0]
+    options = {"temperature": temperature, "reduction": reduction, "eps": eps}
+    return _jax.call(_CONTRASTIVE, {"slots": slots}, candidates="image", **options)[0]
 
 
+@options_of("matching_contrastive_loss", _STATIC)
 def contrastive_loss(
     projs: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
 ) -> tuple[jax.Array, jax.Array]:
     """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of
     the batch; and how often that succeeds.
 
-    `matching_contrastive_loss`, which says the rest, with one slot.
-
     Parameters
     ----------
     projs : array, shape [2B, C]
         Features. Rows ``i`` and ``i + B`` are the two views of image ``i``.
-    temperature, reduction, eps
-        As there; ``"none"`` gives 2B losses in the order (view, image).
+    {options}
 
     Returns
     -------
     loss : array, scalar or of shape [2B]
-        In the dtype of `projs`.
+        In the dtype of `projs`; all losses in the order (view, image). The mean of no loss is NaN.
     accuracy : array, float32 scalar
         The share of (finite) rows that resemble their other view strictly more than every other
         candidate; NaN where there are none. Its gradient is zero.
@@ -278,7 +273,7 @@ def contrastive_loss(
     Raises
     ------
     TypeError, ValueError
-        As there.
+        As `matching_contrastive_loss`, which this is with one slot.
 
     Notes
     -----
@@ -294,15 +289,16 @@ def contrastive_loss(
     >>> round(float(loss), 4), float(accuracy)
     (0.2395, 1.0)
     """
-    return _jax_contrastive.loss_and_accuracy(
-        _jax_checks.features("projs", projs), False, temperature, reduction, eps
-    )
+    options = {"temperature": temperature, "reduction": reduction, "eps": eps}
+    loss, _, _, accuracy = _jax.call(_CONTRASTIVE.of_features, {"projs": projs}, **options)
+    return loss, accuracy
 
 
+@options_of("matching_similarity_loss_small_to_large", _STATIC)
 def matching_similarity_loss_small_to_large(
     f_large: ArrayLike,
     p_small: ArrayLike,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
 ) -> tuple[jax.Array, jax.Array]:
@@ -319,35 +315,31 @@ def matching_similarity_loss_small_to_large(
         Slots of Al large crops of each image before the projection head, L of each. Its gradient is
         zero.
     p_small : array, shape [B, As, S, C]
-        Slots of As small crops after the projection head, S of each, of the same dtype: float64
-        (with ``jax_enable_x64``), float32, float16 or bfloat16 (both computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the
-        losses of all pairs, NaN where no slot counts. Static under ``jit``.
-    eps : float
-        Floor of a slot's norm, positive and finite. Static under ``jit``.
+        Slots of As small crops after the projection head, S of each, of the same dtype.
+    {options}
 
     Returns
     -------
     loss : array, scalar or of shape [B, Al, As]
-        In the dtype of `p_small`.
+        In the dtype of `p_small`. A pair in which no slot counts has NaN with ``"none"`` and is
+        left out of the mean and the sum; the mean of no pair is NaN.
     counted_ratio : array, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. Its gradient is zero.
 
     Raises
     ------
     TypeError
-        When traced, where a dtype is none of those above, or the two differ, an argument is no
+        Where a dtype is none of those above, or the two differ, an argument is no
         array, or `eps` no number.
     ValueError
-        When traced, where a shape or an option is not as above.
+        Where a shape or an option is not as above.
 
     Notes
     -----
-    An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and the
-    sum. Al L As S C multiplications an image; of equal cosines the first is the greatest.
-    Derivatives as of `matching_contrastive_loss`. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    With an image that is not finite the mean and the sum are NaN. Al L As S C multiplications an
+    image; of equal cosines the first is the greatest. Source: F. Baldassarre and H. Azizpour,
+    "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv
+    2203.05997).
 
     Examples
     --------
@@ -358,7 +350,9 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    return _jax_small_to_large.loss_and_counted_ratio(f_large, p_small, reduction, eps)
+    arrays = {"f_large": f_large, "p_small": p_small}
+    loss, _, counted_ratio = _jax.call(_SMALL_TO_LARGE, arrays, reduction=reduction, eps=eps)
+    return loss, counted_ratio
 
 
 def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
@@ -372,8 +366,7 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     Parameters
     ----------
     x : array, shape [..., N, D]
-        Groups of N samples of D features, of float64 (with ``jax_enable_x64``), float32, float16 or
-        bfloat16 (both computed in float32).
+        Groups of N samples of D features.
 
     Returns
     -------
@@ -384,17 +377,16 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     Raises
     ------
     TypeError
-        When traced, where the dtype is none of those above, or `x` is no array.
+        Where the dtype is none of those above, or `x` is no array.
     ValueError
-        When traced, where there are fewer than two dimensions.
+        Where there are fewer than two dimensions.
 
     Notes
     -----
     A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN, which
     leaves that of other groups alone. N D² / 2 multiplications a group forward, three times as many
-    backward. Derivatives as of `matching_contrastive_loss`. Source: A. Bardes, J. Ponce and Y.
-    LeCun, "VICReg", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv
-    2203.05997).
+    backward. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg", ICLR 2022, in the form of F.
+    Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -404,9 +396,11 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    return _jax_variance_covariance.terms(x)
+    variance, covariance = _jax.call(TABLE["variance_covariance_loss"], {"x": x})
+    return variance, covariance
 
 
+@options_of("match_slots", _STATIC)
 def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest;
     under ``jit`` and ``vmap``, too.
@@ -414,10 +408,8 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     Parameters
     ----------
     f : array, shape [2B, S, C]
-        Slots of float64 (with ``jax_enable_x64``), float32, float16 or bfloat16. Rows ``i`` and ``i
-        + B`` are the two views of image ``i``.
-    eps : float
-        Floor of a slot's norm, positive and finite. Static under ``jit``.
+        Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    {options}
 
     Returns
     -------
@@ -428,7 +420,7 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     Raises
     ------
     TypeError, ValueError
-        When traced, where a dtype, a shape or `eps` is not as above.
+        Where a dtype, a shape or `eps` is not as above.
 
     Notes
     -----
@@ -441,19 +433,20 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     >>> jax.jit(osc.jax.match_slots)(jnp.stack([view, view[jnp.array([2, 0, 1])]])).tolist()
     [[1, 2, 0]]
     """
-    return _jax_assignment.match_slots(f, eps)
+    (matching,) = _jax.indices(*_jax.call(TABLE["match_slots"], {"f": f}, eps=eps))
+    return matching
 
 
+@options_of("linear_sum_assignment", _STATIC)
 def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.Array, jax.Array]:
     """Solve a batch of linear sum assignment problems exactly; under ``jit`` and ``vmap``, too.
 
     Parameters
     ----------
     cost : array, shape [..., R, K]
-        Costs of pairing each of R rows with each of K columns: float64 (with ``jax_enable_x64``),
-        float32, float16 or bfloat16. ``+inf`` forbids a pair (``-inf`` where one maximises).
-    maximize : bool
-        Find the greatest total, not the least. Static under ``jit``.
+        Costs of pairing each of R rows with each of K columns. ``+inf`` forbids a pair (``-inf``
+        where one maximises).
+    {options}
 
     Returns
     -------
@@ -466,7 +459,7 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     Raises
     ------
     TypeError, ValueError
-        When traced, where the dtype, the shape or `maximize` is not as above.
+        Where the dtype, the shape or `maximize` is not as above.
 
     Notes
     -----
@@ -480,7 +473,10 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
     >>> col4row.tolist()
     [1, 0, 2]
     """
-    return _jax_assignment.linear_sum_assignment(cost, maximize)
+    options = {"maximize": maximize, "on_unsolvable": "unmatched"}
+    results = _jax.call(TABLE["linear_sum_assignment"], {"cost": cost}, **options)
+    col4row, row4col = _jax.indices(*results)
+    return col4row, row4col
 
 
 def export_checks() -> list[Any]:
@@ -508,4 +504,4 @@ def export_checks() -> list[Any]:
     """
     from jax import export
 
-    return [export.DisabledSafetyCheck.custom_call(name) for name in _jax_operators.custom_calls]
+    return [export.DisabledSafetyCheck.custom_call(_jax.TARGET)]

@@ -10,7 +10,9 @@ try:
 except ImportError as error:
     raise ImportError("osc.loss_global needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _library, _options, _torch, _torch_checks
+from . import _torch
+from ._documentation import options_of
+from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["contrastive_loss", "cosine_sim_loss", "variance_covariance_loss"]
 
 
+@options_of("matching_similarity_loss_per_img")
 def cosine_sim_loss(
     feats: torch.Tensor,
     projs: torch.Tensor,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its
     `projs` and the other view's `feats`.
@@ -37,20 +40,14 @@ def cosine_sim_loss(
     projs : tensor, shape [2B, C]
         Features after it, of the same shape, device and dtype: float64, float32, float16 or
         bfloat16 (16 bits computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
-        them in the order (view, image).
-    eps : float
-        Floor of a norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
+    {options}
 
     Returns
     -------
     tensor, scalar or of shape [2B]
-        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of
-        `projs`; contiguous where its channels are not adjacent.
+        In the dtype of `projs`; float32 under autocast. All losses are in the order (view, image);
+        the mean of no loss is NaN. The gradient has the dtype and layout of `projs`; contiguous
+        where its channels are not adjacent.
 
     Raises
     ------
@@ -75,31 +72,28 @@ def cosine_sim_loss(
     >>> float(cosine_sim_loss(feats, feats))
     0.5
     """
-    _torch_checks.check_pair("feats", feats, "projs", projs)
-    f, p = _one_slot("feats", feats), _one_slot("projs", projs)
-    if feats.shape != projs.shape:
-        raise ValueError(
-            f"feats {list(feats.shape)} and projs {list(projs.shape)} must have the same shape"
-        )
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    try:
-        loss: torch.Tensor = _torch.similarity_op(
-            _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
-        )[0]
-    except ValueError as error:
-        raise ValueError(_library.renamed(str(error), {"f": "feats", "p": "projs"})) from None
+    _torch.check_pair("feats", feats, "projs", projs)
+    f, p = _torch.as_slots("feats", feats), _torch.as_slots("projs", projs)
+    loss: torch.Tensor = _torch.call(
+        "matching_similarity_loss_per_img",
+        (_torch.constant(f), p, None),
+        {"f": "feats", "p": "projs"},
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
+    )[0]
     return loss
 
 
+@options_of("matching_contrastive_loss")
 def contrastive_loss(
     projs: torch.Tensor,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     group: ProcessGroup | None = None,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of
     the batch; and how often that succeeds.
@@ -113,25 +107,17 @@ def contrastive_loss(
         Features, on any device; float64, float32, float16 or bfloat16 (16 bits computed in
         float32). Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to
         every row, also as a candidate of others.
-    temperature : float
-        Positive and finite; a number, not a tensor: none is learned.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
-        them in the order (view, image).
+    {options}
     group : torch.distributed.ProcessGroup, optional
         The images of all its ranks are candidates; as in
         `osc.loss_objects.matching_contrastive_loss`, which says what that asks of the ranks.
-    eps : float
-        Floor of a norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and is nobody's
-        candidate, so that the other images have what they would have without it; or it is an error.
 
     Returns
     -------
     loss : tensor, scalar or of shape [2B]
-        In the dtype of `projs`; float32 under autocast. Its gradient has the dtype and layout of
-        `projs`; contiguous where their channels are not adjacent.
+        In the dtype of `projs`; float32 under autocast. All losses are in the order (view, image);
+        the mean of no loss is NaN. The gradient has the dtype and layout of `projs`; contiguous
+        where their channels are not adjacent.
     accuracy : tensor, float32 scalar
         The share of (finite) rows that resemble their other view strictly more than every other
         candidate; NaN where there are none. It has no gradient; of a `group`, that of this rank's
@@ -148,9 +134,10 @@ def contrastive_loss(
 
     Notes
     -----
-    `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator: 2B² C
-    multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and no
-    device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple
+    Images that are not finite are nobody's candidates: the others have what they would have without
+    them. `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator:
+    2B² C multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and
+    no device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple
     framework for contrastive learning of visual representations", ICML 2020, in the form of F.
     Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
@@ -162,16 +149,18 @@ def contrastive_loss(
     >>> round(float(loss), 4), float(accuracy)
     (0.2395, 1.0)
     """
-    try:
-        return _torch.contrastive_loss(
-            projs, _projs, False, temperature, reduction, group, eps, on_nonfinite
-        )
-    except ValueError as error:
-        raise ValueError(_library.renamed(str(error), {"slots": "projs"})) from None
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("projs", projs, group, options)
 
 
+@options_of("variance_covariance_loss")
 def variance_covariance_loss(
-    x: torch.Tensor, *, on_nonfinite: _options.OnNonFinite = "propagate"
+    x: torch.Tensor, *, on_nonfinite: OnNonFinite = "propagate"
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """How little the features of samples vary, and how much they vary together: two regularisers of
     embeddings, which keep them from being all the same, and from saying the same twice.
@@ -185,9 +174,7 @@ def variance_covariance_loss(
     x : tensor, shape [..., N, D]
         Groups of N samples of D features, on any device; float64, float32, float16 or bfloat16 (16
         bits computed in float32).
-    on_nonfinite : {"propagate", "raise"}
-        A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN,
-        which leaves that of other groups alone; or it is an error.
+    {options}
 
     Returns
     -------
@@ -221,22 +208,6 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    _torch_checks.check_tensor("x", x)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    variance, covariance = _torch.variance_covariance_op(x, raise_nonfinite)
+    _torch.check_tensor("x", x)
+    variance, covariance = _torch.call("variance_covariance_loss", (x,), on_nonfinite=on_nonfinite)
     return variance, covariance
-
-
-def _projs(value: torch.Tensor) -> torch.Tensor:
-    _torch_checks.check_tensor("projs", value)
-    return _one_slot("projs", value)
-
-
-def _one_slot(name: str, features: torch.Tensor) -> torch.Tensor:
-    if features.dim() != 2 or features.shape[0] % 2:
-        raise ValueError(
-            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + "
-            "B are the views of image i (x [B, 2, C] becomes that by x.transpose(0, "
-            "1).flatten(0, 1))"
-        )
-    return features.unsqueeze(1)

@@ -9,8 +9,10 @@ try:
 except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
-from . import _library, _options, _torch, _torch_checks
+from . import _torch
+from ._documentation import options_of
 from ._library import matching_contrastive_loss_best_worst
+from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -24,13 +26,14 @@ __all__ = [
 ]
 
 
+@options_of("matching_similarity_loss_per_img")
 def matching_similarity_loss_per_img(
     f: torch.Tensor,
     p: torch.Tensor,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Similarity loss of each slot to its match in the other view of its image.
 
@@ -45,20 +48,14 @@ def matching_similarity_loss_per_img(
     p : tensor, shape [2B, S, C]
         Slots after the projection head, of the same shape, device and dtype: float64, float32,
         float16 or bfloat16 (16 bits computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
+    {options}
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `p`; float32 under autocast. Its gradient has the dtype and layout of `p`;
-        contiguous where p's channels are not adjacent.
+        In the dtype of `p`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `p`; contiguous
+        where p's channels are not adjacent.
 
     Raises
     ------
@@ -87,23 +84,26 @@ def matching_similarity_loss_per_img(
     >>> float(matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    _torch_checks.check_pair("f", f, "p", p)
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss: torch.Tensor = _torch.similarity_op(
-        _torch_checks.constant(f), p, code, _library.positive("eps", eps), raise_nonfinite
+    _torch.check_pair("f", f, "p", p)
+    loss: torch.Tensor = _torch.call(
+        "matching_similarity_loss_per_img",
+        (_torch.constant(f), p, None),
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
     )[0]
     return loss
 
 
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss(
     slots: torch.Tensor,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     group: ProcessGroup | None = None,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of the batch.
@@ -119,30 +119,21 @@ def matching_contrastive_loss(
         Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
         Rows ``i`` and ``i + B`` are the two views of image ``i``. The gradient flows to every slot,
         also as a candidate of others, and not through the matching.
-    temperature : float
-        Positive and finite; a number, not a tensor: none is learned.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
+    {options}
     group : torch.distributed.ProcessGroup, optional
         The slots of all its ranks are candidates; the losses are those of this rank's slots. Every
         rank must call, with slots of one shape and dtype that all require a gradient or none, and
         every rank must call backward: both wait for the others. The mean over ranks of the mean
         loss is that of the joined batch, and so is the gradient averaged over ranks, as
-        DistributedDataParallel does it. No second derivative, no forward mode, no vmap, and a graph
-        break under torch.compile.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are
-        nobody's candidates, so that the other images have what they would have without it; or it is
-        an error (of a `group`, on every rank).
+        DistributedDataParallel does it. What is an error on one rank is one on every rank. No
+        second derivative, no forward mode, no vmap, and a graph break under torch.compile.
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
-        `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
+        contiguous where their channels are not adjacent.
 
     Raises
     ------
@@ -155,11 +146,12 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    With N = 2BS, some N² C / 2 multiplications forward and as many again backward per use of a
-    cosine, 3 N² C / 2; no N x N matrix is stored, on no device (osc/_torch_contrastive.py). On the
-    CPU on PyTorch's threads with the interpreter's lock released, the same bits with any number of
-    them. On another device a call waits for it once, for the assignments. A `group` of R ranks: R
-    times the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
+    Slots of an image that is not finite are nobody's candidates: the other images have what they
+    would have without it. With N = 2BS, some N² C / 2 multiplications forward and as many again
+    backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device. On the CPU on
+    PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
+    On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
+    the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
     forward, two of some bytes a slot backward. Source: F. Baldassarre and H. Azizpour, "Towards
     self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
@@ -170,18 +162,23 @@ def matching_contrastive_loss(
     >>> round(float(matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _torch.contrastive_loss(
-        slots, _slots, False, temperature, reduction, group, eps, on_nonfinite
-    )[0]
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("slots", slots, group, options)[0]
 
 
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss_per_img(
     slots: torch.Tensor,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> torch.Tensor:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
@@ -194,22 +191,14 @@ def matching_contrastive_loss_per_img(
     slots : tensor, shape [2B, S, C]
         Slots, on any device; float64, float32, float16 or bfloat16 (16 bits computed in float32).
         Rows ``i`` and ``i + B`` are the two views of image ``i``.
-    temperature : float
-        Positive and finite; a number, not a tensor.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
+    {options}
 
     Returns
     -------
     tensor, scalar or of shape [2BS]
-        In the dtype of `slots`; float32 under autocast. Its gradient has the dtype and layout of
-        `slots`; contiguous where their channels are not adjacent.
+        In the dtype of `slots`; float32 under autocast. All losses are in the order (view, image,
+        slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
+        contiguous where their channels are not adjacent.
 
     Raises
     ------
@@ -232,18 +221,24 @@ def matching_contrastive_loss_per_img(
     >>> round(float(matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _torch.contrastive_loss(
-        slots, _slots, True, temperature, reduction, None, eps, on_nonfinite
-    )[0]
+    options = {
+        "candidates": "image",
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _torch.contrastive_loss("slots", slots, None, options)[0]
 
 
+@options_of("matching_similarity_loss_small_to_large")
 def matching_similarity_loss_small_to_large(
     f_large: torch.Tensor,
     p_small: torch.Tensor,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Similarity loss of the slots of small crops to those of large crops of the same image, where
     the two resemble each other most.
@@ -260,21 +255,16 @@ def matching_similarity_loss_small_to_large(
     p_small : tensor, shape [B, As, S, C]
         Slots of As small crops after the projection head, S of each, of the same device and dtype:
         float64, float32, float16 or bfloat16 (16 bits computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the
-        losses of all pairs, NaN where no slot counts.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and
-        the sum, and leaves the losses and gradients of other images alone; or it is an error.
+    {options}
 
     Returns
     -------
     loss : tensor, scalar or of shape [B, Al, As]
-        In the dtype of `p_small`; float32 under autocast. Its gradient has the dtype and layout of
-        `p_small`; contiguous where their channels are not adjacent. A pair without a slot that
-        counts sends none, whatever comes in.
+        In the dtype of `p_small`; float32 under autocast. A pair in which no slot counts has NaN
+        with ``"none"`` and is left out of the mean and the sum; the mean of no pair is NaN. With an
+        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout of
+        `p_small`; contiguous where their channels are not adjacent. A pair in which no slot counts
+        sends none.
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 
@@ -304,19 +294,12 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    _torch_checks.check_pair("f_large", f_large, "p_small", p_small)
-    code = _library.reduction(reduction)
-    raise_nonfinite = _library.policy("on_nonfinite", on_nonfinite, "propagate") == 1
-    loss, _, counted_ratio = _torch.small_to_large_op(
-        _torch_checks.constant(f_large),
-        p_small,
-        code,
-        _library.positive("eps", eps),
-        raise_nonfinite,
+    _torch.check_pair("f_large", f_large, "p_small", p_small)
+    loss, _, counted_ratio = _torch.call(
+        "matching_similarity_loss_small_to_large",
+        (_torch.constant(f_large), p_small, None),
+        reduction=reduction,
+        eps=eps,
+        on_nonfinite=on_nonfinite,
     )
     return loss, counted_ratio
-
-
-def _slots(value: torch.Tensor) -> torch.Tensor:
-    _torch_checks.check_slots("slots", value)
-    return value

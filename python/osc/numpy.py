@@ -1,14 +1,28 @@
-"""The losses of matched object slots, and of whole images, on NumPy arrays."""
+"""The losses of matched object slots, and of whole images, on NumPy arrays.
+
+Arrays are those of NumPy, or anything that speaks DLPack and is in the host's memory (a CPU tensor
+of PyTorch or JAX, say), of float64, float32, float16 or bfloat16. 16 bits are computed in float32;
+bfloat16 needs the package ml_dtypes.
+
+Losses and gradients are computed in one pass, in parallel with the interpreter's lock released, and
+have the same bits with any number of threads. Nothing is copied where channels are contiguous.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, overload
 
 import numpy as np
-import numpy.typing as npt
 
-from . import _arrays, _library, _options
+from . import _numpy
+from ._arrays import Array, ArrayLike, on_host
+from ._documentation import options_of
 from ._library import matching_contrastive_loss_best_worst
+from ._operators import TABLE
+from ._options import OnNonFinite, Reduction
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = [
     "contrastive_loss",
@@ -21,44 +35,43 @@ __all__ = [
     "variance_covariance_loss",
 ]
 
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"]
+_CONTRASTIVE = TABLE["matching_contrastive_loss"]
+_SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
+_VARIANCE_COVARIANCE = TABLE["variance_covariance_loss"]
+
+
+class _Options(TypedDict, total=False):
+    eps: float
+    on_nonfinite: OnNonFinite
+
 
 @overload
 def matching_similarity_loss_per_img(
-    f: _arrays.ArrayLike,
-    p: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f: ArrayLike,
+    p: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
-) -> Any: ...
-@overload
-def matching_similarity_loss_per_img(
-    f: _arrays.ArrayLike,
-    p: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
-    *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, Array]: ...
 @overload
 def matching_similarity_loss_per_img(
-    f: _arrays.ArrayLike,
-    p: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f: ArrayLike,
+    p: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: bool,
+    with_grad: bool = ...,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_similarity_loss_per_img")
 def matching_similarity_loss_per_img(
-    f: _arrays.ArrayLike,
-    p: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f: ArrayLike,
+    p: ArrayLike,
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Similarity loss of each slot to its match in the other view of its image.
@@ -69,27 +82,17 @@ def matching_similarity_loss_per_img(
     Parameters
     ----------
     f : array, shape [2B, S, C]
-        Slots before the projection head: an array of NumPy, or anything that speaks DLPack and is
-        in the host's memory (a CPU tensor of PyTorch or JAX, say). Rows ``i`` and ``i + B`` are the
-        two views of image ``i``. No gradient flows to them.
+        Slots before the projection head. Rows ``i`` and ``i + B`` are the two views of image ``i``.
+        They get no gradient.
     p : array, shape [2B, S, C]
-        Slots after the projection head, of the same shape and dtype: float64, float32, float16 or
-        bfloat16 (the last two computed in float32; bfloat16 needs the package ml_dtypes).
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients and leaves the other
-        images alone, or is an error.
-    with_grad : bool
-        Return the gradient with respect to `p` as well; for ``"none"`` that of the sum.
+        Slots after the projection head, of the same shape and dtype.
+    {options}
 
     Returns
     -------
     loss : NumPy scalar, or array of shape [2BS]
-        In the dtype of `p`.
+        In the dtype of `p`; all losses in the order (view, image, slot). The mean of no loss is
+        NaN.
     grad_p : array, shape [2B, S, C]
         Only with `with_grad`; in the dtype and memory order of `p`; in C order where its channels
         are not adjacent.
@@ -97,18 +100,16 @@ def matching_similarity_loss_per_img(
     Raises
     ------
     TypeError
-        Where a dtype is none of those above, the two differ, or an array is in the memory of an
-        accelerator.
+        Where a dtype is none of those above, the two differ, an array is in the memory of an
+        accelerator, or `eps` is no number.
     ValueError
         Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
         that is not finite.
 
     Notes
     -----
-    One pass for the loss, the matching and the gradient: O(S² C + S³) an image, in parallel over
-    images with the interpreter's lock released, and the same bits with any number of threads. No
-    copy where the channels are contiguous. A call on small slots takes some 7 µs. Source: F.
-    Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric
+    O(S² C + S³) an image, in parallel over images. A call on small slots takes some 7 µs. Source:
+    F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric
     representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
     ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
 
@@ -120,55 +121,37 @@ def matching_similarity_loss_per_img(
     >>> float(osc.numpy.matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    return _similarity_loss(
-        "f",
-        _arrays.slots("f", f),
-        "p",
-        _arrays.slots("p", p),
-        reduction,
-        eps,
-        on_nonfinite,
-        with_grad,
-    )
+    wanted = ("loss", "grad_p") if with_grad else ("loss",)
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    return _numpy.call(_SIMILARITY, {"f": f, "p": p}, wanted, **options)
 
 
 @overload
 def cosine_sim_loss(
-    feats: _arrays.ArrayLike,
-    projs: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    feats: ArrayLike,
+    projs: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
-) -> Any: ...
-@overload
-def cosine_sim_loss(
-    feats: _arrays.ArrayLike,
-    projs: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
-    *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, Array]: ...
 @overload
 def cosine_sim_loss(
-    feats: _arrays.ArrayLike,
-    projs: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    feats: ArrayLike,
+    projs: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: bool,
+    with_grad: bool = ...,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_similarity_loss_per_img")
 def cosine_sim_loss(
-    feats: _arrays.ArrayLike,
-    projs: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    feats: ArrayLike,
+    projs: ArrayLike,
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Similarity loss of each image to its other view, as in SimSiam: ``(1 - cosine) / 2`` of its
@@ -177,32 +160,26 @@ def cosine_sim_loss(
     Parameters
     ----------
     feats, projs : array, shape [2B, C]
-        Features before and after the projection head, of one dtype, as
-        `matching_similarity_loss_per_img` takes `f` and `p`. Rows ``i`` and ``i + B`` are the two
-        views of image ``i``.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2B of
-        them in the order (view, image).
-    eps, on_nonfinite, with_grad
-        As there.
+        Features before and after the projection head, of one dtype. Rows ``i`` and ``i + B`` are
+        the two views of image ``i``. `feats` get no gradient.
+    {options}
 
     Returns
     -------
     loss : NumPy scalar, or array of shape [2B]
-        In the dtype of `projs`.
+        In the dtype of `projs`; all losses in the order (view, image). The mean of no loss is NaN.
     grad_projs : array, shape [2B, C]
         Only with `with_grad`; in the dtype and memory order of `projs`.
 
     Raises
     ------
     TypeError, ValueError
-        As there.
+        As `matching_similarity_loss_per_img`, which this is with one slot.
 
     Notes
     -----
-    That function with one slot: O(C) an image, no copy. Source: X. Chen and K. He, "Exploring
-    simple Siamese representation learning", CVPR 2021, in the form of F. Baldassarre and H.
-    Azizpour, 2022 (arXiv 2203.05997).
+    O(C) an image. Source: X. Chen and K. He, "Exploring simple Siamese representation learning",
+    CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -211,51 +188,37 @@ def cosine_sim_loss(
     >>> float(osc.numpy.cosine_sim_loss(feats, feats))
     0.5
     """
-    f, p = (
-        _arrays.slots(name, _arrays.features(name, x))
-        for name, x in (("feats", feats), ("projs", projs))
-    )
-    result = _similarity_loss("feats", f, "projs", p, reduction, eps, on_nonfinite, with_grad)
-    return (result[0], result[1][:, 0]) if with_grad else result
+    wanted = ("loss", "grad_p") if with_grad else ("loss",)
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    return _numpy.call(_SIMILARITY.of_features, {"feats": feats, "projs": projs}, wanted, **options)
 
 
 @overload
 def matching_contrastive_loss(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    slots: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
-) -> Any: ...
-@overload
-def matching_contrastive_loss(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
-    *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, Array]: ...
 @overload
 def matching_contrastive_loss(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    slots: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: bool,
+    with_grad: bool = ...,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss(
-    slots: _arrays.ArrayLike,
+    slots: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
@@ -268,27 +231,14 @@ def matching_contrastive_loss(
     Parameters
     ----------
     slots : array, shape [2B, S, C]
-        Slots: an array of NumPy, or anything that speaks DLPack and is in the host's memory, of
-        float64, float32, float16 or bfloat16 (the last two computed in float32). Rows ``i`` and ``i
-        + B`` are the two views of image ``i``.
-    temperature : float
-        Positive and finite.
-    reduction : {"mean", "sum", "none"}
-        The mean of the losses (NaN where there are none), their sum, or the vector of all 2BS of
-        them in the order (view, image, slot).
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, and its slots are
-        nobody's candidates, so that the other images have what they would have without it; or it is
-        an error.
-    with_grad : bool
-        Return the gradient with respect to `slots` as well; for ``"none"`` that of the sum.
+        Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    {options}
 
     Returns
     -------
     loss : NumPy scalar, or array of shape [2BS]
-        In the dtype of `slots`.
+        In the dtype of `slots`; all losses in the order (view, image, slot). The mean of no loss is
+        NaN.
     grad_slots : array, shape [2B, S, C]
         Only with `with_grad`; in the dtype and memory order of `slots`; in C order where their
         channels are not adjacent.
@@ -304,10 +254,10 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    With N = 2BS, N² C / 2 multiplications for the loss and 3 N² C / 2 more for the gradient; no N x
-    N matrix is stored. In parallel with the interpreter's lock released, and the same bits with any
-    number of threads. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of
-    global and object-centric representations", 2022 (arXiv 2203.05997).
+    Slots of an image that is not finite are nobody's candidates: the other images have what they
+    would have without it. With N = 2BS, N² C / 2 multiplications for the loss and 3 N² C / 2 more
+    for the gradient; no N x N matrix is stored. Source: F. Baldassarre and H. Azizpour, "Towards
+    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -316,65 +266,65 @@ def matching_contrastive_loss(
     >>> round(float(osc.numpy.matching_contrastive_loss(slots)), 4)
     2.3979
     """
-    return _without_accuracy(
-        _contrastive_loss(
-            "slots",
-            _arrays.slots("slots", slots),
-            False,
-            temperature,
-            reduction,
-            eps,
-            on_nonfinite,
-            with_grad,
-        )
-    )
+    wanted = ("loss", "grad_slots") if with_grad else ("loss",)
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _numpy.call(_CONTRASTIVE, {"slots": slots}, wanted, **options)
 
 
 @overload
 def matching_contrastive_loss_per_img(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    slots: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
-) -> Any: ...
-@overload
-def matching_contrastive_loss_per_img(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
-    *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, Array]: ...
 @overload
 def matching_contrastive_loss_per_img(
-    slots: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    slots: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: bool,
+    with_grad: bool = ...,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_contrastive_loss")
 def matching_contrastive_loss_per_img(
-    slots: _arrays.ArrayLike,
+    slots: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
 
-    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image
-    as candidates: ``log(2S - 1)`` where all slots are equal. O(S² C + S³) an image, in parallel
-    over images.
+    The loss of `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
+    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) an image, in parallel over images.
+
+    Parameters
+    ----------
+    slots : array, shape [2B, S, C]
+        Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    {options}
+
+    Returns
+    -------
+    loss, grad_slots
+        As of `matching_contrastive_loss`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `matching_contrastive_loss`.
 
     Examples
     --------
@@ -383,57 +333,52 @@ def matching_contrastive_loss_per_img(
     >>> round(float(osc.numpy.matching_contrastive_loss_per_img(slots, temperature=0.1)), 6)
     0.000182
     """
-    return _without_accuracy(
-        _contrastive_loss(
-            "slots",
-            _arrays.slots("slots", slots),
-            True,
-            temperature,
-            reduction,
-            eps,
-            on_nonfinite,
-            with_grad,
-        )
-    )
+    wanted = ("loss", "grad_slots") if with_grad else ("loss",)
+    options = {
+        "candidates": "image",
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _numpy.call(_CONTRASTIVE, {"slots": slots}, wanted, **options)
 
 
 @overload
 def contrastive_loss(
-    projs: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    projs: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
+    with_grad: Literal[False] = ...,
+    **options: Unpack[_Options],
 ) -> tuple[Any, float]: ...
 @overload
 def contrastive_loss(
-    projs: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    projs: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, float, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, float, Array]: ...
 @overload
 def contrastive_loss(
-    projs: _arrays.ArrayLike,
-    temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    projs: ArrayLike,
+    temperature: float = ...,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: bool,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_contrastive_loss")
 def contrastive_loss(
-    projs: _arrays.ArrayLike,
+    projs: ArrayLike,
     temperature: float = 1.0,
-    reduction: _options.Reduction = "mean",
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Contrastive loss of each image, as in SimCLR: to tell its other view from all other images of
@@ -442,15 +387,13 @@ def contrastive_loss(
     Parameters
     ----------
     projs : array, shape [2B, C]
-        Features, as `matching_contrastive_loss` takes slots. Rows ``i`` and ``i + B`` are the two
-        views of image ``i``.
-    temperature, reduction, eps, on_nonfinite, with_grad
-        As there; ``"none"`` gives 2B losses in the order (view, image).
+        Features. Rows ``i`` and ``i + B`` are the two views of image ``i``.
+    {options}
 
     Returns
     -------
     loss : NumPy scalar, or array of shape [2B]
-        In the dtype of `projs`.
+        In the dtype of `projs`; all losses in the order (view, image). The mean of no loss is NaN.
     accuracy : float
         The share of (finite) rows that resemble their other view strictly more than every other
         candidate; NaN where there are none.
@@ -460,13 +403,13 @@ def contrastive_loss(
     Raises
     ------
     TypeError, ValueError
-        As there.
+        As `matching_contrastive_loss`, which this is with one slot.
 
     Notes
     -----
-    That function with one slot. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple
-    framework for contrastive learning of visual representations", ICML 2020, in the form of F.
-    Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive
+    learning of visual representations", ICML 2020, in the form of F. Baldassarre and H. Azizpour,
+    2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -476,56 +419,51 @@ def contrastive_loss(
     >>> round(float(loss), 4), accuracy
     (0.2395, 1.0)
     """
-    result = _contrastive_loss(
-        "projs",
-        _arrays.slots("projs", _arrays.features("projs", projs)),
-        False,
-        temperature,
-        reduction,
-        eps,
-        on_nonfinite,
-        with_grad,
-    )
-    return (*result[:2], result[2][:, 0]) if with_grad else result
+    wanted = ("loss", "accuracy", "grad_slots") if with_grad else ("loss", "accuracy")
+    options = {
+        "temperature": temperature,
+        "reduction": reduction,
+        "eps": eps,
+        "on_nonfinite": on_nonfinite,
+    }
+    return _numpy.call(_CONTRASTIVE.of_features, {"projs": projs}, wanted, **options)
 
 
 @overload
 def matching_similarity_loss_small_to_large(
-    f_large: _arrays.ArrayLike,
-    p_small: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f_large: ArrayLike,
+    p_small: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
+    with_grad: Literal[False] = ...,
+    **options: Unpack[_Options],
 ) -> tuple[Any, float]: ...
 @overload
 def matching_similarity_loss_small_to_large(
-    f_large: _arrays.ArrayLike,
-    p_small: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f_large: ArrayLike,
+    p_small: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: Literal[True],
-) -> tuple[Any, float, npt.NDArray[Any]]: ...
+    **options: Unpack[_Options],
+) -> tuple[Any, float, Array]: ...
 @overload
 def matching_similarity_loss_small_to_large(
-    f_large: _arrays.ArrayLike,
-    p_small: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f_large: ArrayLike,
+    p_small: ArrayLike,
+    reduction: Reduction = ...,
     *,
-    eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
     with_grad: bool,
+    **options: Unpack[_Options],
 ) -> Any: ...
+@options_of("matching_similarity_loss_small_to_large")
 def matching_similarity_loss_small_to_large(
-    f_large: _arrays.ArrayLike,
-    p_small: _arrays.ArrayLike,
-    reduction: _options.Reduction = "mean",
+    f_large: ArrayLike,
+    p_small: ArrayLike,
+    reduction: Reduction = "mean",
     *,
     eps: float = 1e-10,
-    on_nonfinite: _options.OnNonFinite = "propagate",
+    on_nonfinite: OnNonFinite = "propagate",
     with_grad: bool = False,
 ) -> Any:
     """Similarity loss of the slots of small crops to those of large crops of the same image, where
@@ -538,27 +476,17 @@ def matching_similarity_loss_small_to_large(
     Parameters
     ----------
     f_large : array, shape [B, Al, L, C]
-        Slots of Al large crops of each image before the projection head, L of each: an array of
-        NumPy, or anything that speaks DLPack and is in the host's memory. No gradient flows to
-        them.
+        Slots of Al large crops of each image before the projection head, L of each. They get no
+        gradient.
     p_small : array, shape [B, As, S, C]
-        Slots of As small crops after the projection head, S of each, of the same dtype: float64,
-        float32, float16 or bfloat16 (the last two computed in float32).
-    reduction : {"mean", "sum", "none"}
-        The mean over the pairs in which a slot counts (NaN where there are none), their sum, or the
-        losses of all pairs, NaN where no slot counts.
-    eps : float
-        Floor of a slot's norm, positive and finite.
-    on_nonfinite : {"propagate", "raise"}
-        An image that holds a NaN or an infinity has NaN losses and gradients, as have the mean and
-        the sum, and leaves the losses and gradients of other images alone; or it is an error.
-    with_grad : bool
-        Return the gradient with respect to `p_small` as well; for ``"none"`` that of the sum.
+        Slots of As small crops after the projection head, S of each, of the same dtype.
+    {options}
 
     Returns
     -------
     loss : NumPy scalar, or array of shape [B, Al, As]
-        In the dtype of `p_small`.
+        In the dtype of `p_small`. A pair in which no slot counts has NaN with ``"none"`` and is
+        left out of the mean and the sum; the mean of no pair is NaN.
     counted_ratio : float
         The share of the B Al As S slots that count; NaN where there are none.
     grad_p_small : array, shape [B, As, S, C]
@@ -576,10 +504,10 @@ def matching_similarity_loss_small_to_large(
 
     Notes
     -----
-    Al L As S C multiplications an image, in parallel over images with the interpreter's lock
-    released; of equal cosines the first is the greatest. Source: F. Baldassarre and H. Azizpour,
-    "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv
-    2203.05997).
+    With an image that is not finite the mean and the sum are NaN. Al L As S C multiplications an
+    image, in parallel over images; of equal cosines the first is the greatest. Source: F.
+    Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric
+    representations", 2022 (arXiv 2203.05997).
 
     Examples
     --------
@@ -590,77 +518,26 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), counted_ratio
     (0.0, 1.0)
     """
-    read_f, code, f_strides = _arrays.rows(
-        "f_large", f_large, 4, "[B, Al, L, C]: images, crops, slots, channels"
-    )
-    read_p, _, p_strides = _arrays.rows(
-        "p_small", p_small, 4, "[B, As, S, C]: images, crops, slots, channels"
-    )
-    if read_f.shape[0] != read_p.shape[0] or read_f.shape[3] != read_p.shape[3]:
-        raise ValueError(
-            f"f_large {read_f.shape} and p_small {read_p.shape} must have as many images and "
-            "channels"
-        )
-    if read_f.dtype != read_p.dtype:
-        raise TypeError(
-            f"f_large is {read_f.dtype} and p_small is {read_p.dtype}; wanted the same dtype"
-        )
-    images, small_crops, small_slots, channels = read_p.shape
-    large_crops, large_slots = read_f.shape[1:3]
-    loss = np.empty((images, large_crops, small_crops) if reduction == "none" else (), read_p.dtype)
-    counted_ratio = np.empty(())
-    gradient, grad_strides = _arrays.empty_rows_like(read_p) if with_grad else (None, None)
-    status = _library.small_to_large_loss(
-        code,
-        _arrays.int64s(images, large_crops, large_slots, small_crops, small_slots, channels),
-        _arrays.pointer(read_f),
-        f_strides,
-        _arrays.pointer(read_p),
-        p_strides,
-        _library.reduction(reduction),
-        _library.positive("eps", eps),
-        _library.policy("on_nonfinite", on_nonfinite, "propagate"),
-        None,
-        None,
-        _arrays.pointer(loss),
-        _arrays.pointer(counted_ratio),
-        None,
-        None if gradient is None else _arrays.pointer(gradient),
-        grad_strides,
-        None,
-        None,
-    )
-    _library.check(status)
-    return (
-        (loss[()], float(counted_ratio))
-        if gradient is None
-        else (loss[()], float(counted_ratio), gradient)
-    )
+    wanted = ("loss", "counted_ratio", "grad_p_small") if with_grad else ("loss", "counted_ratio")
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    return _numpy.call(_SMALL_TO_LARGE, {"f_large": f_large, "p_small": p_small}, wanted, **options)
 
 
 @overload
 def variance_covariance_loss(
-    x: _arrays.ArrayLike,
-    *,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[False] = False,
+    x: ArrayLike, *, on_nonfinite: OnNonFinite = ..., with_grad: Literal[False] = ...
 ) -> tuple[Any, Any]: ...
 @overload
 def variance_covariance_loss(
-    x: _arrays.ArrayLike,
-    *,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: Literal[True],
-) -> tuple[Any, Any, npt.NDArray[Any], npt.NDArray[Any]]: ...
+    x: ArrayLike, *, on_nonfinite: OnNonFinite = ..., with_grad: Literal[True]
+) -> tuple[Any, Any, Array, Array]: ...
 @overload
 def variance_covariance_loss(
-    x: _arrays.ArrayLike, *, on_nonfinite: _options.OnNonFinite = "propagate", with_grad: bool
+    x: ArrayLike, *, on_nonfinite: OnNonFinite = ..., with_grad: bool
 ) -> Any: ...
+@options_of("variance_covariance_loss")
 def variance_covariance_loss(
-    x: _arrays.ArrayLike,
-    *,
-    on_nonfinite: _options.OnNonFinite = "propagate",
-    with_grad: bool = False,
+    x: ArrayLike, *, on_nonfinite: OnNonFinite = "propagate", with_grad: bool = False
 ) -> Any:
     """How little the features of samples vary, and how much they vary together: two regularisers of
     embeddings.
@@ -672,23 +549,17 @@ def variance_covariance_loss(
     Parameters
     ----------
     x : array, shape [..., N, D]
-        Groups of N samples of D features: an array of NumPy, or anything that speaks DLPack and is
-        in the host's memory, of float64, float32, float16 or bfloat16 (the last two computed in
-        float32).
-    on_nonfinite : {"propagate", "raise"}
-        A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN,
-        which leaves that of other groups alone; or it is an error.
-    with_grad : bool
-        Return the gradients of the two terms with respect to `x` as well.
+        Groups of N samples of D features.
+    {options}
 
     Returns
     -------
     variance, covariance : NumPy scalars
-        In the dtype of `x`. NaN of one sample, or where a size is 0; the covariance also of one
-        feature.
+        In the dtype of `x`. NaN of one sample, where a size is 0 or a group is not finite; the
+        covariance also of one feature.
     grad_variance, grad_covariance : arrays of the shape of `x`
-        Only with `with_grad`: the gradient of each term, in the dtype and memory order of `x` as
-        ``[G, N, D]``.
+        Only with `with_grad`: the gradient of each term, in the dtype and memory order of `x`; in C
+        order where its features are not adjacent or its groups not evenly spaced.
 
     Raises
     ------
@@ -700,10 +571,9 @@ def variance_covariance_loss(
 
     Notes
     -----
-    N D² / 2 multiplications a group, and N D² more for each gradient; in parallel with the
-    interpreter's lock released, and the same bits with any number of threads. Source: A. Bardes, J.
-    Ponce and Y. LeCun, "VICReg", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022
-    (arXiv 2203.05997).
+    N D² / 2 multiplications a group, and N D² more for each gradient. Source: A. Bardes, J. Ponce
+    and Y. LeCun, "VICReg", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv
+    2203.05997).
 
     Examples
     --------
@@ -713,127 +583,12 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    read, code, strides, shape = _arrays.matrices("x", x, "[..., N, D], N samples of D features")
-    variance, covariance = np.empty((), read.dtype), np.empty((), read.dtype)
-    raises = _library.policy("on_nonfinite", on_nonfinite, "propagate")
-    sizes = _arrays.int64s(*read.shape)
-
-    def call(weights: tuple[Any, Any], gradient: Any, grad_strides: Any) -> None:
-        status = _library.variance_covariance_loss(
-            code,
-            sizes,
-            _arrays.pointer(read),
-            strides,
-            raises,
-            None,
-            None,
-            _arrays.pointer(variance),
-            _arrays.pointer(covariance),
-            *map(_arrays.pointer, weights),
-            gradient,
-            grad_strides,
-        )
-        _library.check(status)
-
-    one, zero = np.ones((), read.dtype), np.zeros((), read.dtype)
+    op, terms = _VARIANCE_COVARIANCE, ("variance", "covariance")
     if not with_grad:
-        call((one, one), None, None)
-        return variance[()], covariance[()]
-    gradients = []
-    for weights in ((one, zero), (zero, one)):
-        gradient, grad_strides = _arrays.empty_rows_like(read)
-        call(weights, _arrays.pointer(gradient), grad_strides)
-        gradients.append(gradient.reshape(shape))
-    return variance[()], covariance[()], *gradients
-
-
-def _similarity_loss(
-    name_f: str,
-    f: Any,
-    name_p: str,
-    p: Any,
-    reduction: str,
-    eps: Any,
-    on_nonfinite: str,
-    with_grad: bool,
-) -> Any:
-    read_f, code, sizes, f_strides = f
-    read_p, _, _, p_strides = p
-    dtype = read_p.dtype
-    if read_f.shape != read_p.shape:
-        raise ValueError(
-            f"{name_f} {read_f.shape} and {name_p} {read_p.shape} must have the same shape"
-        )
-    if read_f.dtype != dtype:
-        raise TypeError(
-            f"{name_f} is {read_f.dtype} and {name_p} is {dtype}; wanted the same dtype"
-        )
-    loss = np.empty(read_p.shape[0] * read_p.shape[1] if reduction == "none" else (), dtype)
-    gradient, grad_strides = _arrays.empty_like(read_p) if with_grad else (None, None)
-    status = _library.similarity_loss(
-        code,
-        sizes,
-        _arrays.pointer(read_f),
-        f_strides,
-        _arrays.pointer(read_p),
-        p_strides,
-        _library.reduction(reduction),
-        _library.positive("eps", eps),
-        _library.policy("on_nonfinite", on_nonfinite, "propagate"),
-        None,
-        None,
-        _arrays.pointer(loss),
-        None,
-        None if gradient is None else _arrays.pointer(gradient),
-        grad_strides,
-        None,
-        None,
-    )
-    _library.check(status, {"f": name_f, "p": name_p})
-    return loss[()] if gradient is None else (loss[()], gradient)
-
-
-def _contrastive_loss(
-    name: str,
-    slots: Any,
-    within_images: bool,
-    temperature: Any,
-    reduction: str,
-    eps: Any,
-    on_nonfinite: str,
-    with_grad: bool,
-) -> Any:
-    read, code, sizes, strides = slots
-    loss = np.empty(read.shape[0] * read.shape[1] if reduction == "none" else (), read.dtype)
-    accuracy = np.empty(())
-    gradient, grad_strides = _arrays.empty_like(read) if with_grad else (None, None)
-    status = _library.contrastive_loss(
-        code,
-        sizes,
-        _arrays.pointer(read),
-        strides,
-        within_images,
-        _library.positive("temperature", temperature),
-        _library.reduction(reduction),
-        _library.positive("eps", eps),
-        _library.policy("on_nonfinite", on_nonfinite, "propagate"),
-        None,
-        None,
-        None,
-        _arrays.pointer(loss),
-        None,
-        None if gradient is None else _arrays.pointer(gradient),
-        grad_strides,
-        None,
-        None,
-        _arrays.pointer(accuracy),
-        None,
-    )
-    _library.check(status, {"slots": name})
-    return (
-        (loss[()], float(accuracy)) if gradient is None else (loss[()], float(accuracy), gradient)
-    )
-
-
-def _without_accuracy(result: Any) -> Any:
-    return result[0] if len(result) == 2 else (result[0], result[2])
+        return _numpy.call(op, {"x": x}, terms, on_nonfinite=on_nonfinite)
+    read = on_host("x", x)
+    one, zero = (np.full((), value, read.dtype.newbyteorder("=")) for value in (1, 0))
+    of_variance = {"x": read, "grad_variance": one, "grad_covariance": zero}
+    of_covariance = {"x": read, "grad_variance": zero, "grad_covariance": one}
+    values = _numpy.call(op, of_variance, (*terms, "grad_x"), on_nonfinite=on_nonfinite)
+    return *values, _numpy.call(op, of_covariance, ("grad_x",), on_nonfinite=on_nonfinite)

@@ -303,14 +303,9 @@ def test_full_disk(tmp_path):
     """A file that cannot grow stands for a disk that is full: what was whole stays whole."""
     limit = 200_000  # bytes a file: less than a checkpoint
     done = subprocess.run(
-        [
-            *("bash", "-c", f"ulimit -f {limit // 1024}; trap '' XFSZ; exec \"$@\"", "limited"),
-            *(OSC, "train", "--out", tmp_path / "run", "--steps", "4", *TINY),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+        ["bash", "-c", f"ulimit -f {limit // 1024}; trap '' XFSZ; exec \"$@\"", "limited", OSC, "train", "--out", tmp_path / "run", "--steps", "4", *TINY],
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
     assert (
         done.returncode == 1 and "checkpoint" in done.stderr and len(done.stderr.splitlines()) == 1
     )

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "data/image.hpp"
+#include "data/png.hpp"
 #include "expect.hpp"
 #include "samples.hpp"
 

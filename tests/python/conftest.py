@@ -17,10 +17,11 @@ def each_way(request, monkeypatch):
     """By the library, and as on other platforms."""
     import jax
 
-    from osc import _jax_contrastive, _jax_operators
+    from osc import _jax
+    from osc._reference_jax import contrastive
 
-    monkeypatch.setattr(_jax_operators, "FORMULAS_EVERYWHERE", request.param == "formulas")
-    monkeypatch.setattr(_jax_contrastive, "BLOCK", 60)  # so that 24 slots are several blocks
+    monkeypatch.setattr(_jax, "FORMULAS_EVERYWHERE", request.param == "formulas")
+    monkeypatch.setattr(contrastive, "BLOCK", 60)  # so that 24 slots are several blocks
     jax.clear_caches()  # what was traced the other way
     yield request.param
     jax.clear_caches()

@@ -1,5 +1,7 @@
 """What the tests of osc.jax share: inputs, and a table of the losses of one array."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,12 @@ NO_DEPRECATIONS = [
 
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
+
+
+def calls_of(operator, program):
+    """Of each custom call of the operator in the text of a program: whether it is backward."""
+    custom_call = rf'custom_call @osc_call\(.*backward = (true|false).*operator = "{operator}"'
+    return [found == "true" for found in re.findall(custom_call, program)]
 
 
 def gaussian(*shape, dtype="float64", seed=0):

@@ -189,7 +189,7 @@ def test_indices_equal_scipys(make, maximize, each_instruction_set):
         got = osc.linear_sum_assignment(cost, maximize, on_unsolvable="unmatched")
         if want is None:
             want = np.full(shape[0], -1), np.full(shape[1], -1)
-            with pytest.raises(ValueError, match="problem 0 has no answer"):
+            with pytest.raises(ValueError, match="cost: problem 0 of 1 has no answer"):
                 osc.linear_sum_assignment(cost, maximize)
         for name, a, b in zip(("col4row", "row4col"), got, want):
             np.testing.assert_array_equal(a, b, err_msg=f"{name} of case {number}:\n{cost}")
@@ -275,7 +275,7 @@ def test_empty(shape):
 def test_a_problem_without_an_answer_is_named_and_leaves_the_others_alone(bad):
     cost = np.tile(np.eye(2), (2, 2, 1, 1))
     cost[1, 0, 1, 1] = bad
-    with pytest.raises(ValueError, match=r"problem 2 has no answer: a cost is (NaN|-inf)"):
+    with pytest.raises(ValueError, match=r"cost: problem 2 of 4 has no answer: a cost is (NaN|-inf)"):
         osc.linear_sum_assignment(cost)
     np.testing.assert_array_equal(
         osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0],
@@ -326,7 +326,7 @@ def test_integers_that_float64_would_round_are_an_error():
 
 
 def test_bad_shapes_and_options():
-    with pytest.raises(ValueError, match=r"cost has shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"cost has shape \[3\]; wanted \[..., R, K\]"):
         osc.linear_sum_assignment([1, 2, 3])
     with pytest.raises(ValueError, match="on_unsolvable"):
         osc.linear_sum_assignment(np.eye(2), on_unsolvable="ignore")
@@ -354,7 +354,7 @@ def test_match_slots_non_finite_and_bad_input():
     assert (osc.match_slots(f)[1] == -1).all() and (osc.match_slots(f)[0] >= 0).all()
     with pytest.raises(ValueError, match="image 1 of 2"):
         osc.match_slots(f, on_nonfinite="raise")
-    with pytest.raises(ValueError, match=r"\(3, 3, 2\)"):
+    with pytest.raises(ValueError, match=r"f has shape \[3, 3, 2\]"):
         osc.match_slots(f[:3])
     with pytest.raises(TypeError, match="int64"):
         osc.match_slots(np.zeros((2, 2, 2), np.int64))

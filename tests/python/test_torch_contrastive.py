@@ -12,12 +12,13 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from codes import MEAN, NONE, REDUCTIONS
 from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 import osc
-from osc import _torch_contrastive, _torch_device, loss_global
-from osc._library import MEAN, NONE, REDUCTIONS
+from osc import _torch, loss_global
+from osc._reference import contrastive
 from osc.loss_objects import (
     matching_contrastive_loss,
     matching_contrastive_loss_best_worst,
@@ -40,8 +41,8 @@ def each_way(request, monkeypatch):
         yield
         return
     if "blocks" in request.param:
-        monkeypatch.setattr(_torch_contrastive, "BLOCK", 40)
-    with _torch_device.on_cpu_tensors():
+        monkeypatch.setattr(contrastive, "BLOCK", 40)
+    with _torch.on_cpu_tensors():
         yield
 
 
@@ -302,7 +303,7 @@ def test_derivatives_in_reverse_and_forward_mode(reduction, device_path, loss):
     x[0, 0] = torch.tensor([3e-3, 0, 1e-3])  # below the floor of a norm
     x.requires_grad_()
     function = lambda x: loss(x, 0.4, reduction, eps=1e-2)  # noqa: E731
-    with _torch_device.on_cpu_tensors() if device_path else contextlib.nullcontext():
+    with _torch.on_cpu_tensors() if device_path else contextlib.nullcontext():
         assert gradcheck(
             function,
             (x,),
@@ -411,9 +412,12 @@ def test_opcheck(dtype):
     cases = [((8, 3, 8), NONE, True), ((6, 2, 5), MEAN, False)]
     for shape, reduction, within in cases[1:] if dtype == torch.float32 else cases[:1]:
         x = gaussian(shape[1], shape[0], shape[2], dtype=dtype).transpose(0, 1).requires_grad_()
-        opcheck(torch.ops.osc.matching_contrastive_loss, (x, within, 0.5, reduction, 1e-10, False))
+        opcheck(
+            torch.ops.osc.matching_contrastive_loss,
+            (x, None, int(within), 0.5, reduction, 1e-10, 0),
+        )
         value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(
-            x.detach(), within, 0.5, reduction, 1e-10, False
+            x.detach(), None, int(within), 0.5, reduction, 1e-10, 0
         )
         opcheck(
             torch.ops.osc.matching_contrastive_loss_backward,
@@ -436,10 +440,10 @@ def test_strides_are_known_without_data(layout, each_way):
 
     def run(x):
         value, matching, log_sums, accuracy = torch.ops.osc.matching_contrastive_loss(
-            x, False, 0.5, NONE, 1e-10, False
+            x, None, 0, 0.5, NONE, 1e-10, 0
         )
         gradient = torch.ops.osc.matching_contrastive_loss_backward(
-            value, x, matching, log_sums, False, 0.5, NONE, 1e-10
+            value, x, matching, log_sums, 0, 0.5, NONE, 1e-10
         )
         return [
             (y.shape, y.stride(), y.dtype) for y in (value, matching, log_sums, accuracy, gradient)
@@ -460,8 +464,8 @@ def test_the_path_of_other_devices_equals_the_kernels_and_waits_once(monkeypatch
         "bmm",
         lambda a, b: largest.append(a.shape[0] * a.shape[1] * b.shape[2]) or product(a, b),
     )
-    monkeypatch.setattr(_torch_contrastive, "BLOCK", 2400)
-    with _torch_device.on_cpu_tensors():
+    monkeypatch.setattr(contrastive, "BLOCK", 2400)
+    with _torch.on_cpu_tensors():
         got = value_and_gradient(matching_contrastive_loss, x, 0.1), osc.match_slots(x)
         assert copied == [(20, 6, 6)] * 2
         assert max(largest) <= 2400  # never the 240 x 240 of all pairs
@@ -476,7 +480,7 @@ def test_memory_grows_with_the_slots_and_not_with_their_square():
     code = """
 import resource, torch
 from osc.loss_objects import matching_contrastive_loss
-x = torch.randn(2 * 1000, 8, 4, requires_grad=True)  # all pairs: a gigabyte
+x = torch.randn(2 * 1000, 8, 4, requires_grad=True)      # 16000 slots: a matrix of all pairs would be a gigabyte
 matching_contrastive_loss(x[:4]).backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 matching_contrastive_loss(x).backward()
@@ -584,18 +588,18 @@ def test_bad_features_and_sizes():
 def test_the_operators_check_what_the_public_functions_would_not_let_through():
     x = gaussian(4, 3, 2)
     value, matching, log_sums, _ = torch.ops.osc.matching_contrastive_loss(
-        x, False, 0.5, NONE, 1e-10, False
+        x, None, 0, 0.5, NONE, 1e-10, 0
     )
     backward = torch.ops.osc.matching_contrastive_loss_backward
     for arguments, text in [
-        ((value[:3], x, matching, log_sums, False, 0.5, NONE), r"grad_loss has shape \[3\]"),
-        ((value, x, matching, log_sums, False, 0.5, MEAN), r"grad_loss has shape \[12\]"),
+        ((value[:3], x, matching, log_sums, 0, 0.5, NONE), r"grad_output has shape \[3\]"),
+        ((value, x, matching, log_sums, 0, 0.5, MEAN), r"grad_output has shape \[12\]"),
         (
-            (value.float(), x, matching, log_sums, False, 0.5, NONE),
+            (value.float(), x, matching, log_sums, 0, 0.5, NONE),
             "grad_loss and slots have different dtypes",
         ),
-        ((value, x, matching[:1], log_sums, False, 0.5, NONE), r"matching has shape \[1, 3\]"),
-        ((value, x, matching.clamp_max(0), log_sums, False, 0.5, NONE), "matching: row 0"),
+        ((value, x, matching[:1], log_sums, 0, 0.5, NONE), r"matching has shape \[1, 3\]"),
+        ((value, x, matching.clamp_max(0), log_sums, 0, 0.5, NONE), "matching: row 0"),
         ((value, x, matching, log_sums[1:], False, 0.5, NONE), r"log_sums has shape \[11\]"),
         ((value, x, matching, log_sums.float(), False, 0.5, NONE), "float64"),
     ]:
@@ -603,7 +607,7 @@ def test_the_operators_check_what_the_public_functions_would_not_let_through():
             backward(*arguments, 1e-10)
     everyones = torch.stack([x, x])
     with pytest.raises(ValueError, match="more ranks than 2"):
-        torch.ops.osc.matching_contrastive_loss_gathered(everyones, 2, 0.5, NONE, 1e-10, False)
+        torch.ops.osc.matching_contrastive_loss_gathered(everyones, None, 2, 0.5, NONE, 1e-10, 0)
 
 
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
@@ -612,7 +616,7 @@ def test_gathered_ranks_are_the_joined_batch(reduction, each_way):
     joined = ranks.unflatten(1, (2, 2)).transpose(0, 1).flatten(0, 2)
     ops, options = torch.ops.osc, (0.3, REDUCTIONS[reduction], 1e-10)
     results = [
-        ops.matching_contrastive_loss_gathered(ranks, rank, *options, False) for rank in range(3)
+        ops.matching_contrastive_loss_gathered(ranks, None, rank, *options, 0) for rank in range(3)
     ]
     value, gradient = value_and_gradient(matching_contrastive_loss, joined, 0.3, reduction)
     losses = torch.stack([result[0] for result in results])
@@ -639,7 +643,7 @@ def test_gathered_ranks_of_which_one_is_not_finite(each_way):
     kept = torch.cat([ranks[0, :2], ranks[1, 1:2], ranks[0, 2:], ranks[1, 3:]])
     want, want_gradient = value_and_gradient(matching_contrastive_loss, kept, 0.3, "none")
     results = [
-        torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, NONE, 1e-10, False)
+        torch.ops.osc.matching_contrastive_loss_gathered(ranks, None, rank, 0.3, NONE, 1e-10, 0)
         for rank in range(2)
     ]
     torch.testing.assert_close(results[0][0].view(2, 4), want.view(2, 6)[:, :4])
@@ -654,7 +658,7 @@ def test_gathered_ranks_of_which_one_is_not_finite(each_way):
     torch.testing.assert_close(gradient.view(2, 2, 2, 5), want_gradient.view(2, 3, 2, 5)[:, :2])
     for rank in range(2):
         with pytest.raises(ValueError, match="image 0 of 2 holds a NaN"):
-            torch.ops.osc.matching_contrastive_loss_gathered(ranks, rank, 0.3, NONE, 1e-10, True)
+            torch.ops.osc.matching_contrastive_loss_gathered(ranks, None, rank, 0.3, NONE, 1e-10, 1)
 
 
 def test_it_is_what_numpy_users_get(loss):

@@ -11,7 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.library import opcheck
 
 import osc
-from osc import _torch_device, loss_global
+from osc import _torch, loss_global
 from osc.loss_global import variance_covariance_loss
 
 TOLERANCES = {torch.float64: 1e-13, torch.float32: 2e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
@@ -22,7 +22,7 @@ def each_way(request):
     if request.param == "kernels":
         yield
         return
-    with _torch_device.on_cpu_tensors():
+    with _torch.on_cpu_tensors():
         yield
 
 
@@ -104,7 +104,7 @@ def test_layouts(layout, each_way):
     torch.testing.assert_close(gradients(laid_out), gradients(x))
 
     def run(x):
-        terms = torch.ops.osc.variance_covariance_loss(x, False)
+        terms = torch.ops.osc.variance_covariance_loss(x, 0)
         return [
             (y.shape, y.stride(), y.dtype)
             for y in (*terms, torch.ops.osc.variance_covariance_loss_backward(*terms, x))
@@ -153,7 +153,7 @@ def test_compile_vmap_autocast_and_opcheck(each_way):
     want = *variance_covariance_loss(x.float()), *(y.bfloat16() for y in gradients(x.float()))
     assert got[0].dtype == torch.float32 and all(torch.equal(a, b) for a, b in zip(got, want))
     x = samples(2, 6, 3, dtype=torch.float32).requires_grad_()
-    opcheck(torch.ops.osc.variance_covariance_loss, (x, False))
+    opcheck(torch.ops.osc.variance_covariance_loss, (x, 0))
     one = torch.ones((), requires_grad=True)
     opcheck(torch.ops.osc.variance_covariance_loss_backward, (one, one, x))
 

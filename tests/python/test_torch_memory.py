@@ -8,10 +8,10 @@ import pathlib
 
 import pytest
 import torch
+from codes import MEAN
 
 import osc
 from osc import loss_global, loss_objects
-from osc._library import MEAN
 
 CALLS = 20_000
 HEAP_BYTES = 12 * CALLS  # half of malloc's smallest block a call; the interpreter moves some, too
@@ -42,34 +42,40 @@ def random(*shape):
 
 def operator_calls():
     slots, crops, one = random(4, 3, 4), random(1, 2, 3, 4), torch.ones(())
-    matching = operators.match_slots(slots, 1e-10, False)
+    matching = operators.match_slots(slots, 1e-10, 0)
     ranks = slots.unsqueeze(0)
-    log_sums = operators.matching_contrastive_loss(slots, False, 1.0, MEAN, 1e-10, False)[2]
+    log_sums = operators.matching_contrastive_loss(slots, None, 0, 1.0, MEAN, 1e-10, 0)[2]
     small_to_large = operators.matching_similarity_loss_small_to_large(
-        crops, crops, MEAN, 1e-10, False
+        crops, crops, None, MEAN, 1e-10, 0
     )[1]
     return {
-        "match_slots": (slots, 1e-10, False),
-        "linear_sum_assignment": (slots, False, True),
-        "matching_similarity_loss_per_img": (slots, slots, MEAN, 1e-10, False),
-        "matching_similarity_loss_per_img_with_gradient": (slots, slots, MEAN, 1e-10, False),
+        "match_slots": (slots, 1e-10, 0),
+        "linear_sum_assignment": (slots, False, 0),
+        "matching_similarity_loss_per_img": (slots, slots, None, MEAN, 1e-10, 0),
+        "matching_similarity_loss_per_img_with_gradient": (slots, slots, None, MEAN, 1e-10, 0),
         "matching_similarity_loss_per_img_backward": (one, slots, slots, matching, MEAN, 1e-10),
-        "matching_contrastive_loss": (slots, False, 1.0, MEAN, 1e-10, False),
+        "matching_contrastive_loss": (slots, None, 0, 1.0, MEAN, 1e-10, 0),
+        "matching_contrastive_loss_with_gradient": (slots, None, 0, 1.0, MEAN, 1e-10, 0),
+        "matching_similarity_loss_small_to_large_with_gradient": (
+            *(crops, crops, None),
+            *(MEAN, 1e-10, 0),
+        ),
+        "variance_covariance_loss_with_gradient": (slots, 0),
         "matching_contrastive_loss_backward": (
             *(one, slots, matching, log_sums),
-            *(False, 1.0, MEAN, 1e-10),
+            *(0, 1.0, MEAN, 1e-10),
         ),
-        "matching_contrastive_loss_gathered": (ranks, 0, 1.0, MEAN, 1e-10, False),
+        "matching_contrastive_loss_gathered": (ranks, None, 0, 1.0, MEAN, 1e-10, 0),
         "matching_contrastive_loss_gathered_backward": (
-            *(one.unsqueeze(0), ranks, 0, matching, log_sums),
-            *(1.0, MEAN, 1e-10),
+            *(one.unsqueeze(0), ranks, matching, log_sums),
+            *(0, 1.0, MEAN, 1e-10),
         ),
-        "matching_similarity_loss_small_to_large": (crops, crops, MEAN, 1e-10, False),
+        "matching_similarity_loss_small_to_large": (crops, crops, None, MEAN, 1e-10, 0),
         "matching_similarity_loss_small_to_large_backward": (
             *(one, crops, crops, small_to_large),
             *(MEAN, 1e-10),
         ),
-        "variance_covariance_loss": (slots, False),
+        "variance_covariance_loss": (slots, 0),
         "variance_covariance_loss_backward": (one, one, slots),
     }
 
@@ -159,6 +165,6 @@ def test_costs_that_are_copied_and_integers():
 def test_calls_that_fail():
     def fail():
         with pytest.raises(ValueError, match="2B"):
-            operators.matching_contrastive_loss(slots[:3], False, 1.0, MEAN, 1e-10, False)
+            operators.matching_contrastive_loss(slots[:3], None, 0, 1.0, MEAN, 1e-10, 0)
 
     assert_keeps_nothing(fail)

@@ -8,12 +8,12 @@ import subprocess
 import pytest
 import torch
 import torch_oracle
+from codes import MEAN, NONE, REDUCTIONS, SUM
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
 from torch.library import opcheck
 
 import osc
-from osc import _torch_device
-from osc._library import MEAN, NONE, REDUCTIONS, SUM
+from osc import _torch
 from osc.loss_objects import matching_similarity_loss_per_img
 
 operators = torch.ops.osc
@@ -39,17 +39,17 @@ def test_opcheck(layout, dtype):
     cases = [((8, 3, 8), NONE), ((2, 1, 5), MEAN), ((4, 3, 0), SUM), ((0, 3, 4), NONE)]
     for shape, reduction in cases if dtype == torch.float32 else cases[:1]:
         f, p = LAYOUTS[layout](*shape, dtype), LAYOUTS[layout](*shape, dtype).requires_grad_()
-        opcheck(operators.matching_similarity_loss_per_img, (f, p, reduction, 1e-10, False))
+        opcheck(operators.matching_similarity_loss_per_img, (f, p, None, reduction, 1e-10, 0))
         loss, matching = operators.matching_similarity_loss_per_img(
-            f, p.detach(), reduction, 1e-10, False
+            f, p.detach(), None, reduction, 1e-10, 0
         )
         incoming = torch.ones_like(loss).requires_grad_()
         opcheck(
             operators.matching_similarity_loss_per_img_backward,
             (incoming, f, p, matching, reduction, 1e-10),
         )
-        opcheck(operators.match_slots, (p, 1e-10, False))
-        opcheck(operators.linear_sum_assignment, (p, True, False))
+        opcheck(operators.match_slots, (p, 1e-10, 0))
+        opcheck(operators.linear_sum_assignment, (p, True, 1))
 
 
 def strides(tensors):
@@ -61,7 +61,7 @@ def test_strides_are_known_without_data(layout):
     f, p = LAYOUTS[layout](6, 4, 5, torch.float32), LAYOUTS[layout](6, 4, 5, torch.float32)
 
     def run(f, p):
-        loss, matching = operators.matching_similarity_loss_per_img(f, p, NONE, 1e-10, False)
+        loss, matching = operators.matching_similarity_loss_per_img(f, p, None, NONE, 1e-10, 0)
         return (
             loss,
             matching,
@@ -124,20 +124,20 @@ def test_an_unknown_reduction_is_an_error(code):
     one, matchings = f.new_ones(()), torch.zeros(1, 4, 4, 3, dtype=torch.int64)
     ranks, crops = f.unsqueeze(0), f.unsqueeze(0)
     calls = {
-        "matching_similarity_loss_per_img": (f, f, code, 1e-10, False),
-        "matching_similarity_loss_per_img_with_gradient": (f, f, code, 1e-10, False),
+        "matching_similarity_loss_per_img": (f, f, None, code, 1e-10, 0),
+        "matching_similarity_loss_per_img_with_gradient": (f, f, None, code, 1e-10, 0),
         "matching_similarity_loss_per_img_backward": (one, f, f, matching, code, 1e-10),
-        "matching_contrastive_loss": (f, False, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss": (f, None, 0, 1.0, code, 1e-10, 0),
         "matching_contrastive_loss_backward": (
-            *(one, f, matching, log_sums, False),
+            *(one, f, matching, log_sums, 0),
             *(1.0, code, 1e-10),
         ),
-        "matching_contrastive_loss_gathered": (ranks, 0, 1.0, code, 1e-10, False),
+        "matching_contrastive_loss_gathered": (ranks, None, 0, 1.0, code, 1e-10, 0),
         "matching_contrastive_loss_gathered_backward": (
-            *(one.view(1), ranks, 0, matching, log_sums),
-            *(1.0, code, 1e-10),
+            *(one.view(1), ranks, matching, log_sums),
+            *(0, 1.0, code, 1e-10),
         ),
-        "matching_similarity_loss_small_to_large": (crops, crops, code, 1e-10, False),
+        "matching_similarity_loss_small_to_large": (crops, crops, None, code, 1e-10, 0),
         "matching_similarity_loss_small_to_large_backward": (
             *(one, crops, crops, matchings),
             *(code, 1e-10),
@@ -145,7 +145,7 @@ def test_an_unknown_reduction_is_an_error(code):
     }
     for name, arguments in calls.items():
         operator = getattr(operators, name)
-        for path in (contextlib.nullcontext, _torch_device.on_cpu_tensors):
+        for path in (contextlib.nullcontext, _torch.on_cpu_tensors):
             with path(), pytest.raises(ValueError, match=f"^reduction is {code}; wanted 0 "):
                 operator(*arguments)
         without_values = [x.to("meta") if isinstance(x, torch.Tensor) else x for x in arguments]
@@ -258,7 +258,9 @@ def test_torch_func_derivatives():
     gradient = torch_oracle.loss_and_gradient(f, p)[1]
     torch.testing.assert_close(grad(loss)(p), gradient)
     torch.testing.assert_close(
-        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, MEAN, 1e-10, False)[0])(p),
+        grad(lambda p: operators.matching_similarity_loss_per_img(f, p, None, MEAN, 1e-10, 0)[0])(
+            p
+        ),
         gradient,
     )
     torch.testing.assert_close(jvp(loss, (p,), (v,))[1], (gradient * v).sum())

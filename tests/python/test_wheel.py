@@ -64,10 +64,11 @@ def test_the_source_distribution_holds_the_sources_alone(distributions):
         names = [name.split("/", 1)[1] for name in archive.getnames()]
     assert {name.split("/")[0] for name in names} <= {
         "CHANGELOG.md", "CITATION.cff", "CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md",
-        "cmake", "examples", "include", "pyproject.toml", "python", "src", "tests", "torch",
+        "bindings", "cmake", "examples", "include", "pyproject.toml", "python", "src", "tests",
     }  # fmt: skip
     assert {
         "include/osc/osc.h",
+        "python/osc/_reference_jax/contrastive.py",
         "python/osc/py.typed",
         "src/c_abi.cpp",
         "tests/python/test_wheel.py",

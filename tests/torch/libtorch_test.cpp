@@ -38,6 +38,19 @@ Tensor plain_losses(const Tensor& f, const Tensor& p, const Tensor& matching) {
   return ((1 - cosine) / 2).flatten();
 }
 
+// Whether the second derivative along `v` is the central difference of the first.
+void expect_second_derivative(const std::function<Tensor(const Tensor&)>& loss, const Tensor& at) {
+  const auto gradient = [&](const Tensor& x, bool create_graph) {
+    return torch::autograd::grad({loss(x)}, {x}, {}, std::nullopt, create_graph)[0];
+  };
+  const Tensor x = at.clone().requires_grad_(), v = torch::randn_like(at);
+  const Tensor product = torch::autograd::grad({gradient(x, true)}, {x}, {v})[0];
+  constexpr double kStep = 1e-5;
+  const Tensor up = gradient((at + kStep * v).requires_grad_(), false),
+               down = gradient((at - kStep * v).requires_grad_(), false);
+  EXPECT_TRUE(torch::allclose(product, (up - down) / (2 * kStep), 1e-6, 1e-8));
+}
+
 // The largest difference between the gradient of `loss` at `x` and central differences.
 double gradient_error(const std::function<Tensor(const Tensor&)>& loss, const Tensor& at) {
   const Tensor x = at.clone().requires_grad_();
@@ -222,11 +235,30 @@ TEST(SimilarityOnTensors, AnyNumberOfThreadsGivesTheSameBits) {
   }
 }
 
-TEST(SimilarityOnTensors, ASecondDerivativeIsAnErrorThatSaysSo) {
-  const Tensor f = random_slots(1, 2, 3, 17), p = random_slots(1, 2, 3, 18).requires_grad_();
-  const Tensor loss = matching_similarity_loss_per_img(f, p);
-  const Tensor gradient = torch::autograd::grad({loss}, {p}, {}, true, true)[0];
-  EXPECT_THROW(gradient.square().sum().backward(), c10::NotImplementedError);
+TEST(LossesOnTensors, SecondDerivativesEqualDifferencesOfTheFirst) {
+  const Tensor f = random_slots(2, 3, 4, 17), p = random_slots(2, 3, 4, 18);
+  expect_second_derivative([&](const Tensor& x) { return matching_similarity_loss_per_img(f, x); },
+                           p);
+  expect_second_derivative(
+      [&](const Tensor& x) {
+        return matching_similarity_loss_per_img(f, x, "none").square().sum();
+      },
+      p);
+  expect_second_derivative([&](const Tensor& x) { return matching_contrastive_loss(x, 0.5); }, p);
+  expect_second_derivative(
+      [&](const Tensor& x) { return matching_contrastive_loss_per_img(x, 0.5); }, p);
+  expect_second_derivative(
+      [&](const Tensor& x) {
+        return std::get<0>(
+            matching_similarity_loss_small_to_large(f.view({2, 2, 3, 4}), x.view({2, 2, 3, 4})));
+      },
+      p);
+  expect_second_derivative(
+      [&](const Tensor& x) {
+        const auto [variance, covariance] = variance_covariance_loss(x);
+        return variance + covariance;
+      },
+      p);
 }
 
 TEST(SimilarityOnTensors, BadInput) {
@@ -399,13 +431,6 @@ TEST(ContrastiveOnTensors, OfAnImageIsThatOfABatchOfOne) {
       1e-8);
 }
 
-TEST(ContrastiveOnTensors, ASecondDerivativeIsAnErrorThatSaysSo) {
-  const Tensor x = random_slots(1, 2, 3, 27).requires_grad_();
-  const Tensor gradient =
-      torch::autograd::grad({matching_contrastive_loss(x)}, {x}, {}, true, true)[0];
-  EXPECT_THROW(gradient.square().sum().backward(), c10::NotImplementedError);
-}
-
 TEST(GlobalOnTensors, AreTheLossesOfOneSlotAnImage) {
   const Tensor feats = random_slots(5, 1, 6, 28).squeeze(1),
                projs = random_slots(5, 1, 6, 29).squeeze(1);
@@ -421,7 +446,7 @@ TEST(GlobalOnTensors, AreTheLossesOfOneSlotAnImage) {
   EXPECT_NEAR(loss.item<double>(),
               torch::nn::functional::cross_entropy(logits, partner).item<double>(), 1e-13);
   EXPECT_NEAR(accuracy.item<double>(),
-              (logits.argmax(1) == partner).to(torch::kDouble).mean().item<double>(), 1e-14);
+              (logits.argmax(1) == partner).to(torch::kDouble).mean().item<double>(), 1e-7);
   EXPECT_LT(
       gradient_error([](const Tensor& x) { return std::get<0>(contrastive_loss(x, 0.4)); }, projs),
       1e-8);
@@ -459,7 +484,7 @@ TEST(CropsOnTensors, AreTheMutualBest) {
       }
     }
   }
-  EXPECT_NEAR(ratio.item<double>(), counted / (3 * 2 * 4 * 3), 1e-14);
+  EXPECT_NEAR(ratio.item<double>(), counted / (3 * 2 * 4 * 3), 1e-7);
   EXPECT_NEAR(std::get<0>(matching_similarity_loss_small_to_large(large, small)).item<double>(),
               sum / pairs, 1e-14);
   EXPECT_LT(gradient_error(

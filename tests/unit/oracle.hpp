@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
-#include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace osc::oracle {
@@ -90,123 +91,54 @@ inline Matrix transposed(const Matrix& m) {
   return result;
 }
 
-// Slots as plain arrays: x[view][image][slot][channel].
-using Vector = std::vector<double>;
-using Slots = std::vector<std::vector<std::vector<Vector>>>;
-
-inline double largest(const Vector& x) {
-  double result = 0;
-  for (const double value : x) result = std::max(result, std::abs(value));
-  return result;
-}
-
-// x / largest(x), so that squares neither overflow nor vanish; a vector of zeros as it is.
-inline Vector scaled(Vector x) {
-  const double scale = largest(x);
-  for (double& value : x) value = scale == 0 ? 0 : value / scale;
-  return x;
-}
-
-inline double length(const Vector& x) {
-  double sum = 0;
-  for (const double value : x) sum += value * value;
-  return std::sqrt(sum);
-}
-
-// x / max(|x|, eps)
-inline Vector unit(const Vector& x, double eps) {
-  Vector result = scaled(x);
-  const double norm =
-      std::max(length(result), eps / largest(x));  // where x is zero, so is the result: 0 / inf
-  for (double& value : result) value /= norm;
-  return result;
-}
-
-inline double product(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] * b[c];
-  return sum;
-}
-
-inline double cosine(const Vector& a, const Vector& b, double eps) {
-  return product(unit(a, eps), unit(b, eps));
-}
-
-// The cosines of one image that are matched, negated: costs.
-inline Matrix costs(const Slots& f, std::size_t image, double eps) {
-  Matrix result, units;
-  for (const Vector& b : f[1][image]) units.push_back(unit(b, eps));
-  for (const Vector& a : f[0][image]) {
-    const Vector unit_a = unit(a, eps);
-    result.emplace_back();
-    for (const Vector& unit_b : units) result.back().push_back(-product(unit_a, unit_b));
+// An answer to a problem whose costs (to be minimised) are these: the status that it must have, by
+// the numbers of AssignmentStatus, and what is wrong with the indices; "" for nothing.
+inline std::pair<int, std::string> check_assignment(const Matrix& cost, const Indices& col4row,
+                                                    const Indices& row4col, int given_status) {
+  if (cost.empty() || cost[0].empty()) {
+    const bool is_unmatched =
+        std::count(col4row.begin(), col4row.end(), -1) == std::ssize(col4row) &&
+        std::count(row4col.begin(), row4col.end(), -1) == std::ssize(row4col);
+    return {0, is_unmatched ? "" : "something of nothing is matched"};
   }
-  return result;
-}
-
-// The slot of the other view that slot (view, image, slot) is compared with.
-inline std::size_t target_of(const std::vector<Indices>& matching, std::size_t view,
-                             std::size_t image, std::size_t slot) {
-  const Indices& row = matching[image];
-  return view == 0 ? static_cast<std::size_t>(row[slot])
-                   : static_cast<std::size_t>(
-                         std::find(row.begin(), row.end(), static_cast<std::int64_t>(slot)) -
-                         row.begin());
-}
-
-// The losses in the order (view, image, slot), for a given matching [B][S].
-inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>& matching,
-                     double eps) {
-  const std::size_t images = p[0].size();
-  Vector result;
-  for (std::size_t view = 0; view < 2; ++view) {
-    for (std::size_t image = 0; image < images; ++image) {
-      for (std::size_t slot = 0; slot < p[0][image].size(); ++slot) {
-        const Vector& target = f[1 - view][image][target_of(matching, view, image, slot)];
-        result.push_back((1 - cosine(p[view][image][slot], target, eps)) / 2);
-      }
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const bool wide = cost.size() <= cost[0].size();
+  bool has_nan = false, has_unbounded = false;
+  double largest = 0;
+  for (const auto& row : cost) {
+    for (const double value : row) {
+      has_nan |= std::isnan(value);
+      has_unbounded |= value == -kInfinity;
+      if (std::abs(value) < kInfinity) largest = std::max(largest, std::abs(value));
     }
   }
-  return result;
-}
-
-// The gradient of `incoming` times the loss of one slot of p: -incoming (u - c p/n) / (2n) where n
-// = |p| exceeds eps, else -incoming u / (2 eps).
-inline Vector gradient(const Vector& p, const Vector& target, double incoming, double eps) {
-  Vector result = unit(target, eps);
-  const double c = cosine(p, target, eps), scale = largest(p);
-  const Vector small = scaled(p);
-  const double n = length(small);  // in units of `scale`: n * scale may be no double
-  const bool exceeds = n > eps / scale;
-  for (std::size_t k = 0; k < p.size(); ++k) {
-    if (exceeds) result[k] = -incoming * (result[k] - c * (small[k] / n)) / 2 / n / scale;
-    if (!exceeds) result[k] = -incoming * result[k] / 2 / eps;
+  // What the oracle adds and subtracts must not overflow.
+  Matrix in_range = wide ? cost : transposed(cost);
+  const double shrink = largest > 0x1p900 ? 0x1p-100 : 1;
+  for (auto& row : in_range) {
+    for (double& value : row) value *= shrink;
   }
-  return result;
-}
-
-// The same in long double, whose range nothing of it leaves.
-inline std::vector<long double> wide_gradient(const Vector& p, const Vector& target,
-                                              long double incoming, long double eps) {
-  const auto product = [](const auto& a, const auto& b) {
-    long double sum = 0;
-    for (std::size_t k = 0; k < a.size(); ++k) sum += static_cast<long double>(a[k]) * b[k];
-    return sum;
-  };
-  const auto unit = [&](const Vector& x) {
-    const long double norm = std::max(std::sqrt(product(x, x)), eps);
-    std::vector<long double> result;
-    for (const double value : x) result.push_back(value / norm);
-    return result;
-  };
-  const long double n = std::sqrt(product(p, p));
-  const std::vector<long double> direction = unit(p), u = unit(target);
-  std::vector<long double> result;
-  for (std::size_t k = 0; k < p.size(); ++k) {
-    result.push_back(n > eps ? -incoming * (u[k] - product(direction, u) * direction[k]) / (2 * n)
-                             : -incoming * u[k] / (2 * eps));
+  const int status = has_nan && has_unbounded && given_status == 2 ? 2
+                     : has_nan                                     ? 1
+                     : has_unbounded                               ? 2
+                     : has_full_assignment(in_range)               ? 0
+                                                                   : 3;
+  std::size_t pairs = 0;
+  for (std::size_t row = 0; row < col4row.size(); ++row) {
+    const auto column = col4row[row];
+    if (column < -1 || column >= std::ssize(row4col)) return {status, "an index out of range"};
+    if (column < 0) continue;
+    ++pairs;
+    if (row4col[column] != static_cast<std::int64_t>(row)) return {status, "different pairs"};
   }
-  return result;
+  if (std::count(row4col.begin(), row4col.end(), -1) !=
+      std::ssize(row4col) - static_cast<std::int64_t>(pairs))
+    return {status, "different numbers of pairs"};
+  if (status != 0) return {status, pairs == 0 ? "" : "matched without an answer"};
+  if (pairs != in_range.size()) return {status, "too few pairs"};
+  const double tolerance = 16 * std::numeric_limits<double>::epsilon() *
+                           static_cast<double>(in_range[0].size()) * largest * shrink;
+  return {status, is_optimal(in_range, wide ? col4row : row4col, tolerance) ? "" : "not optimal"};
 }
 
 }  // namespace osc::oracle

@@ -1,0 +1,219 @@
+"""Derivatives of a loss's operator, of any order.
+
+Not torch.library.register_autograd: with it torch.func fails, forward mode gives zeros, and a call
+takes twice as long. The dispatcher calls `differentiable_loss` and `differentiable_gradient` for
+the operators wherever something might be differentiated, one level of torch.func after another.
+What they call has the next levels yet to come, so these must see that gradients are wanted, which
+PyTorch turns off inside a Function. Hence _SingleLevelFunction, of which torch.func makes its own
+functions; torch.autograd.Function would start with the outermost level anew.
+
+The first derivative is the operator ``<name>_backward``. Higher ones are plain formulas
+(`_reference`), the residuals held fixed.
+"""
+
+from __future__ import annotations
+
+# PyTorch does not type what registers operators, which is what this module does.
+# mypy: disable-error-code="no-untyped-call, attr-defined, misc"
+from typing import Any
+
+import torch
+from torch._functorch.utils import enable_single_level_autograd_function
+from torch.autograd import forward_ad
+from torch.autograd.function import _SingleLevelFunction
+
+from . import _reference
+from ._operators import Operator
+
+Tensor = torch.Tensor
+
+
+def register(op: Operator, implementation: Any, registrations: Any) -> None:
+    loss_op = getattr(torch.ops.osc, op.name).default
+    gradient_op = getattr(torch.ops.osc, op.name + "_backward").default
+    inputs, losses = len(op.inputs), len(op.losses)
+    last = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
+    taken = inputs + len(op.accepted)
+    results = [x.name for x in (*op.losses, *op.outputs)]
+    residuals = [results.index(x.residual) for x in op.given]
+    saved_count = inputs + len(residuals)
+    backward_options = len(op.backward_options)
+
+    def formula(name: str, options: Any, *arguments: Any) -> Any:
+        function = _reference.in_full_precision(getattr(implementation.reference, name))
+        return function(implementation.options(options), *arguments)
+
+    class Loss(_SingleLevelFunction):
+        _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return loss_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            ctx.options = arguments[taken : taken + backward_options]
+            ctx.no_gradients = (None,) * len(arguments)
+            if len(output) > losses:
+                others = (x for x in output[losses:] if x is not None)
+                ctx.mark_non_differentiable(*others)
+            ctx.set_materialize_grads(False)  # a matching has none
+            saved = (*arguments[:inputs], *(output[i] for i in residuals))
+            ctx.save_for_backward(*saved)
+            ctx.save_for_forward(*saved)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> Any:
+            given = [x for x in grads[:losses] if x is not None]
+            if not given or not ctx.needs_input_grad[last]:
+                return ctx.no_gradients
+            whole = (torch.zeros_like(given[0]) if x is None else x for x in grads[:losses])
+            arguments = (*whole, *ctx.saved_tensors, *ctx.options)
+            gradient = (
+                Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
+            )
+            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
+            saved, tangent = ctx.saved_tensors, tangents[last]
+            v = torch.zeros_like(saved[last]) if tangent is None else tangent
+            moved = formula("jvp", ctx.options, v, *saved)
+            return *moved, *(None,) * (len(results) - losses)
+
+    class Gradient(_SingleLevelFunction):
+        _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return gradient_op(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            ctx.options = arguments[losses + saved_count :]
+            ctx.no_gradients = (None,) * len(arguments)
+            ctx.save_for_backward(*arguments[: losses + saved_count])
+            ctx.save_for_forward(*arguments[: losses + saved_count])
+
+        @staticmethod
+        def backward(ctx: Any, v: Tensor) -> Any:
+            grads, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
+            gradients = list(ctx.no_gradients)
+            if any(ctx.needs_input_grad[:losses]):
+                gradients[:losses] = formula("jvp", ctx.options, v, *saved)
+            if ctx.needs_input_grad[losses + last]:
+                gradients[losses + last] = formula("hvp", ctx.options, v, grads, *saved)
+            return tuple(gradients)
+
+        @staticmethod
+        def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
+            grads, saved = ctx.saved_tensors[:losses], ctx.saved_tensors[losses:]
+            result = torch.zeros_like(saved[last])
+            if any(x is not None for x in tangents[:losses]):
+                moved = tuple(
+                    torch.zeros_like(y) if x is None else x for x, y in zip(tangents, grads)
+                )
+                result = result + formula("gradient", ctx.options, moved, *saved)
+            tangent = tangents[losses + last]
+            if tangent is not None:
+                result = result + formula("hvp", ctx.options, tangent, grads, *saved)
+            return result
+
+    class FusedLoss(Loss):
+        """The loss with its gradient, which the backward pass has only to scale."""
+
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                return getattr(torch.ops.osc, op.name + "_with_gradient").default(*arguments)
+
+        @staticmethod
+        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
+            Loss.setup_context(ctx, arguments, output)
+            ctx.gradient = output[-1]
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor | None) -> Any:
+            grad = grads[0]
+            if (
+                type(grad) is not Tensor
+                or torch._C._functorch.is_legacy_batchedtensor(grad)
+                or not _is_last_derivative()
+            ):
+                return Loss.backward(ctx, *grads)
+            gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
+            # It is computed again in a further pass through a graph that was retained, and where
+            # scaling it would lose bits.
+            if gradient is None:
+                return Loss.backward(ctx, *grads)
+            if grad.item() != 1:
+                gradient.mul_(grad)
+            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+
+    class LossAtOneLevel(Loss):
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                return Loss.forward(*arguments)
+
+    class GradientAtOneLevel(Gradient):
+        @staticmethod
+        def forward(*arguments: Any) -> Any:
+            with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
+                return Gradient.forward(*arguments)
+
+    # Where the gradient costs little beside the loss, it comes with it.
+    reduction = next((i for i, x in enumerate(op.options) if x.name == "reduction"), 0)
+    fuses = op.name == "matching_similarity_loss_per_img"
+    none = op.options[reduction].values.index("none") if fuses else -1
+
+    def differentiable_loss(*arguments: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            return _at_one_level(LossAtOneLevel, arguments)
+        if fuses and arguments[taken + reduction] != none and _is_plain(*arguments[:inputs]):
+            return FusedLoss.apply(*arguments)[:-1]
+        return Loss.apply(*arguments)
+
+    def differentiable_gradient(*arguments: Any) -> Any:
+        if torch._C._are_functorch_transforms_active():
+            return _at_one_level(GradientAtOneLevel, arguments)
+        return Gradient.apply(*arguments)
+
+    registrations.impl(op.name, differentiable_loss, "Autograd")
+    registrations.impl(op.name + "_backward", differentiable_gradient, "Autograd")
+
+
+def _is_plain(*tensors: Tensor) -> bool:
+    """Whether a backward pass is all that may be asked, of the last of these tensors, in the CPU's
+    memory and of a range in which a gradient of 1 for the loss is not lost."""
+    last = tensors[-1]
+    return (
+        all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors)
+        and last.is_cpu
+        and last.dtype in (torch.float32, torch.float64)
+        and last.requires_grad
+        and torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+    )
+
+
+def _is_last_derivative() -> bool:
+    return (
+        not torch.is_grad_enabled()
+        and forward_ad._current_level < 0
+        and not torch._C._are_functorch_transforms_active()
+    )
+
+
+def _at_one_level(function: Any, arguments: Any) -> Any:
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    # PyTorch takes the second such derivative of any Function for zero.
+    if sum(level.key() == torch._C._functorch.TransformType.Jvp for level in levels) > 1:
+        raise NotImplementedError(
+            "forward mode over forward mode: take one of the two in reverse, as "
+            "torch.func.hessian does"
+        )
+    with enable_single_level_autograd_function():
+        return function.apply(*arguments)
