@@ -35,12 +35,12 @@ template <osc::bench::Slots kind>
 void linear_sum_assignment(benchmark::State& state) {
   const std::int64_t slots = state.range(0), problems = std::max<std::int64_t>(2000 / slots, 4);
   const std::vector<float> costs = costs_of(kind, problems, slots);
-  std::vector<std::int64_t> column_of_row(problems * slots), row_of_column(problems * slots);
+  std::vector<std::int64_t> col4row(problems * slots), row4col(problems * slots);
   osc::ThreadPool one(1);
   osc::Workspace workspace;
   for (auto _ : state) {
-    osc::linear_sum_assignment(osc::contiguous_costs(costs.data(), problems, slots, slots),
-                               {column_of_row.data(), row_of_column.data()},
+    osc::linear_sum_assignment(osc::contiguous(costs.data(), {problems, slots, slots}),
+                               {col4row.data(), row4col.data()},
                                {.executor = &one, .workspace = &workspace});
     benchmark::ClobberMemory();
   }

@@ -15,14 +15,13 @@ void contrastive_with_gradient(benchmark::State& state) {
       osc::bench::slots_of<T>(osc::bench::Slots::trained, images, slots, channels);
   std::vector<T> gradient(x.size());
   T loss{};
-  const std::array<std::int64_t, 3> shape = {2 * images, slots, channels};
-  const osc::MatchingContrastiveResults<T> results{
-      .loss = &loss,
-      .gradient = osc::ContrastiveGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
+  const std::int64_t shape[] = {2 * images, slots, channels};
+  const osc::ContrastiveLossResults<T> results{
+      .loss = &loss, .grad_slots = osc::view_major(gradient.data(), shape)};
   osc::ThreadPool threads(static_cast<int>(state.range(3)));
   osc::Workspace workspace;
   for (auto _ : state) {
-    osc::matching_contrastive_loss(osc::view_major_slots(x.data(), shape),
+    osc::matching_contrastive_loss(osc::view_major(x.data(), shape),
                                    {.candidates = candidates,
                                     .temperature = 0.1,
                                     .executor = &threads,

@@ -15,7 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "osc/loss_objects.hpp"
+#include "osc/similarity_loss.hpp"
 #include "osc/system.hpp"
 #include "slots.hpp"
 
@@ -94,11 +94,9 @@ class Problem {
 
   void run(osc::Executor& executor) {
     osc::matching_similarity_loss_per_img(
-        osc::view_major_slots(static_cast<const T*>(f_.data()), shape_),
-        osc::view_major_slots(static_cast<const T*>(p_.data()), shape_),
+        osc::view_major(f_.data(), shape_), osc::view_major(p_.data(), shape_),
         {.executor = &executor, .workspace = &workspace_},
-        {.loss = &loss_,
-         .gradient = osc::SimilarityGradient<T>{osc::view_major_slots(gradient_.data(), shape_)}});
+        {.loss = &loss_, .grad_p = osc::view_major(gradient_.data(), shape_)});
   }
 
   // What nothing that reads both and writes one can undercut.
@@ -113,7 +111,7 @@ class Problem {
   }
 
  private:
-  std::array<std::int64_t, 3> shape_;
+  std::int64_t shape_[3];
   Aligned<T> f_, p_, gradient_;
   osc::Workspace workspace_;
   T loss_{};

@@ -1,7 +1,7 @@
 // The similarity loss with its gradient, on all cores and on one.
 #include <benchmark/benchmark.h>
 
-#include "osc/loss_objects.hpp"
+#include "osc/similarity_loss.hpp"
 #include "osc/system.hpp"
 #include "slots.hpp"
 
@@ -16,15 +16,14 @@ void similarity_with_gradient(benchmark::State& state) {
                                                    channels);
   std::vector<T> gradient(f.size());
   T loss{};
-  const std::array<std::int64_t, 3> shape = {2 * images, slots, channels};
-  const osc::MatchingSimilarityResults<T> results{
-      .loss = &loss,
-      .gradient = osc::SimilarityGradient<T>{osc::view_major_slots(gradient.data(), shape)}};
+  const std::int64_t shape[] = {2 * images, slots, channels};
+  const osc::SimilarityLossResults<T> results{.loss = &loss,
+                                              .grad_p = osc::view_major(gradient.data(), shape)};
   osc::ThreadPool threads(static_cast<int>(state.range(3)));
   osc::Workspace workspace;
   for (auto _ : state) {
-    osc::matching_similarity_loss_per_img(osc::view_major_slots(f.data(), shape),
-                                          osc::view_major_slots(p.data(), shape),
+    osc::matching_similarity_loss_per_img(osc::view_major(f.data(), shape),
+                                          osc::view_major(p.data(), shape),
                                           {.executor = &threads, .workspace = &workspace}, results);
     benchmark::ClobberMemory();
   }

@@ -25,12 +25,11 @@ int main() {
         }
       }
     }
-    osc::linear_sum_assignment(
-        osc::contiguous_costs(distances.data(), kCameras, kTracks, kDetections),
-        {.column_of_row = detection_of_track.data()},
-        {.on_unsolvable = osc::OnUnsolvable::unmatched,
-         .executor = &threads,
-         .workspace = &memory});
+    osc::linear_sum_assignment(osc::contiguous(distances.data(), {kCameras, kTracks, kDetections}),
+                               {.col4row = detection_of_track.data()},
+                               {.on_unsolvable = osc::OnUnsolvable::unmatched,
+                                .executor = &threads,
+                                .workspace = &memory});
     for (int camera = 0; camera < kCameras; ++camera) {
       std::printf("frame %d, camera %d:", frame, camera);
       for (int t = 0; t < kTracks; ++t)

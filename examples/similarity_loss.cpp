@@ -1,5 +1,5 @@
 // The loss of two views of one image, its gradient and its matching. Built and run by the tests.
-#include <osc/loss_objects.hpp>
+#include <osc/similarity_loss.hpp>
 
 #include <cstdio>
 #include <vector>
@@ -10,15 +10,16 @@ int main() {
   const std::vector<float> f = {1, 0, 0, 1, -1, -1, /* view 1 */ 0, 2, -3, -3, 5, 0};
   const std::vector<float> p = {1, 0, 0, 1, -1, 1, /* view 1 */ 0, 1, -1, -1, 1, 0};
   const auto slots = [](const std::vector<float>& x) {
-    return osc::view_major_slots(x.data(), {2, 3, 2});
+    return osc::view_major(x.data(), {2, 3, 2});
   };
 
   float loss = 0;
   std::vector<float> gradient(p.size());
   std::vector<std::int64_t> matching(3);
-  osc::MatchingSimilarityResults<float> results{.loss = &loss, .matching = matching.data()};
-  results.gradient = {osc::view_major_slots(gradient.data(), {2, 3, 2}), nullptr};
-  osc::matching_similarity_loss_per_img(slots(f), slots(p), {}, results);
+  osc::matching_similarity_loss_per_img(slots(f), slots(p), {},
+                                        {.loss = &loss,
+                                         .matching = matching.data(),
+                                         .grad_p = osc::view_major(gradient.data(), {2, 3, 2})});
 
   std::printf("loss %.4f, slots 0, 1, 2 matched to %d, %d, %d\n", loss,
               static_cast<int>(matching[0]), static_cast<int>(matching[1]),

@@ -4,11 +4,11 @@
 //   unit(x)      = x / max(|x|, eps)
 //   matching     = as match_slots gives it, or the caller's
 //   cos(r, c)    = <unit(slot r), unit(slot c)>
-//   loss(r)      = log( sum over candidates c other than r of exp(cos(r, c) / temperature) ) -
-//                cos(r, match of r) / temperature
+//   lse(r)       = log( sum over candidates c other than r of exp(cos(r, c) / temperature) )
+//   loss(r)      = lse(r) - cos(r, match of r) / temperature
 //
-// Of Candidates::batch there are 2BS - 1 for each slot, of Candidates::image 2S - 1. Gradients flow
-// through every slot, not through the matching.
+// Each slot has 2BS - 1 candidates with Candidates::batch, 2S - 1 with Candidates::image. Gradients
+// flow through every slot, not through the matching.
 //
 // Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
 // object-centric representations", 2022 (arXiv 2203.05997); for whole images T. Chen, S. Kornblith,
@@ -16,218 +16,176 @@
 // representations", ICML 2020.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <type_traits>
 #include <utility>
 
+#include "osc/call.hpp"
 #include "osc/error.hpp"
 #include "osc/executor.hpp"
-#include "osc/export.h"
 #include "osc/reduction.hpp"
-#include "osc/slots.hpp"
 #include "osc/status.hpp"
+#include "osc/view.hpp"
 #include "osc/workspace.hpp"
 
 namespace osc {
 
-enum class Candidates {
+enum class Candidates : std::int32_t {
   batch,  // all slots of all images
   image,  // the 2S slots of the slot's own image
 };
 
-struct MatchingContrastiveOptions {
+struct ContrastiveLossOptions {
   Candidates candidates = Candidates::batch;
   double temperature = 1;  // positive and finite
   Reduction reduction = Reduction::mean;
   double eps = 1e-10;  // floor of a norm; positive and finite
   NonFinite on_nonfinite = NonFinite::propagate;
-  const std::int64_t* given_matching =
-      nullptr;  // [B, S]; null: by the slots themselves. Rows are permutations, or -1 throughout
-                // for an image whose results are to be NaN.
+  // [B, S]: each row a permutation, or -1 throughout, which makes the image's results NaN. Null:
+  // the matching is computed.
+  const std::int64_t* given_matching = nullptr;
+  // [2BS], the log_sum_exp of a call with the same slots and options whose gradient is wanted now.
+  const double* given_log_sum_exp = nullptr;
   Executor* executor = nullptr;    // null: default_executor()
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// The gradient with respect to the slots, and the gradient that comes in for the loss.
+// What is not null is written.
 template <typename T>
-struct ContrastiveGradient {
-  SlotPairs<T> slots;  // written; sizes of the slots, any strides under which no two elements are
-                       // the same memory
-  const T* incoming = nullptr;  // one element, for Reduction::none 2BS; null stands for ones
-};
-
-// Each of these is written where it is asked for.
-template <typename T>
-struct MatchingContrastiveResults {
-  T* loss = nullptr;  // one element, for Reduction::none 2BS
-  std::optional<ContrastiveGradient<T>> gradient = std::nullopt;
-  std::int64_t* matching = nullptr;  // [B, S], contiguous
-  double* log_sums =
-      nullptr;  // [2BS]: the logarithm in the loss above, which the backward call below takes
-  double* accuracy = nullptr;  // one element: the share of slots that resemble no candidate as much
-                               // as their match; NaN where there are none
+struct ContrastiveLossResults {
+  T* loss = nullptr;                 // one element, or 2BS for Reduction::none: (view, image, slot)
+  std::int64_t* matching = nullptr;  // [B, S]
+  double* log_sum_exp = nullptr;     // [2BS], lse above
+  float* accuracy = nullptr;        // one element: the share of slots whose cosine with their match
+                                    // is above that with any other candidate; NaN without slots
   ImageStatus* statuses = nullptr;  // [B]
-};
-
-// The slots of several processes (of a job that trains on many devices), gathered: [ranks, 2B, S,
-// C], contiguous. All of them are candidates; `rank` says which are this process's own.
-template <typename T>
-struct GatheredSlots {
-  const T* data = nullptr;  // may be null where B, S or C is 0
-  std::int64_t ranks = 1;
-  std::int64_t rank = 0;
-  std::int64_t images = 0;  // of each rank
-  std::int64_t slots = 0;
-  std::int64_t channels = 0;
+  const T* grad_output = nullptr;   // the gradient of the loss, of its size; null: ones
+  View<T, 4> grad_slots{};          // no two elements may be the same memory
 };
 
 namespace detail {
 
-template <typename T>
-OSC_API Status contrastive_loss(const SlotPairs<const T>& slots,
-                                const MatchingContrastiveOptions& options,
-                                const MatchingContrastiveResults<T>& results) noexcept;
-template <typename T>
-OSC_API Status contrastive_gradient(const SlotPairs<const T>& slots, const std::int64_t* matching,
-                                    const double* log_sums,
-                                    const MatchingContrastiveOptions& options,
-                                    const ContrastiveGradient<T>& gradient) noexcept;
-template <typename T>
-OSC_API Status gathered_contrastive_loss(const GatheredSlots<T>& slots,
-                                         const MatchingContrastiveOptions& options,
-                                         const MatchingContrastiveResults<T>& results) noexcept;
-template <typename T>
-OSC_API Status gathered_contrastive_gradient(const GatheredSlots<T>& slots,
-                                             const std::int64_t* matching, const double* log_sums,
-                                             const MatchingContrastiveOptions& options,
-                                             const ContrastiveGradient<T>& gradient) noexcept;
+// What the calls for one process and for a rank of several have in common.
+template <typename Call, typename F, int N, typename T>
+Call contrastive_call(const View<F, N>& slots, const ContrastiveLossOptions& options,
+                      const ContrastiveLossResults<T>& results) noexcept {
+  Call call{};
+  call.struct_size = sizeof(call);
+  call.slots = input(slots);
+  call.given_matching = contiguous_array(options.given_matching);
+  call.given_log_sum_exp = contiguous_array(options.given_log_sum_exp);
+  call.loss = contiguous_array(results.loss);
+  call.matching = contiguous_array(results.matching);
+  call.log_sum_exp = contiguous_array(results.log_sum_exp);
+  call.accuracy = contiguous_array(results.accuracy);
+  call.statuses = contiguous_array(results.statuses);
+  call.grad_output = contiguous_array(results.grad_output);
+  call.grad_slots = gradient(results.grad_slots);
+  call.reduction = static_cast<std::int32_t>(options.reduction);
+  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
+  call.temperature = options.temperature;
+  call.eps = options.eps;
+  call.executor = options.executor;
+  call.workspace = options.workspace;
+  return call;
+}
 
 }  // namespace detail
 
-// slots: B images of 2 views, S slots, C channels, in any layout.
+// slots: [2, B, S, C], in any layout (view_major, image_major), with adjacent channels.
 //
 //   aliasing     no result may overlap an input or another result.
-//   numbers      results have the input's type. Units, cosines and gradients are computed in it, or
-//                in float for 16-bit inputs; sums of exponentials over many candidates, and losses,
-//                in double, and the match apart from the others, so that a small loss and its
-//                gradient are as exact as a large one. A norm neither overflows nor vanishes on the
-//                way; neither does a sum of exponentials at any temperature. A zero slot has cosine
-//                0 with all.
+//   numbers      results have the type of the input. Units, cosines and gradients are computed in
+//                it, or in float for 16-bit inputs; sums of exponentials over many candidates, and
+//                losses, in double, and the match apart from the others, so that a small loss and
+//                its gradient are as exact as a large one. A norm neither overflows nor vanishes on
+//                the way; neither does a sum of exponentials at any temperature. A zero slot has
+//                cosine 0 with all.
 //   non-finite   an image with a NaN or an infinity gets losses and gradients of NaN and a matching
 //                of -1, and its slots are nobody's candidates: the other images' results are those
 //                of the batch without it. NonFinite::raise is an error instead.
 //   gradient     of all 2BS losses together: a slot is a candidate of the others. Its part along
 //                the slot is 0 up to rounding.
+//   backward     a call with given_matching, given_log_sum_exp and grad_slots, but without loss,
+//                log_sum_exp and accuracy: for an autograd engine, which learns grad_output only
+//                later. Same bits.
 //   sizes        S = 0 or B = 0 means no losses; C = 0 makes all cosines 0.
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over pairs of blocks of slots (Candidates::image: over images); the same bits with
 //                any number of them.
 //   cost         for N = 2BS slots N^2 C / 2 multiplications for the loss and 3 N^2 C / 2 for the
-//                gradient (of each pair of slots one cosine serves both), N = 2S and B times as
+//                gradient (the cosine of a pair serves both of its slots), N = 2S and B times as
 //                much for Candidates::image. Memory: no N x N matrix; some 3 N C numbers of the
 //                type computed in (Candidates::image: a thread, with N = 2S), from the workspace.
 //
 // T is double, float, float16 or bfloat16.
 template <typename F, typename T = std::remove_const_t<F>>
 [[nodiscard]] Status try_matching_contrastive_loss(
-    const SlotPairs<F>& slots, const MatchingContrastiveOptions& options,
-    const std::type_identity_t<MatchingContrastiveResults<T>>& results) noexcept {
-  return detail::contrastive_loss<T>(slots, options, results);
+    const View<F, 4>& slots, const ContrastiveLossOptions& options,
+    const std::type_identity_t<ContrastiveLossResults<T>>& results) noexcept {
+  if (options.eps == 0) return detail::refused_zero("eps");
+  if (options.temperature == 0) return detail::refused_zero("temperature");
+  auto call = detail::contrastive_call<osc_contrastive_loss>(slots, options, results);
+  call.candidates = static_cast<std::int32_t>(options.candidates);
+  return detail::status_of(osc_matching_contrastive_loss(&call));
 }
 
 template <typename F, typename T = std::remove_const_t<F>>
-void matching_contrastive_loss(const SlotPairs<F>& slots, const MatchingContrastiveOptions& options,
-                               const std::type_identity_t<MatchingContrastiveResults<T>>& results) {
-  raise_unless_ok(detail::contrastive_loss<T>(slots, options, results));
+void matching_contrastive_loss(const View<F, 4>& slots, const ContrastiveLossOptions& options,
+                               const std::type_identity_t<ContrastiveLossResults<T>>& results) {
+  raise_unless_ok(try_matching_contrastive_loss(slots, options, results));
 }
 
 // The loss alone, for Reduction::mean and Reduction::sum; InvalidArgument for Reduction::none.
 template <typename F, typename T = std::remove_const_t<F>>
-T matching_contrastive_loss(const SlotPairs<F>& slots,
-                            const MatchingContrastiveOptions& options = {}) {
-  if (options.reduction == Reduction::none)
-    throw InvalidArgument(
-        "reduction \"none\" has 2BS losses: give memory for them in MatchingContrastiveResults");
+T matching_contrastive_loss(const View<F, 4>& slots, const ContrastiveLossOptions& options = {}) {
+  detail::check_scalar(options.reduction);
   T loss{};
-  raise_unless_ok(detail::contrastive_loss<T>(slots, options, {.loss = &loss}));
+  matching_contrastive_loss(slots, options, {.loss = &loss});
   return loss;
 }
 
-// The gradient alone, for a caller that learns the incoming gradient only later and kept the
-// matching [B, S] and log_sums [2BS] of the call above for the same slots and options, whose
-// given_matching counts no more. Same bits as the call above. InvalidArgument also for a row of the
-// matching that is neither a permutation nor all -1.
+// The losses of the slots of one rank among those of all R ranks of a job, slots [R, 2, B, S, C];
+// options.candidates must be Candidates::batch. Results, and given_matching, are those of this
+// rank. The mean over ranks of the mean loss is that of the joined batch. A row of -1 in
+// given_matching is InvalidArgument for a finite image, of which the other ranks could not know.
+//
+// The gradient is that of the ranks' losses, added up, with respect to this rank's slots. It takes
+// given_log_sum_exp [R, 2BS], the log_sum_exp of all ranks, and grad_output [R], or [R, 2BS] for
+// Reduction::none. Averaged over ranks afterwards, as gradients of parameters are, it is that of
+// the mean over ranks of the losses.
 template <typename F, typename T = std::remove_const_t<F>>
-[[nodiscard]] Status try_matching_contrastive_loss_backward(
-    const SlotPairs<F>& slots, const std::int64_t* matching, const double* log_sums,
-    const MatchingContrastiveOptions& options,
-    const std::type_identity_t<ContrastiveGradient<T>>& gradient) noexcept {
-  return detail::contrastive_gradient<T>(slots, matching, log_sums, options, gradient);
+[[nodiscard]] Status try_matching_contrastive_loss_gathered(
+    const View<F, 5>& slots, std::int64_t rank, const ContrastiveLossOptions& options,
+    const std::type_identity_t<ContrastiveLossResults<T>>& results) noexcept {
+  if (options.eps == 0) return detail::refused_zero("eps");
+  if (options.temperature == 0) return detail::refused_zero("temperature");
+  if (options.candidates != Candidates::batch)
+    return Status(StatusCode::invalid_argument, -1,
+                  "candidates is image: the candidates of gathered slots are those of all ranks");
+  auto call = detail::contrastive_call<osc_contrastive_loss_gathered>(slots, options, results);
+  call.rank = rank;
+  return detail::status_of(osc_matching_contrastive_loss_gathered(&call));
 }
 
 template <typename F, typename T = std::remove_const_t<F>>
-void matching_contrastive_loss_backward(
-    const SlotPairs<F>& slots, const std::int64_t* matching, const double* log_sums,
-    const MatchingContrastiveOptions& options,
-    const std::type_identity_t<ContrastiveGradient<T>>& gradient) {
-  raise_unless_ok(detail::contrastive_gradient<T>(slots, matching, log_sums, options, gradient));
-}
-
-// The losses of this rank's slots, told apart from those of all ranks; options.candidates must be
-// Candidates::batch. Results have this rank's sizes. Their gradient takes what the other ranks
-// find, so it has no place here: results.gradient must be empty. A row of -1 in given_matching is
-// InvalidArgument for a finite image, of which the other ranks could not know. The mean over ranks
-// of the mean loss is that of the joined batch.
-template <typename T>
-[[nodiscard]] Status try_matching_contrastive_loss(
-    const GatheredSlots<T>& slots, const MatchingContrastiveOptions& options,
-    const std::type_identity_t<MatchingContrastiveResults<T>>& results) noexcept {
-  return detail::gathered_contrastive_loss<T>(slots, options, results);
-}
-
-template <typename T>
-void matching_contrastive_loss(const GatheredSlots<T>& slots,
-                               const MatchingContrastiveOptions& options,
-                               const std::type_identity_t<MatchingContrastiveResults<T>>& results) {
-  raise_unless_ok(detail::gathered_contrastive_loss<T>(slots, options, results));
-}
-
-// The gradient of the ranks' losses, added up, with respect to this rank's slots. matching [B, S]
-// is this rank's; log_sums [ranks, 2BS] are those of all ranks, gathered, and gradient.incoming
-// [ranks], for Reduction::none [ranks, 2BS], what comes in on each. Averaged over ranks afterwards,
-// as gradients of parameters are, it is that of the mean over ranks of the losses.
-template <typename T>
-[[nodiscard]] Status try_matching_contrastive_loss_backward(
-    const GatheredSlots<T>& slots, const std::int64_t* matching, const double* log_sums,
-    const MatchingContrastiveOptions& options,
-    const std::type_identity_t<ContrastiveGradient<T>>& gradient) noexcept {
-  return detail::gathered_contrastive_gradient<T>(slots, matching, log_sums, options, gradient);
-}
-
-template <typename T>
-void matching_contrastive_loss_backward(
-    const GatheredSlots<T>& slots, const std::int64_t* matching, const double* log_sums,
-    const MatchingContrastiveOptions& options,
-    const std::type_identity_t<ContrastiveGradient<T>>& gradient) {
-  raise_unless_ok(
-      detail::gathered_contrastive_gradient<T>(slots, matching, log_sums, options, gradient));
+void matching_contrastive_loss_gathered(
+    const View<F, 5>& slots, std::int64_t rank, const ContrastiveLossOptions& options,
+    const std::type_identity_t<ContrastiveLossResults<T>>& results) {
+  raise_unless_ok(try_matching_contrastive_loss_gathered(slots, rank, options, results));
 }
 
 // The losses at two ends, best first: matched slots equal and all others orthogonal to them,
 // log(exp(1/temperature) + 2BS - 2) - 1/temperature; all slots equal, log(2BS - 1). With B = 1 they
 // are those of Candidates::image. InvalidArgument for sizes below 1, or a temperature that is not
 // positive and finite.
-OSC_API std::pair<double, double> matching_contrastive_loss_best_worst(std::int64_t images,
-                                                                       std::int64_t slots,
-                                                                       double temperature = 1);
-
-// The bytes that a Workspace needs for the calls above on slots of these sizes, of so many ranks (1
-// where they are not gathered), and an executor of `threads` threads.
-template <typename T>
-OSC_API std::size_t matching_contrastive_workspace(std::int64_t images, std::int64_t slots,
-                                                   std::int64_t channels, std::int64_t ranks,
-                                                   Candidates candidates, int threads) noexcept;
+inline std::pair<double, double> matching_contrastive_loss_best_worst(std::int64_t images,
+                                                                      std::int64_t slots,
+                                                                      double temperature = 1) {
+  std::pair<double, double> ends;
+  raise_unless_ok(detail::status_of(osc_matching_contrastive_loss_best_worst(
+      images, slots, temperature, &ends.first, &ends.second)));
+  return ends;
+}
 
 }  // namespace osc

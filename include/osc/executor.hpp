@@ -1,7 +1,7 @@
 // Threads: a loop over images or problems runs on an Executor, which is our pool or the host's.
 //
 // The result of every function of the library has the same bits on any executor: how a range is
-// split decides only who computes what.
+// split decides only which thread computes what.
 #pragma once
 
 #include <cstdint>
@@ -9,35 +9,37 @@
 #include <memory>
 
 #include "osc/export.h"
+#include "osc/osc.h"
 
-namespace osc {
-
-// What a host with threads of its own implements, so that two pools never compete for the same
-// cores.
-class OSC_API Executor {
- public:
+// The osc_executor of osc/osc.h. A host with threads of its own implements it, so that two pools
+// never compete for the same cores.
+struct OSC_API osc_executor {
   using Body = std::function<void(std::int64_t begin, std::int64_t end)>;
 
-  virtual ~Executor();
+  virtual ~osc_executor();
 
   // The number of parts that are worth making of a large range, at least 1: the number of threads.
   virtual int concurrency() const noexcept = 0;
 
   // Calls `body` with disjoint ranges that together are [0, count), possibly on several threads at
   // once, and returns when every call has returned. `grain` (>= 1) is the number of elements that
-  // are worth waking a thread for. Where calls throw, one of the exceptions is rethrown on the
-  // calling thread.
+  // are worth waking a thread for. If calls throw, one of the exceptions is rethrown on the calling
+  // thread.
   virtual void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) = 0;
 };
 
+namespace osc {
+
+using Executor = osc_executor;
+
 // A fixed number of threads, the calling one included. A thread without work looks out for more for
 // some ten microseconds before it sleeps. Safe to call from several threads at once and from inside
-// a body: while it is busy, a further call runs on its calling thread alone. After fork() the
-// child's calls run on the calling thread.
+// a body: while the pool is busy, a further call runs on its calling thread alone. After fork() the
+// calls of the child run on the calling thread.
 class OSC_API ThreadPool final : public Executor {
  public:
-  // `threads` >= 1, or InvalidArgument. Starts `threads - 1` threads, fewer where the system grants
-  // no more.
+  // `threads` >= 1, or InvalidArgument. Starts `threads - 1` threads, fewer if the system grants no
+  // more.
   explicit ThreadPool(int threads);
   ~ThreadPool() override;
   ThreadPool(const ThreadPool&) = delete;

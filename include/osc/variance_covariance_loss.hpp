@@ -1,7 +1,7 @@
 // How little the features of samples vary, and how much they vary together: two regularisers of
 // embeddings, which keep them from being all the same, and from saying the same twice.
 //
-//   K            = the covariance over the N samples of a group, unbiased: D x D, of x [G, N, D]
+//   K            = the unbiased covariance over the N samples of a group: D x D, of x [G, N, D]
 //   variance     = mean over groups of  mean over d of  max(0, 1 - sqrt(K[d,d] + 1e-4))
 //   covariance   = mean over groups of  sum over d != e of  K[d,e]^2 / (D (D - 1))
 //
@@ -11,57 +11,17 @@
 // representations", 2022 (arXiv 2203.05997).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <type_traits>
 
-#include "osc/assignment.hpp"
+#include "osc/call.hpp"
 #include "osc/error.hpp"
 #include "osc/executor.hpp"
-#include "osc/export.h"
-#include "osc/float16.hpp"
 #include "osc/status.hpp"
+#include "osc/view.hpp"
 #include "osc/workspace.hpp"
 
 namespace osc {
-
-// Samples in groups, as a view of memory that someone else owns: sample (group, n) is D adjacent
-// features at data + group * group_stride + n * sample_stride. Strides count elements and may be
-// negative or, where a view is only read, zero. T is double, float, float16 or bfloat16, const
-// where the samples are only read.
-template <typename T>
-struct Samples {
-  T* data = nullptr;  // may be null where there are no elements
-  std::int64_t groups = 0;
-  std::int64_t samples = 0;
-  std::int64_t features = 0;
-  std::int64_t group_stride = 0;
-  std::int64_t sample_stride = 0;
-
-  T* at(std::int64_t group, std::int64_t sample) const noexcept {
-    if (features == 0) return data;  // may be null, and the strides anything
-    return data + group * group_stride + sample * sample_stride;
-  }
-
-  operator Samples<const T>() const noexcept  // NOLINT(google-explicit-constructor): reading what
-                                              // may be written is always allowed
-    requires(!std::is_const_v<T>)
-  {
-    return {data, groups, samples, features, group_stride, sample_stride};
-  }
-};
-
-// A Status other than ok, whose text calls the samples `name`, unless sizes are not negative, data
-// is there where there are elements, and neither the number of bytes nor the distance between the
-// first and the last element overflows. The functions below call it. O(1).
-template <typename T>
-OSC_API Status try_check(const Samples<T>& samples, const char* name) noexcept;
-
-// [G, N, D], contiguous. Throws InvalidArgument where try_check fails.
-template <typename T>
-OSC_API Samples<T> contiguous_samples(T* data, std::int64_t groups, std::int64_t samples,
-                                      std::int64_t features);
 
 struct VarianceCovarianceOptions {
   NonFinite on_nonfinite = NonFinite::propagate;
@@ -69,44 +29,31 @@ struct VarianceCovarianceOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// The gradient of incoming_variance * variance + incoming_covariance * covariance with respect to
-// x.
-template <typename T>
-struct VarianceCovarianceGradient {
-  Samples<T> x;  // written; sizes of x, any strides under which no two elements are the same memory
-  const T* incoming_variance = nullptr;    // one element; null stands for 1
-  const T* incoming_covariance = nullptr;  // one element; null stands for 1
-};
-
-// Each of these is written where it is asked for; variance and covariance are one element each.
+// What is not null is written; variance, covariance and their gradients are one element each.
 template <typename T>
 struct VarianceCovarianceResults {
   T* variance = nullptr;
   T* covariance = nullptr;
-  std::optional<VarianceCovarianceGradient<T>> gradient = std::nullopt;
+  const T* grad_variance = nullptr;    // null: 1
+  const T* grad_covariance = nullptr;  // null: 1
+  // The gradient of grad_variance * variance + grad_covariance * covariance with respect to x; no
+  // two elements may be the same memory.
+  View<T, 3> grad_x{};
 };
 
-namespace detail {
-
-template <typename T>
-OSC_API Status variance_covariance(const Samples<const T>& x,
-                                   const VarianceCovarianceOptions& options,
-                                   const VarianceCovarianceResults<T>& results) noexcept;
-
-}  // namespace detail
-
-// x: G groups of N samples of D features, in any layout.
+// x: [G, N, D], G groups of N samples of D features, in any layout with adjacent features.
 //
 //   aliasing     no result may overlap the input or another result.
-//   numbers      results have the input's type. Samples are centred before anything is multiplied,
-//                so that a large mean costs no digits. Products are computed in the input's type,
-//                or in float for 16-bit inputs, and added up in double from 128 to 128 samples; the
-//                terms are computed in double. Samples whose covariances overflow the type give
-//                infinities, those whose distance from the mean does NaN; covariances, and their
-//                products with samples, that are no normal numbers of the type lose digits.
+//   numbers      results have the type of the input. Samples are centred before anything is
+//                multiplied, so that a large mean costs no digits. Products are computed in the
+//                type of the input, or in float for 16-bit inputs, and added up in double from 128
+//                to 128 samples; the terms are computed in double. Samples whose covariances
+//                overflow the type give infinities, those whose distance from the mean does give
+//                NaN. Covariances, and their products with samples, that are no normal numbers of
+//                the type lose digits.
 //   gradient     with y = x - mean, of a group: 2 / (G (N - 1)) y M, where M[d,d] =
-//                -incoming_variance / (2 D sqrt(K[d,d] + 1e-4)) where that root is below 1, else 0,
-//                and M[d,e] = 2 incoming_covariance K[d,e] / (D (D - 1)).
+//                -grad_variance / (2 D sqrt(K[d,d] + 1e-4)) if that root is below 1, else 0, and
+//                M[d,e] = 2 grad_covariance K[d,e] / (D (D - 1)).
 //   sizes        G, N or D = 0: both terms are NaN. N = 1: the terms and the gradient are NaN, as
 //                there is no unbiased covariance of one sample. D = 1: the covariance, a mean over
 //                no pair of features, is NaN, and adds nothing to the gradient.
@@ -118,27 +65,32 @@ OSC_API Status variance_covariance(const Samples<const T>& x,
 //                number of them.
 //   cost         N D^2 / 2 multiplications a group, 3 N D^2 / 2 with the gradient. Memory: N D
 //                numbers of the type computed in, D^2 more for the gradient, and some 64 KiB, a
-//                thread; from the workspace. Where groups are fewer than two a thread, that of one
+//                thread; from the workspace. If groups are fewer than two a thread, that of one
 //                group for all.
 //
-// T is double, float, float16 or bfloat16; x is Samples<T> or Samples<const T>.
+// T is double, float, float16 or bfloat16.
 template <typename X, typename T = std::remove_const_t<X>>
 [[nodiscard]] Status try_variance_covariance_loss(
-    const Samples<X>& x, const VarianceCovarianceOptions& options,
+    const View<X, 3>& x, const VarianceCovarianceOptions& options,
     const std::type_identity_t<VarianceCovarianceResults<T>>& results) noexcept {
-  return detail::variance_covariance<T>(x, options, results);
+  osc_variance_covariance call{};
+  call.struct_size = sizeof(call);
+  call.x = detail::input(x);
+  call.variance = detail::contiguous_array(results.variance);
+  call.covariance = detail::contiguous_array(results.covariance);
+  call.grad_variance = detail::contiguous_array(results.grad_variance);
+  call.grad_covariance = detail::contiguous_array(results.grad_covariance);
+  call.grad_x = detail::gradient(results.grad_x);
+  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
+  call.executor = options.executor;
+  call.workspace = options.workspace;
+  return detail::status_of(osc_variance_covariance_loss(&call));
 }
 
 template <typename X, typename T = std::remove_const_t<X>>
-void variance_covariance_loss(const Samples<X>& x, const VarianceCovarianceOptions& options,
+void variance_covariance_loss(const View<X, 3>& x, const VarianceCovarianceOptions& options,
                               const std::type_identity_t<VarianceCovarianceResults<T>>& results) {
-  raise_unless_ok(detail::variance_covariance<T>(x, options, results));
+  raise_unless_ok(try_variance_covariance_loss(x, options, results));
 }
-
-// The bytes that a Workspace needs for the calls above on samples of these sizes and an executor of
-// `threads` threads. 0 for sizes that they refuse.
-template <typename T>
-OSC_API std::size_t variance_covariance_workspace(std::int64_t groups, std::int64_t samples,
-                                                  std::int64_t features, int threads) noexcept;
 
 }  // namespace osc

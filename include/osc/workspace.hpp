@@ -1,39 +1,48 @@
 // Memory that a call works in, kept from one call to the next.
 //
-// A call without a Workspace takes its memory from the system and gives it back. With one, a caller
-// who calls again and again takes it once, or brings it: then nothing is allocated but, for a batch
-// that several threads share, the few bytes in which a loop's body is handed to the Executor. Not
-// for two calls at the same time.
+// A call without a Workspace takes its memory from the system and gives it back. A caller who calls
+// again and again keeps one, or brings the memory. Then nothing is allocated but, for a batch that
+// several threads share, the few bytes in which the body of a loop is handed to the Executor. Two
+// calls at the same time need two.
 #pragma once
 
 #include <cstddef>
 
 #include "osc/export.h"
+#include "osc/osc.h"
 
-namespace osc {
-
-class OSC_API Workspace {
+// The osc_workspace of osc/osc.h.
+struct OSC_API osc_workspace {
  public:
   // Grows when a call needs more.
-  Workspace() noexcept = default;
+  osc_workspace() noexcept = default;
   // The caller's memory, which must outlive this, of any alignment. It does not grow: a call that
   // needs more fails with StatusCode::out_of_memory and says how much it wanted.
-  Workspace(void* memory, std::size_t bytes) noexcept
+  osc_workspace(void* memory, std::size_t bytes) noexcept
       : memory_(memory), bytes_(bytes), owned_(false) {}
-  ~Workspace();
-  Workspace(const Workspace&) = delete;
-  Workspace& operator=(const Workspace&) = delete;
+  ~osc_workspace();
+  osc_workspace(const osc_workspace&) = delete;
+  osc_workspace& operator=(const osc_workspace&) = delete;
 
+  // After a call, one that grows has what that call needed; a caller who brings memory adds 63 for
+  // its alignment.
   std::size_t bytes() const noexcept { return bytes_; }
 
-  // At least `bytes`, aligned to 64; what it held before is lost. Null where that cannot be. For
+  // At least `bytes`, aligned to 64; what it held before is lost. Null if there is not enough. For
   // the library.
   void* reserve(std::size_t bytes) noexcept;
+
+  // Gives back memory of its own that exceeds `bytes`.
+  void shrink(std::size_t bytes) noexcept;
 
  private:
   void* memory_ = nullptr;
   std::size_t bytes_ = 0;
   bool owned_ = true;
 };
+
+namespace osc {
+
+using Workspace = osc_workspace;
 
 }  // namespace osc

@@ -1,11 +1,12 @@
 #include <osc/osc.h>
-#include <stddef.h>
 
 int main(void) {
-  const double costs[4] = {1, 0, 0, 1};
-  const int64_t sizes[3] = {1, 2, 2}, strides[3] = {4, 2, 1};
-  int64_t column_of_row[2] = {-7, -7};
-  const osc_status status = osc_linear_sum_assignment(
-      OSC_FLOAT64, sizes, costs, strides, 0, OSC_RAISE, NULL, NULL, column_of_row, NULL, NULL);
-  return status == OSC_OK && column_of_row[0] == 1 && column_of_row[1] == 0 ? 0 : 1;
+  double cost[4] = {1, 0, 0, 1};
+  const int64_t sizes[3] = {1, 2, 2};
+  int64_t col4row[2] = {-7, -7};
+  osc_assignment call = {0};
+  call.struct_size = sizeof call;
+  call.cost = (osc_array){cost, sizes, NULL, 3, OSC_FLOAT64};
+  call.col4row = (osc_array){col4row, NULL, NULL, 0, OSC_INT64};
+  return osc_linear_sum_assignment(&call) == OSC_OK && col4row[0] == 1 && col4row[1] == 0 ? 0 : 1;
 }

@@ -25,8 +25,8 @@ T element(double x) {
 
 template <typename T>
 double value(T x) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return x;
+  if constexpr (std::is_arithmetic_v<T>) {
+    return static_cast<double>(x);
   } else {
     return to_float(x);
   }

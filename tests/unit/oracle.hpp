@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
-#include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
 namespace osc::oracle {
@@ -58,28 +59,60 @@ inline bool is_optimal(const Matrix& cost, const Indices& column_of_row, double 
   return false;
 }
 
-// Whether every row of a matrix of R <= K can have a column of its own at a cost below infinity:
-// rows take a free column, or one whose row can go elsewhere.
-inline bool has_full_assignment(const Matrix& cost) {
-  Indices row_of_column(cost[0].size(), -1);
-  std::vector<bool> tried;
-  const auto place = [&](const auto& self, std::size_t row) -> bool {
-    for (std::size_t column = 0; column < row_of_column.size(); ++column) {
-      if (tried[column] || cost[row][column] == std::numeric_limits<double>::infinity()) continue;
-      tried[column] = true;
-      if (row_of_column[column] >= 0 &&
-          !self(self, static_cast<std::size_t>(row_of_column[column])))
-        continue;
-      row_of_column[column] = static_cast<std::int64_t>(row);
-      return true;
+// D. F. Crouse's algorithm as published, with SciPy's order of columns and of operations: plain
+// loops in double, for a matrix of R <= K. Empty if there is no assignment.
+inline Indices crouse(const Matrix& cost) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const std::int64_t rows = std::ssize(cost), columns = std::ssize(cost[0]);
+  std::vector<double> u(rows), v(columns);
+  Indices column_of_row(rows, -1), row_of_column(columns, -1), path(columns, -1);
+  for (std::int64_t start = 0; start < rows; ++start) {
+    std::vector<double> shortest(columns, kInfinity);
+    std::vector<bool> row_seen(rows), column_seen(columns);
+    Indices remaining(columns);
+    for (std::int64_t i = 0; i < columns; ++i) remaining[i] = columns - 1 - i;
+    double least = 0;
+    std::int64_t row = start, sink = -1;
+    while (sink < 0) {
+      row_seen[row] = true;
+      double lowest = kInfinity;
+      std::int64_t at = -1;
+      for (std::int64_t i = 0; i < std::ssize(remaining); ++i) {
+        const std::int64_t column = remaining[i];
+        const double reached = ((least + cost[row][column]) - u[row]) - v[column];
+        if (reached < shortest[column]) {
+          path[column] = row;
+          shortest[column] = reached;
+        }
+        if (shortest[column] < lowest ||
+            (shortest[column] == lowest && row_of_column[column] < 0)) {
+          lowest = shortest[column];
+          at = i;
+        }
+      }
+      if (lowest == kInfinity) return {};
+      least = lowest;
+      const std::int64_t column = remaining[at];
+      if (row_of_column[column] < 0) sink = column;
+      row = row_of_column[column];
+      column_seen[column] = true;
+      remaining[at] = remaining.back();
+      remaining.pop_back();
     }
-    return false;
-  };
-  for (std::size_t row = 0; row < cost.size(); ++row) {
-    tried.assign(row_of_column.size(), false);
-    if (!place(place, row)) return false;
+    u[start] += least;
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (row_seen[r] && r != start) u[r] += least - shortest[column_of_row[r]];
+    }
+    for (std::int64_t c = 0; c < columns; ++c) {
+      if (column_seen[c]) v[c] -= least - shortest[c];
+    }
+    for (std::int64_t column = sink, r = -1; r != start;) {
+      r = path[column];
+      row_of_column[column] = r;
+      std::swap(column_of_row[r], column);
+    }
   }
-  return true;
+  return column_of_row;
 }
 
 inline Matrix transposed(const Matrix& m) {
@@ -90,123 +123,34 @@ inline Matrix transposed(const Matrix& m) {
   return result;
 }
 
-// Slots as plain arrays: x[view][image][slot][channel].
-using Vector = std::vector<double>;
-using Slots = std::vector<std::vector<std::vector<Vector>>>;
-
-inline double largest(const Vector& x) {
-  double result = 0;
-  for (const double value : x) result = std::max(result, std::abs(value));
-  return result;
-}
-
-// x / largest(x), so that squares neither overflow nor vanish; a vector of zeros as it is.
-inline Vector scaled(Vector x) {
-  const double scale = largest(x);
-  for (double& value : x) value = scale == 0 ? 0 : value / scale;
-  return x;
-}
-
-inline double length(const Vector& x) {
-  double sum = 0;
-  for (const double value : x) sum += value * value;
-  return std::sqrt(sum);
-}
-
-// x / max(|x|, eps)
-inline Vector unit(const Vector& x, double eps) {
-  Vector result = scaled(x);
-  const double norm =
-      std::max(length(result), eps / largest(x));  // where x is zero, so is the result: 0 / inf
-  for (double& value : result) value /= norm;
-  return result;
-}
-
-inline double product(const Vector& a, const Vector& b) {
-  double sum = 0;
-  for (std::size_t c = 0; c < a.size(); ++c) sum += a[c] * b[c];
-  return sum;
-}
-
-inline double cosine(const Vector& a, const Vector& b, double eps) {
-  return product(unit(a, eps), unit(b, eps));
-}
-
-// The cosines of one image that are matched, negated: costs.
-inline Matrix costs(const Slots& f, std::size_t image, double eps) {
-  Matrix result, units;
-  for (const Vector& b : f[1][image]) units.push_back(unit(b, eps));
-  for (const Vector& a : f[0][image]) {
-    const Vector unit_a = unit(a, eps);
-    result.emplace_back();
-    for (const Vector& unit_b : units) result.back().push_back(-product(unit_a, unit_b));
-  }
-  return result;
-}
-
-// The slot of the other view that slot (view, image, slot) is compared with.
-inline std::size_t target_of(const std::vector<Indices>& matching, std::size_t view,
-                             std::size_t image, std::size_t slot) {
-  const Indices& row = matching[image];
-  return view == 0 ? static_cast<std::size_t>(row[slot])
-                   : static_cast<std::size_t>(
-                         std::find(row.begin(), row.end(), static_cast<std::int64_t>(slot)) -
-                         row.begin());
-}
-
-// The losses in the order (view, image, slot), for a given matching [B][S].
-inline Vector losses(const Slots& f, const Slots& p, const std::vector<Indices>& matching,
-                     double eps) {
-  const std::size_t images = p[0].size();
-  Vector result;
-  for (std::size_t view = 0; view < 2; ++view) {
-    for (std::size_t image = 0; image < images; ++image) {
-      for (std::size_t slot = 0; slot < p[0][image].size(); ++slot) {
-        const Vector& target = f[1 - view][image][target_of(matching, view, image, slot)];
-        result.push_back((1 - cosine(p[view][image][slot], target, eps)) / 2);
-      }
+// What linear_sum_assignment must answer to a problem of these costs, to be minimised. The status
+// is a number of AssignmentStatus.
+struct Assignment {
+  Indices col4row, row4col;
+  int status = 0;
+  bool operator==(const Assignment&) const = default;
+};
+inline Assignment assignment(const Matrix& cost, std::size_t columns) {
+  Assignment answer{Indices(cost.size(), -1), Indices(columns, -1)};
+  if (cost.empty() || columns == 0) return answer;
+  // The first cost that no problem may have decides.
+  const bool is_wide = cost.size() <= columns;
+  const Matrix shorter_first = is_wide ? cost : transposed(cost);
+  for (const auto& row : shorter_first) {
+    for (const double value : row) {
+      if (answer.status == 0 && std::isnan(value)) answer.status = 1;
+      if (answer.status == 0 && value == -std::numeric_limits<double>::infinity())
+        answer.status = 2;
     }
   }
-  return result;
-}
-
-// The gradient of `incoming` times the loss of one slot of p: -incoming (u - c p/n) / (2n) where n
-// = |p| exceeds eps, else -incoming u / (2 eps).
-inline Vector gradient(const Vector& p, const Vector& target, double incoming, double eps) {
-  Vector result = unit(target, eps);
-  const double c = cosine(p, target, eps), scale = largest(p);
-  const Vector small = scaled(p);
-  const double n = length(small);  // in units of `scale`: n * scale may be no double
-  const bool exceeds = n > eps / scale;
-  for (std::size_t k = 0; k < p.size(); ++k) {
-    if (exceeds) result[k] = -incoming * (result[k] - c * (small[k] / n)) / 2 / n / scale;
-    if (!exceeds) result[k] = -incoming * result[k] / 2 / eps;
+  if (answer.status != 0) return answer;
+  const Indices matches = crouse(shorter_first);
+  if (matches.empty()) answer.status = 3;
+  for (std::int64_t i = 0; i < std::ssize(matches); ++i) {
+    answer.col4row[is_wide ? i : matches[i]] = is_wide ? matches[i] : i;
+    answer.row4col[is_wide ? matches[i] : i] = is_wide ? i : matches[i];
   }
-  return result;
-}
-
-// The same in long double, whose range nothing of it leaves.
-inline std::vector<long double> wide_gradient(const Vector& p, const Vector& target,
-                                              long double incoming, long double eps) {
-  const auto product = [](const auto& a, const auto& b) {
-    long double sum = 0;
-    for (std::size_t k = 0; k < a.size(); ++k) sum += static_cast<long double>(a[k]) * b[k];
-    return sum;
-  };
-  const auto unit = [&](const Vector& x) {
-    const long double norm = std::max(std::sqrt(product(x, x)), eps);
-    std::vector<long double> result;
-    for (const double value : x) result.push_back(value / norm);
-    return result;
-  };
-  const long double n = std::sqrt(product(p, p));
-  const std::vector<long double> direction = unit(p), u = unit(target);
-  std::vector<long double> result;
-  for (std::size_t k = 0; k < p.size(); ++k) {
-    result.push_back(n > eps ? -incoming * (u[k] - product(direction, u) * direction[k]) / (2 * n)
-                             : -incoming * u[k] / (2 * eps));
-  }
-  return result;
+  return answer;
 }
 
 }  // namespace osc::oracle

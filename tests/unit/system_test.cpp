@@ -1,6 +1,7 @@
 #include "osc/system.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -8,11 +9,39 @@
 #include <string>
 #include <thread>
 
-#include "cgroup.hpp"
-#include "osc/version.hpp"
+#include "runtime/cgroup.hpp"
 
 namespace osc {
 namespace {
+
+// Whether the set stays that one thread forces while another asks for the first time: in a process
+// of its own, since only the first time counts.
+bool stays_in_a_fresh_process() {
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string baseline = "x86-64";
+    std::thread asks([] { static_cast<void>(instruction_set()); });
+    const bool is_forced = try_set_instruction_set(baseline.c_str()).ok();
+    asks.join();
+    _exit(is_forced && instruction_set() != baseline ? 1 : 0);
+  }
+  int result = 1;
+  return waitpid(child, &result, 0) == child && result == 0;
+}
+
+// The first test of this program: the ones after it ask in this process.
+TEST(ForcedInstructionSet, StaysThoughAnotherThreadAsksForTheFirstTime) {
+  for (int repeat = 0; repeat < 100; ++repeat) EXPECT_TRUE(stays_in_a_fresh_process()) << repeat;
+}
+
+TEST(ForcedInstructionSet, ThatThereIsNotIsAnErrorThatNamesThoseThereAre) {
+  const std::string before = instruction_set();
+  const Status status = try_set_instruction_set("abacus");
+  EXPECT_EQ(status.code(), StatusCode::invalid_argument);
+  EXPECT_NE(std::string(status.text()).find("abacus"), std::string::npos) << status.text();
+  EXPECT_NE(std::string(status.text()).find(before), std::string::npos) << status.text();
+  EXPECT_EQ(instruction_set(), before);
+}
 
 class Cgroup : public ::testing::Test {
  protected:

@@ -1,4 +1,4 @@
-#include "cpu/vector_math.hpp"
+#include "simd/vector_math.hpp"
 
 #include <gtest/gtest.h>
 

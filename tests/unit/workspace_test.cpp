@@ -3,11 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include "batch.hpp"
-#include "osc/loss_objects.hpp"
+#include "runtime/plan.hpp"
 
 namespace osc {
 namespace {
@@ -32,43 +30,38 @@ TEST(Workspace, OfTheCallersMemoryDoesNotGrow) {
   EXPECT_EQ(workspace.reserve(64 + 64), nullptr);
 }
 
-// As many bytes as it says are enough, whatever their alignment; far fewer are an error that says
-// so, and nothing is written.
-TEST(Workspace, WhatACallSaysItNeedsIsEnough) {
-  constexpr std::int64_t kImages = 40, kSlots = 9, kChannels = 70;
-  ThreadPool pool(3);
-  std::vector<float> slots(2 * kImages * kSlots * kChannels);
-  for (std::size_t i = 0; i < slots.size(); ++i) slots[i] = static_cast<float>(i * i % 101) - 50;
-  const auto view = view_major_slots(slots.data(), {2 * kImages, kSlots, kChannels});
-  const float expected = matching_similarity_loss_per_img(view, view, {.executor = &pool});
-  const std::size_t bytes =
-      matching_similarity_workspace<float>(kImages, kSlots, kChannels, pool.concurrency());
-  for (std::size_t offset = 0; offset < 64; offset += 7) {
-    std::vector<char> memory(bytes + offset);
-    Workspace workspace(memory.data() + offset, bytes);
-    EXPECT_EQ(
-        matching_similarity_loss_per_img(view, view, {.executor = &pool, .workspace = &workspace}),
-        expected);
-  }
-  std::vector<char> little(100);
-  Workspace workspace(little.data(), little.size());
-  float loss = -7;
-  const Status status =
-      try_matching_similarity_loss_per_img(view, view, {.workspace = &workspace}, {.loss = &loss});
-  EXPECT_EQ(status.code(), StatusCode::out_of_memory);
-  EXPECT_NE(std::string(status.text()).find("bytes"), std::string::npos);
-  EXPECT_EQ(loss, -7);
+TEST(Workspace, GivesBackWhatItNeedsNoMore) {
+  Workspace workspace;
+  ASSERT_NE(workspace.reserve(5000), nullptr);
+  workspace.shrink(5000);
+  EXPECT_EQ(workspace.bytes(), 5000U);
+  workspace.shrink(4999);
+  EXPECT_EQ(workspace.bytes(), 0U);
+  EXPECT_NE(workspace.reserve(100), nullptr);
+  std::vector<char> memory(200);
+  Workspace of_caller(memory.data(), memory.size());
+  of_caller.shrink(0);
+  EXPECT_EQ(of_caller.bytes(), 200U);
 }
 
 // Of another instruction set, say.
-TEST(Workspace, ALayoutThatGrewSinceItWasCountedIsAnError) {
+TEST(CallMemory, ThatGrewSinceItWasCountedIsAnError) {
   for (const bool grows : {false, true}) {
-    Workspace own;
+    cpu::CallMemory memory(nullptr);
     int times = 0;
-    const Status status = lay_out_memory(
-        nullptr, own, [&](Arena& arena) { arena.take<char>(++times == 2 && grows ? 65 : 64); });
+    const Status status = memory.lay_out(
+        [&](cpu::Arena& arena) { arena.take<char>(++times == 2 && grows ? 65 : 64); });
     EXPECT_EQ(status.code(), grows ? StatusCode::internal : StatusCode::ok) << status.text();
   }
+}
+
+TEST(CallMemory, OfMoreBytesThanThereCanBeIsAnErrorAndNotAWrappedSize) {
+  cpu::CallMemory memory(nullptr);
+  const auto take = [](cpu::Arena& arena) {
+    arena.take<double>(std::int64_t{1} << 40, std::int64_t{1} << 40);
+    arena.take<double>(8);
+  };
+  EXPECT_EQ(memory.lay_out(take).code(), StatusCode::out_of_memory);
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+// Solves assignment problems: by Crouse's solver at once if few rows need a search or there are
+// many ties; else by the fast solver, several small problems together, and by Crouse's what that
+// leaves. Compiled once an instruction set; see runtime/dispatch.hpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <type_traits>
+
+#include "assignment/cost_rows.hpp"
+#include "assignment/crouse.hpp"
+#include "assignment/fast_assignment.hpp"
+#include "osc/status.hpp"
+#include "osc/view.hpp"
+#include "runtime/arena.hpp"
+
+namespace osc::cpu {
+namespace {
+
+// T: the type that problems are computed in.
+template <typename T>
+class Assigner {
+  using V = Simd<T>;
+  using Vector = typename V::Vector;
+  static constexpr std::int64_t kLanes = V::kLanes;
+
+ public:
+  static constexpr std::int64_t kMostPending = 16;
+
+  // Whether it pays to solve several problems together.
+  static bool is_small(std::int64_t columns) { return stride_of(columns) <= 4 * kLanes; }
+
+  // For problems of `rows` <= `columns`; up to `pending` <= kMostPending of them wait to be solved
+  // together.
+  Assigner(Arena& arena, std::int64_t rows, std::int64_t columns, std::int64_t pending)
+      : rows_(rows),
+        columns_(columns),
+        stride_(stride_of(columns)),
+        scratch_(FastScratch<T>::take(arena, rows, stride_)),
+        crouse_(CrouseSolver<T>::take(arena, rows, columns)) {
+    for (std::int64_t i = 0; i < pending; ++i)
+      problems_[i] = FastProblem<T>::take(arena, rows, stride_);
+  }
+
+  std::int64_t stride() const { return stride_; }
+
+  // Its costs may hold any numbers before begin().
+  FastProblem<T>& problem(std::int64_t i) { return problems_[i]; }
+
+  // Rows of adjacent costs of the type that is computed in. Where they do not lie so, they are
+  // packed into the costs of problem i.
+  template <typename Element>
+  CostRows<T> rows_of(const View<const Element, 2>& given, T sign, std::int64_t i) {
+    if constexpr (std::is_same_v<T, Element>) {
+      if (given.strides[1] == 1 || columns_ == 1) return {given.data, given.strides[0], sign};
+    }
+    RowPacker<T>::pack(given, problems_[i].costs, stride_);
+    return {problems_[i].costs, stride_, sign};
+  }
+
+  // By Crouse's solver.
+  AssignmentStatus solve_by_crouse(const CostRows<T>& costs, std::int64_t i) {
+    crouse_.survey(costs);
+    return solve(costs, i);
+  }
+  // The same if that is the shortest way, as far as it shows.
+  std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
+    if (!crouse_.survey_if_short(costs)) return std::nullopt;
+    const AssignmentStatus status = solve(costs, i);
+    if (crouse_.gave_up()) return std::nullopt;
+    return status;
+  }
+
+  // The fast way.
+  Begun begin(const CostRows<T>& costs, std::int64_t i) {
+    const Vector sign = V::set(costs.sign);
+    return begin(i, [&](std::int64_t r, std::int64_t k) {
+      return V::mul(load(costs.row(r) + k * kLanes, columns_ - k * kLanes), sign);
+    });
+  }
+  // The same with vector_of(r, k), the k-th vector of row r.
+  template <typename VectorOf>
+  Begun begin(std::int64_t i, const VectorOf& vector_of) {
+    return with_fast([&](const auto& fast) { return fast.begin(problems_[i], vector_of); });
+  }
+  // Of the first `count` problems, which have begun.
+  void reduce(std::int64_t count) {
+    with_fast([&](const auto& fast) { fast.reduce(problems_, count); });
+  }
+  // Of a problem that has been reduced. True where the optimum is the only one, and found.
+  bool finish(std::int64_t i) {
+    return with_fast([&](const auto& fast) { return fast.finish(problems_[i]); });
+  }
+
+ private:
+  AssignmentStatus solve(const CostRows<T>& costs, std::int64_t i) {
+    FastProblem<T>& problem = problems_[i];
+    AssignmentStatus status = crouse_.solve(costs);
+    if (crouse_.overflowed()) {  // not so where costs are shrunk
+      constexpr T kShrink = T(0x1p-60);
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        const T* const x = costs.row(r);
+        for (std::int64_t c = 0; c < columns_; ++c)
+          problem.costs[r * stride_ + c] = costs.sign * x[c] * kShrink;
+      }
+      const CostRows<T> rows{problem.costs, stride_, T(1)};
+      crouse_.survey(rows);
+      status = crouse_.solve(rows);
+    }
+    if (status != AssignmentStatus::solved) return status;
+    for (std::int64_t r = 0; r < rows_; ++r) problem.column_of_row[r] = crouse_.column_of_row()[r];
+    for (std::int64_t c = 0; c < columns_; ++c)
+      problem.row_of_column[c] = crouse_.row_of_column()[c];
+    return status;
+  }
+
+  static std::int64_t stride_of(std::int64_t columns) {
+    const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
+    return (vectors == 3 ? 4 : vectors) * kLanes;
+  }
+
+  template <typename Use>
+  auto with_fast(const Use& use) {
+    switch (stride_ / kLanes) {
+      case 1: return use(FastAssignment<T, 1>(scratch_, rows_, columns_, stride_));
+      case 2: return use(FastAssignment<T, 2>(scratch_, rows_, columns_, stride_));
+      case 4: return use(FastAssignment<T, 4>(scratch_, rows_, columns_, stride_));
+      default: return use(FastAssignment<T, 0>(scratch_, rows_, columns_, stride_));
+    }
+  }
+
+  static Vector load(const T* x, std::int64_t count) {
+    return count >= kLanes ? V::load(x) : count <= 0 ? V::set(0) : V::load_first(x, count, T(0));
+  }
+
+  std::int64_t rows_, columns_, stride_;
+  FastScratch<T> scratch_;
+  CrouseSolver<T> crouse_;
+  FastProblem<T> problems_[kMostPending];
+};
+
+inline void write_indices(const std::int32_t* found, std::int64_t size, bool solved,
+                          std::int64_t* target) {
+  if (!target) return;
+  for (std::int64_t i = 0; i < size; ++i) target[i] = solved ? found[i] : -1;
+}
+
+}  // namespace
+}  // namespace osc::cpu

@@ -1,0 +1,487 @@
+// Crouse's solver (2016, see osc/assignment.hpp) and its tie rules, for one assignment problem: in
+// double, a vector of columns at a time. Compiled once an instruction set; see
+// runtime/dispatch.hpp.
+//
+// Rows join one by one. Each is the start of a shortest-path search, Dijkstra's over reduced costs,
+// that ends at the first free column; the rows on the way move over by one column. Ties are decided
+// by the order in which columns are looked at, by the comparisons and by the order of the
+// floating-point operations in `reached`: changing any of these changes which optimum is found.
+//
+//   survey   the least cost of every row. No price of a column is above 0, and that of a free
+//            column is 0: so a row whose least cost is in a free column ends its search there, and
+//            rows are assigned as if only those mattered.
+//   solve    the searches, from the first row on that needs one.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <limits>
+
+#include "assignment/cost_rows.hpp"
+#include "osc/status.hpp"
+
+namespace osc::cpu {
+namespace {
+
+// T: the type of the costs.
+template <typename T>
+class CrouseSolver {
+  using V = Simd<double>;
+  using Vector = typename V::Vector;
+  using Costs = Simd<T>;  // vectors of costs
+  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  static constexpr std::int64_t kWord = 64;  // columns that share a word, a bit each
+
+ public:
+  template <typename Arena>
+  static CrouseSolver take(Arena& arena, std::int64_t rows, std::int64_t columns) {
+    CrouseSolver memory{};
+    memory.rows_ = rows;
+    memory.columns_ = columns;
+    memory.words_ = (columns + kWord - 1) / kWord;
+    memory.least_ = arena.template take<T>(rows);
+    memory.least_column_ = arena.template take<std::int32_t>(rows);
+    memory.column_of_row_ = arena.template take<std::int32_t>(rows);
+    memory.row_of_column_ = arena.template take<std::int32_t>(columns);
+    memory.row_dual_ = arena.template take<double>(rows);
+    memory.discount_ = arena.template take<double>(memory.words_ * kWord);
+    memory.distance_ = arena.template take<double>(memory.words_ * kWord);
+    memory.previous_row_ = arena.template take<double>(memory.words_ * kWord);
+    memory.word_nearest_ = arena.template take<double>(memory.words_ * kLanes);
+    memory.free_ = arena.template take<std::uint64_t>(memory.words_);
+    memory.moved_ = arena.template take<std::uint64_t>(memory.words_);
+    memory.open_columns_ = arena.template take<std::int32_t>(columns);
+    memory.position_ = arena.template take<std::int32_t>(columns);
+    memory.closed_ = arena.template take<Closed>(rows);
+    return memory;
+  }
+
+  void survey(const CostRows<T>& costs) {
+    survey_any(costs, false);
+    scans_ = std::numeric_limits<std::int64_t>::max();
+  }
+  // True where solve() is likely to be the shortest way, which it gives up where it is not. Else
+  // the survey may have ended early.
+  bool survey_if_short(const CostRows<T>& costs) {
+    const bool is_wide = 2 * columns_ >= 3 * rows_;  // then there are always near columns left over
+    if (!survey_any(costs, !is_wide)) return false;
+    const bool only_way = is_wide || !ordinary_ || many_ties(costs, rows_);
+    scans_ = only_way ? std::numeric_limits<std::int64_t>::max() : rows_;
+    return true;
+  }
+
+  // After a whole survey of the same costs.
+  AssignmentStatus solve(const CostRows<T>& costs) {
+    const AssignmentStatus status = ordinary_ ? AssignmentStatus::solved : examine(costs);
+    if (status != AssignmentStatus::solved) return status;
+    return may_overflow_ ? solve_rows<true>(costs) : solve_rows<false>(costs);
+  }
+  // Whether solve() has given up, or a sum overflowed, which it may not where costs are smaller.
+  // Its result then means nothing.
+  bool gave_up() const { return scans_ < 0; }
+  bool overflowed() const { return overflowed_; }
+
+  const std::int32_t* column_of_row() const { return column_of_row_; }  // [rows]
+  const std::int32_t* row_of_column() const { return row_of_column_; }  // [columns], -1 for none
+
+ private:
+  struct Closed {
+    double distance, discount;
+    std::int32_t column, position;
+    std::int32_t moved;  // the column that took its position
+  };
+
+  void begin() {
+    for (std::int64_t r = 0; r < rows_; ++r) column_of_row_[r] = -1;
+    for (std::int64_t c = 0; c < columns_; ++c) row_of_column_[c] = -1;
+    for (std::int64_t w = 0; w < words_; ++w) free_[w] = ~std::uint64_t{0};
+    if (columns_ % kWord != 0) free_[words_ - 1] = (std::uint64_t{1} << columns_ % kWord) - 1;
+  }
+
+  bool survey_any(const CostRows<T>& costs, bool may_end) {
+    return costs.sign < 0 ? survey_rows<true>(costs, may_end) : survey_rows<false>(costs, may_end);
+  }
+
+  template <bool kNegated>
+  bool survey_rows(const CostRows<T>& costs, bool may_end) {
+    begin();
+    may_overflow_ = false;
+    typename Costs::Vector squares[4];
+    for (auto& sum : squares) sum = Costs::set(1);  // so that tiny costs leave no denormal sums
+    std::int64_t unplaced = 0;                      // rows that need a search
+    first_unplaced_ = rows_;
+    tied_ = 0;
+    constexpr std::int64_t kTogether = 16;
+    for (std::int64_t first = 0; first < rows_; first += kTogether) {
+      const std::int64_t end = std::min(first + kTogether, rows_);
+      for (std::int64_t r = first; r < end; ++r) {
+        const auto lanes = least_lanes<kNegated>(costs.row(r), squares);
+        least_[r] = Costs::first(kNegated ? Costs::greatest(lanes) : Costs::least(lanes));
+        least_column_[r] = static_cast<std::int32_t>(first_equal(costs.row(r), least_[r]));
+      }
+      for (std::int64_t r = first; r < end; ++r) {
+        const bool placed = place(costs, r);
+        if (!placed && first_unplaced_ == rows_) first_unplaced_ = r;
+        unplaced += !placed;
+        tied_ += placed && column_of_row_[r] != least_column_[r];
+      }
+      // Of n rows of random costs k^2 / 3n or more of the first k are unplaced. Only where they are
+      // far fewer, few and short searches can be expected.
+      if (may_end && 4 * end >= rows_ && 30 * unplaced * rows_ > end * end &&
+          !many_ties(costs, end))
+        return false;
+    }
+    const auto sum =
+        Costs::add(Costs::add(squares[0], squares[1]), Costs::add(squares[2], squares[3]));
+    ordinary_ = Costs::sum(sum) < std::numeric_limits<T>::infinity();
+    return true;
+  }
+
+  // Whether another way would hardly find out which optimum is wanted: many of the first `count`
+  // rows have several least costs, or many costs are the same as the next.
+  bool many_ties(const CostRows<T>& costs, std::int64_t count) const {
+    if (20 * tied_ > count) return true;
+    constexpr std::int64_t kSample = 4;  // rows
+    std::int64_t looked_at = 0, repeated = 0;
+    for (std::int64_t r = 0; r < std::min(kSample, rows_); ++r) {
+      const T* const x = costs.row(r);
+      for (std::int64_t c = 0; c + Costs::kLanes < columns_; c += Costs::kLanes) {
+        looked_at += Costs::kLanes;
+        repeated +=
+            std::popcount(Costs::bits(Costs::equal(Costs::load(x + c), Costs::load(x + c + 1))));
+      }
+    }
+    return 8 * repeated > looked_at;
+  }
+
+  template <bool kNegated>
+  static typename Costs::Vector lesser(typename Costs::Vector a, typename Costs::Vector b) {
+    return kNegated ? Costs::max(a, b) : Costs::min(a, b);
+  }
+
+  // The least costs of a row in each lane.
+  template <bool kNegated>
+  typename Costs::Vector least_lanes(const T* x, typename Costs::Vector (&squares)[4]) const {
+    using C = typename Costs::Vector;
+    constexpr std::int64_t kCosts = Costs::kLanes;
+    const C start = Costs::set(x[0]);
+    C least[4] = {start, start, start, start};
+    const auto take = [&](C cost, int k) {
+      least[k] = lesser<kNegated>(least[k], cost);
+      squares[k] = Costs::mul_add(cost, cost, squares[k]);
+    };
+    std::int64_t c = 0;
+    for (; c + 4 * kCosts <= columns_; c += 4 * kCosts) {
+      for (int k = 0; k < 4; ++k) take(Costs::load(x + c + k * kCosts), k);
+    }
+    for (; c + kCosts <= columns_; c += kCosts) take(Costs::load(x + c), 0);
+    if (c < columns_) take(Costs::load_first(x + c, columns_ - c, x[0]), 1);
+    return lesser<kNegated>(lesser<kNegated>(least[0], least[1]),
+                            lesser<kNegated>(least[2], least[3]));
+  }
+
+  // The columns of word w that cost `value`.
+  std::uint64_t equal_columns(const T* x, typename Costs::Vector value, std::int64_t w) const {
+    constexpr std::int64_t kCosts = Costs::kLanes;
+    const auto equal = [&](typename Costs::Vector costs, std::int64_t k) {
+      return static_cast<std::uint64_t>(Costs::bits(Costs::equal(costs, value))) << k;
+    };
+    const T* const costs = x + w * kWord;
+    const std::int64_t count = columns_ - w * kWord;
+    std::uint64_t bits = 0;
+    if (count >= kWord) {
+      for (std::int64_t k = 0; k < kWord; k += kCosts) bits |= equal(Costs::load(costs + k), k);
+      return bits;
+    }
+    std::int64_t k = 0;
+    for (; k + kCosts <= count; k += kCosts) bits |= equal(Costs::load(costs + k), k);
+    if (k < count) bits |= equal(Costs::load_first(costs + k, count - k, T(0)), k);
+    return bits & ((std::uint64_t{1} << count) - 1);
+  }
+
+  // The first of them all; -1 where there is none, but NaN.
+  std::int64_t first_equal(const T* x, T least) const {
+    constexpr std::int64_t kAtOnce = 4;  // words in which it is sought without a branch
+    const typename Costs::Vector value = Costs::set(least);
+    for (std::int64_t first = 0;; first += kAtOnce) {
+      std::int64_t column = -1;
+      for (std::int64_t w = std::min(first + kAtOnce, words_) - 1; w >= first; --w) {
+        const std::uint64_t bits = equal_columns(x, value, w);
+        const std::int64_t found = -static_cast<std::int64_t>(bits != 0);  // all bits or none
+        column = (column & ~found) | ((w * kWord + std::countr_zero(bits)) & found);
+      }
+      if (column >= 0 || first + kAtOnce >= words_) return column;
+    }
+  }
+
+  // Gives a row the column where its search ends at once: the first free one at its least cost.
+  // False where that is in no free column.
+  bool place(const CostRows<T>& costs, std::int64_t r) {
+    const std::int64_t first = least_column_[r];
+    if (first < 0 || !(costs.sign * least_[r] < std::numeric_limits<T>::infinity())) return false;
+    if (row_of_column_[first] < 0) {
+      assign(r, first);
+      return true;
+    }
+    for (std::int64_t w = first / kWord; w < words_; ++w) {
+      if (free_[w] == 0) continue;
+      const std::uint64_t bits = equal_columns(costs.row(r), Costs::set(least_[r]), w) & free_[w];
+      if (bits == 0) continue;
+      assign(r, w * kWord + std::countr_zero(bits));
+      return true;
+    }
+    return false;
+  }
+
+  void assign(std::int64_t r, std::int64_t column) {
+    column_of_row_[r] = static_cast<std::int32_t>(column);
+    row_of_column_[column] = static_cast<std::int32_t>(r);
+    free_[column / kWord] &= ~(std::uint64_t{1} << column % kWord);
+  }
+
+  // The first cost that no problem may have, if there is one.
+  AssignmentStatus examine(const CostRows<T>& costs) {
+    const typename Costs::Vector infinity = Costs::set(std::numeric_limits<T>::infinity());
+    typename Costs::Vector highest = Costs::set(0);
+    for (std::int64_t r = 0; r < rows_; ++r) {
+      const T* const x = costs.row(r);
+      for (std::int64_t c = 0; c < columns_; c += Costs::kLanes) {
+        const std::int64_t count = columns_ - c < Costs::kLanes ? columns_ - c : Costs::kLanes;
+        const auto cost =
+            count == Costs::kLanes ? Costs::load(x + c) : Costs::load_first(x + c, count, T(0));
+        const auto finite = Costs::less(Costs::abs(cost), infinity);
+        highest = Costs::max(highest, Costs::select(finite, Costs::abs(cost), Costs::set(0)));
+        if (Costs::bits(finite) == Costs::bits(Costs::first_lanes(Costs::kLanes))) continue;
+        for (std::int64_t k = c; k < c + count; ++k) {
+          const T signed_cost = costs.sign * x[k];
+          if (signed_cost != signed_cost) return AssignmentStatus::nan_cost;
+          if (signed_cost == -std::numeric_limits<T>::infinity())
+            return AssignmentStatus::unbounded_cost;
+        }
+      }
+    }
+    // Sums and differences of costs beyond this could overflow, since 960 bits and 64 of a number
+    // of rows are those of the largest double.
+    may_overflow_ = !(static_cast<double>(Costs::first(Costs::greatest(highest))) < 0x1p960);
+    return AssignmentStatus::solved;
+  }
+
+  template <bool kMayOverflow>
+  AssignmentStatus solve_rows(const CostRows<T>& costs) {
+    overflowed_ = false;
+    if (first_unplaced_ == rows_) return AssignmentStatus::solved;
+    for (std::int64_t r = first_unplaced_; r < rows_; ++r) {
+      const std::int64_t column = column_of_row_[r];
+      if (column < 0) continue;
+      column_of_row_[r] = row_of_column_[column] = -1;
+      free_[column / kWord] |= std::uint64_t{1} << column % kWord;
+    }
+    for (std::int64_t r = 0; r < first_unplaced_; ++r)
+      row_dual_[r] = static_cast<double>(costs.sign * least_[r]);
+    for (std::int64_t c = 0; c < words_ * kWord; ++c) {
+      discount_[c] = 0;
+      distance_[c] = kInfinity;
+    }
+    for (std::int64_t w = 0; w < words_; ++w) moved_[w] = 0;
+    for (std::int32_t c = 0; c < columns_; ++c)
+      position_[c] = open_columns_[c] = static_cast<std::int32_t>(columns_ - 1 - c);
+    surcharged_ = false;
+    for (std::int64_t r = first_unplaced_; r < rows_; ++r) {
+      if (!surcharged_ && place(costs, r)) {
+        row_dual_[r] = static_cast<double>(costs.sign * least_[r]);
+      } else if (!augment<kMayOverflow>(costs, r)) {
+        return AssignmentStatus::infeasible;
+      }
+    }
+    return AssignmentStatus::solved;
+  }
+
+  // Distances of all columns, a vector at a time: distance_of(c, costs) from column c on. Leaves
+  // the least of each word, lane by lane, in word_nearest_, and returns the least of all in every
+  // lane.
+  template <typename DistanceOf>
+  Vector visit(const T* x, T sign, const DistanceOf& distance_of) {
+    Vector nearest = V::set(kInfinity);
+    for (std::int64_t w = 0; w < words_; ++w) {
+      const std::int64_t begin = w * kWord, end = std::min(begin + kWord, columns_);
+      Vector in_word = V::set(kInfinity);
+      std::int64_t c = begin;
+      for (; c + kLanes <= end; c += kLanes)
+        in_word = V::min(in_word, distance_of(c, V::load(x + c)));
+      if (c < end) {
+        const Vector costs =
+            V::load_first(x + c, end - c, sign * std::numeric_limits<T>::infinity());
+        in_word = V::min(in_word, distance_of(c, costs));
+      }
+      V::store(word_nearest_ + w * kLanes, in_word);
+      nearest = V::min(nearest, in_word);
+    }
+    return V::least(nearest);
+  }
+
+  template <bool kMayOverflow>
+  bool augment(const CostRows<T>& costs, std::int64_t new_row) {
+    const Vector sign = V::set(static_cast<double>(costs.sign));
+    double* const discounts = discount_;
+    double* const distances = distance_;
+    double* const previous_rows = previous_row_;
+    Vector nearest = visit(costs.row(new_row), costs.sign, [&](std::int64_t c, Vector cost) {
+      const Vector discount = V::load(discounts + c);
+      const Vector reached = V::mul_add(cost, sign, discount);
+      if constexpr (kMayOverflow) check(cost, discount, reached);
+      V::store(distances + c, reached);
+      return reached;
+    });
+    if (!(V::first(nearest) < kInfinity)) return false;
+    std::int64_t column = choose(nearest), open = columns_, closed = 0;
+    if (row_of_column_[column] < 0) {
+      row_dual_[new_row] = V::first(nearest);
+      assign(new_row, column);
+      return !overflowed_;
+    }
+    const Vector start = V::set(static_cast<double>(new_row));
+    for (std::int64_t c = 0; c < columns_; c += kLanes) V::store(previous_rows + c, start);
+    while (row_of_column_[column] >= 0) {
+      if (--scans_ < 0) return false;
+      const std::int32_t position = position_[column], last = open_columns_[--open];
+      closed_[closed++] = {distances[column], discounts[column], static_cast<std::int32_t>(column),
+                           position, last};
+      if (last != column) {
+        open_columns_[position] = last;
+        position_[last] = position;
+        moved_[last / kWord] |= std::uint64_t{1} << last % kWord;
+      }
+      distances[column] = discounts[column] = kInfinity;  // so that it is not found again
+
+      const std::int64_t row = row_of_column_[column];
+      const Vector path = nearest, dual = V::set(row_dual_[row]),
+                   from = V::set(static_cast<double>(row));
+      nearest = visit(costs.row(row), costs.sign, [&](std::int64_t c, Vector cost) {
+        const Vector discount = V::load(discounts + c), before = V::load(distances + c);
+        const Vector reached = V::add(V::sub(V::mul_add(cost, sign, path), dual), discount);
+        if constexpr (kMayOverflow) check(cost, discount, reached);
+        const auto nearer = V::less(reached, before);
+        const Vector now = V::select(nearer, reached, before);
+        V::store(previous_rows + c, V::select(nearer, from, V::load(previous_rows + c)));
+        V::store(distances + c, now);
+        return now;
+      });
+      if (!(V::first(nearest) < kInfinity)) return false;
+      column = choose(nearest);
+    }
+    if (overflowed_) return false;
+
+    // New duals: every reduced cost stays at least 0, and the pairs on the path get exactly 0. A
+    // closed column's row is the one that it led to.
+    const double length = V::first(nearest);
+    row_dual_[new_row] = length;
+    for (std::int64_t i = 0; i < closed; ++i) {
+      const Closed& passed = closed_[i];
+      const double rest = length - passed.distance;
+      row_dual_[row_of_column_[passed.column]] += rest;
+      discount_[passed.column] = passed.discount + rest;
+      surcharged_ |= discount_[passed.column] < 0;
+      open_columns_[passed.position] = static_cast<std::int32_t>(columns_ - 1 - passed.position);
+      position_[passed.moved] = static_cast<std::int32_t>(columns_ - 1 - passed.moved);
+      moved_[passed.moved / kWord] &= ~(std::uint64_t{1} << passed.moved % kWord);
+    }
+    while (true) {
+      const auto path_row = static_cast<std::int64_t>(previous_row_[column]);
+      const std::int64_t next = column_of_row_[path_row];
+      assign(path_row, column);
+      if (path_row == new_row) return true;
+      column = next;
+    }
+  }
+
+  // Notes where a finite cost of an open column has led to no finite distance.
+  void check(Vector cost, Vector discount, Vector reached) {
+    const Vector infinity = V::set(kInfinity);
+    overflowed_ |=
+        (V::bits(V::less(V::abs(cost), infinity)) & V::bits(V::less(discount, infinity)) &
+         ~V::bits(V::less(V::abs(reached), infinity))) != 0;
+  }
+
+  // Of the columns at the least distance: a free one ends the search, so those go first, and among
+  // them the one that is looked at last; else the one that is looked at first. Columns are looked
+  // at from the last to the first, but for those that have moved, forward.
+  std::int64_t choose(Vector nearest) const {
+    Choice choice{-1, -1, -1, columns_};
+    for (std::int64_t w = 0; w < words_; ++w) {
+      if (words_ > 1 && V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0)
+        continue;
+      const std::uint64_t equal = columns_at(nearest, w), free = equal & free_[w];
+      if (free == 0 && choice.free_column >= 0) continue;
+      const std::uint64_t candidates = free != 0 ? free : equal;
+      for (std::uint64_t bits = candidates & moved_[w]; bits != 0; bits &= bits - 1)
+        consider(w * kWord + std::countr_zero(bits), choice);
+      const std::uint64_t kept = candidates & ~moved_[w];
+      if (kept == 0) continue;
+      if (free == 0) {
+        consider(w * kWord + kWord - 1 - std::countl_zero(kept), choice);
+      } else {  // of those in this word and in all that follow it is looked at last
+        consider(w * kWord + std::countr_zero(kept), choice);
+        break;
+      }
+    }
+    return choice.free_column >= 0 ? choice.free_column : choice.taken_column;
+  }
+
+  struct Choice {
+    std::int64_t free_column, free_position;    // the last one
+    std::int64_t taken_column, taken_position;  // the first one
+  };
+
+  void consider(std::int64_t column, Choice& choice) const {
+    const std::int64_t position = position_[column];
+    if (row_of_column_[column] < 0) {
+      if (position > choice.free_position) {
+        choice.free_column = column;
+        choice.free_position = position;
+      }
+    } else if (position < choice.taken_position) {
+      choice.taken_column = column;
+      choice.taken_position = position;
+    }
+  }
+
+  // A bit for each column of a word.
+  std::uint64_t columns_at(Vector nearest, std::int64_t w) const {
+    std::uint64_t bits = 0;
+    const double* const x = distance_ + w * kWord;
+    const std::int64_t count = columns_ - w * kWord;
+    for (std::int64_t k = 0; k < kWord && k < count; k += kLanes)
+      bits |= static_cast<std::uint64_t>(V::bits(V::equal(V::load(x + k), nearest))) << k;
+    return bits;
+  }
+
+  std::int64_t rows_, columns_, words_;
+  T* least_;                     // [rows], as given
+  std::int32_t* least_column_;   // [rows], the first that has it
+  std::int32_t* column_of_row_;  // [rows], -1 for none yet
+  std::int32_t* row_of_column_;  // [columns], -1 for none
+  double* row_dual_;             // [rows]
+  // An element for each column, and more up to whole words:
+  double* discount_;      // the negated dual: at least 0 but for rounding; +inf of a closed column
+  double* distance_;      // +inf of a closed column
+  double* previous_row_;  // on the way to each column
+  double* word_nearest_;  // [words, lanes], the least distances of a word's columns
+  // A bit for each column:
+  std::uint64_t* free_;
+  std::uint64_t* moved_;        // whether it has another position than at the start
+  std::int32_t* open_columns_;  // whose distance is not final yet, in the order of SciPy's search
+  std::int32_t* position_;      // [columns], in open_columns
+  Closed* closed_;              // [rows]
+  std::int64_t first_unplaced_ = 0;
+  std::int64_t tied_ = 0;   // rows with several least costs, the first of them in a taken column
+  std::int64_t scans_ = 0;  // visits of rows in searches that may follow
+  bool ordinary_ = false;   // all costs are finite, and so are their squares
+  bool may_overflow_ = false;
+  bool overflowed_ = false;
+  bool surcharged_ = false;  // whether rounding has given a column a negative discount
+};
+
+}  // namespace
+}  // namespace osc::cpu

@@ -1,0 +1,142 @@
+// How a batch is spread over threads, with memory for each.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "osc/executor.hpp"
+#include "osc/status.hpp"
+#include "osc/workspace.hpp"
+#include "runtime/arena.hpp"
+#include "runtime/failure.hpp"
+#include "runtime/floating_point.hpp"
+
+namespace osc::cpu {
+
+// The threads of a call: one part each.
+struct Plan {
+  Executor* executor = nullptr;  // null: the calling thread alone
+  std::int64_t parts = 1;
+};
+
+// For so many operations that can be done in at most so many parts. `executor` may be null.
+inline Plan plan_for(double operations, std::int64_t most_parts, Executor* executor) {
+  constexpr double kOperationsWorthAThread = 50'000;
+  const auto worthwhile = static_cast<std::int64_t>(
+      std::min(operations / kOperationsWorthAThread, static_cast<double>(most_parts)));
+  if (worthwhile <= 1) return {};
+  if (!executor) executor = &default_executor();
+  return {executor, std::clamp<std::int64_t>(worthwhile, 1, std::max(executor->concurrency(), 1))};
+}
+
+// Where the part-th of `parts` even shares of [0, count) begins.
+inline std::int64_t share_begin(std::int64_t count, std::int64_t part, std::int64_t parts) {
+  return count / parts * part + std::min(part, count % parts);
+}
+
+// Calls work(part) for each part.
+template <typename Work>
+void run_parts(const Plan& plan, const Work& work) {
+  if (plan.parts == 1) {
+    work(std::int64_t{0});
+    return;
+  }
+  plan.executor->parallel_for(plan.parts, 1, [&](std::int64_t begin, std::int64_t end) {
+    const ScopedFloatingPoint environment;
+    for (std::int64_t part = begin; part < end; ++part) work(part);
+  });
+}
+
+// A thread's own share of a batch, from which others may take when they have done theirs.
+struct alignas(Arena::kAlignment) WorkQueue {
+  std::atomic<std::int64_t> next;
+  std::int64_t end;
+};
+
+// A plan with memory for each of its parts.
+struct Parts {
+  Plan plan;
+  std::size_t bytes = 0;  // of a part
+  WorkQueue* queues = nullptr;
+  char* memory = nullptr;
+
+  static Parts take(Arena& arena, const Plan& plan, std::size_t bytes) {
+    Parts parts{plan, Arena::aligned(bytes)};
+    parts.queues = arena.take<WorkQueue>(plan.parts);
+    parts.memory = arena.take<char>(static_cast<std::int64_t>(parts.bytes), plan.parts);
+    return parts;
+  }
+  void* memory_of(std::int64_t part) const {
+    return memory + static_cast<std::size_t>(part) * bytes;
+  }
+};
+
+// Calls work(begin, end, a part's memory) for ranges that together are [0, count). From one call to
+// the next a thread has the same share of the batch, which may still be in the cache of its core.
+// It takes ranges of it, and then of the others', since it is not known beforehand which are slow.
+template <typename Work>
+void for_each_range(const Parts& parts, std::int64_t count, const Work& work) {
+  const std::int64_t number = parts.plan.parts;
+  for (std::int64_t part = 0; part < number; ++part)
+    new (parts.queues + part)
+        WorkQueue{share_begin(count, part, number), share_begin(count, part + 1, number)};
+  constexpr std::int64_t kRangesPerPart = 8, kSolvedTogether = 16;
+  const std::int64_t range =
+      number == 1 ? std::max<std::int64_t>(count, 1)
+                  : std::max<std::int64_t>({count / (number * kRangesPerPart),
+                                            std::min(kSolvedTogether, count / (2 * number)), 1});
+  run_parts(parts.plan, [&](std::int64_t part) {
+    for (std::int64_t other = part; other < part + number; ++other) {
+      WorkQueue& queue = parts.queues[other % number];
+      for (std::int64_t begin = queue.next.fetch_add(range, std::memory_order_relaxed);
+           begin < queue.end; begin = queue.next.fetch_add(range, std::memory_order_relaxed))
+        work(begin, std::min(begin + range, queue.end), parts.memory_of(part));
+    }
+  });
+}
+
+// Calls work(i, part) for all i in [0, count), each on the next part that is free.
+template <typename Work>
+void for_each_by_turns(const Plan& plan, std::int64_t count, const Work& work) {
+  std::atomic<std::int64_t> next = 0;
+  run_parts(plan, [&](std::int64_t part) {
+    for (std::int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+         i = next.fetch_add(1, std::memory_order_relaxed))
+      work(i, part);
+  });
+}
+
+// The memory of a call: the caller's workspace, or its own. take(arena) is called with an arena
+// that counts, and again with as many bytes: what it takes is then ready to use.
+class CallMemory {
+ public:
+  explicit CallMemory(Workspace* workspace) : workspace_(workspace ? *workspace : own_) {}
+
+  template <typename Take>
+  Status lay_out(const Take& take) {
+    Arena needed;
+    take(needed);
+    void* const memory =
+        needed.used() < Arena::kTooMuch ? workspace_.reserve(needed.used()) : nullptr;
+    if (!memory) {
+      return failure(StatusCode::out_of_memory, -1,
+                     "no memory for %zu bytes (and up to 63 for their alignment) of workspace",
+                     needed.used());
+    }
+    Arena arena(memory);
+    take(arena);
+    if (arena.used() <= needed.used()) return {};
+    return failure(StatusCode::internal, -1,
+                   "the workspace was counted as %zu bytes and laid out as %zu", needed.used(),
+                   arena.used());
+  }
+
+ private:
+  Workspace own_;
+  Workspace& workspace_;
+};
+
+}  // namespace osc::cpu

@@ -1,0 +1,413 @@
+#include OSC_SIMD  // first: the kernels are written in it
+
+// The similarity loss, image after image, with everything that an image needs in the caches:
+//
+//   f      once: squares of its slots; if a slot does not fill whole vectors or is of 16 bits, a
+//   copy
+//          in the type that is computed in
+//   match  S x S cosines and their assignment: at once if it is obvious, else together with that of
+//          some more images
+//   p      once from memory: squares and products with the matched slots; then, from the nearest
+//          cache, the gradient  a * target + b * p
+//
+// Squares that could have overflowed or vanished, and values that are not finite, send the image to
+// similarity_in_double(); a gradient that could, only itself.
+#include <cstdint>
+#include <limits>
+
+#include "assignment/assigner.hpp"
+#include "runtime/arena.hpp"
+#include "runtime/strided.hpp"
+#include "simd/units.hpp"
+#include "similarity/cosine_loss.hpp"
+#include "similarity/in_double.hpp"
+#include "similarity/task.hpp"
+
+namespace osc::cpu {
+namespace {
+
+template <typename T>
+class Similarity {
+  using A = typename Computed<T>::Type;
+  using V = Simd<A>;
+  using Vector = typename V::Vector;
+  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
+  // Gradients in this range lose nothing if one of their terms is smaller.
+  static constexpr double kLeastGradient = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500,
+                          kLargestGradient = sizeof(A) == 4 ? 0x1p100 : 0x1p960;
+  // Above it a product of two inverse norms could vanish.
+  static constexpr double kLargestEps = sizeof(A) == 4 ? 0x1p40 : 0x1p400;
+  static constexpr std::int64_t kMostPending = Assigner<A>::kMostPending;
+  // Of slots, which are to stay in the second cache.
+  static constexpr std::int64_t kPendingBytes = std::int64_t{640} << 10;
+  // An image while its assignment is not known yet.
+  struct Image {
+    std::int64_t index;
+    const A** rows;  // [2S], the slots of f in the order (view, slot), `padded_` channels each
+    A* copies;       // [2S, padded_]
+    double* inverse_norm;  // [2S], 1 / max(norm, eps); 0 of a zero slot
+  };
+
+ public:
+  Similarity(const SimilarityTask<T>& task, Arena& arena)
+      : task_(task),
+        slots_(task.f.sizes[2]),
+        channels_(task.f.sizes[3]),
+        padded_((channels_ + kLanes - 1) / kLanes * kLanes),
+        in_place_(kReadInPlace && padded_ == channels_),
+        most_pending_(images_pending()),
+        weight_(1 / task.divisor),
+        widened_(arena.take<A>(kReadInPlace ? 0 : padded_)),
+        matching_(arena.take<std::int32_t>(slots_)),
+        inverse_matching_(arena.take<std::int32_t>(slots_)),
+        assigner_(arena, slots_, slots_, most_pending_),
+        in_double_(SimilarityInDouble::take(arena, slots_, channels_)) {
+    inverse_ = arena.take<A>(assigner_.stride());
+    for (std::int64_t i = 0; i < most_pending_; ++i) {
+      images_[i].rows = arena.take<const A*>(2 * slots_);
+      images_[i].copies = arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
+      images_[i].inverse_norm = arena.take<double>(2 * slots_);
+    }
+  }
+
+  void run(std::int64_t begin, std::int64_t end) {
+    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
+    // hundred times as slow.
+    for (std::int64_t c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
+    for (std::int64_t i = 0; i < most_pending_; ++i) {
+      for (std::int64_t k = 0; k < slots_ * assigner_.stride(); ++k)
+        assigner_.problem(i).costs[k] = 0;
+    }
+    std::int64_t pending = 0;
+    for (std::int64_t index = begin; index < end; ++index) {
+      Image& image = images_[pending];
+      image.index = index;
+      if (task_.statuses) task_.statuses[index] = ImageStatus::ok;
+      if (!read(image)) {
+        similarity_in_double(task_, index, in_double_);
+      } else if (task_.given_matching) {
+        finish_as_given(image);
+      } else if (match(image, pending)) {
+        finish(image, assigner_.problem(pending).column_of_row,
+               assigner_.problem(pending).row_of_column);
+      } else if (++pending == most_pending_) {
+        finish_pending(pending);
+        pending = 0;
+      }
+    }
+    finish_pending(pending);
+    if (task_.streams) fence_streams();
+  }
+
+ private:
+  // As many as the second cache keeps.
+  std::int64_t images_pending() const {
+    if (!Assigner<A>::is_small(slots_)) return 1;
+    const std::int64_t images =
+        kPendingBytes / (2 * slots_ * padded_ * static_cast<std::int64_t>(sizeof(A)) + 1);
+    return images < 1 ? 1 : images < kMostPending ? images : kMostPending;
+  }
+
+  // Asks memory for a slot that will be read soon. Where images come from beyond the caches, they
+  // come while others are computed.
+  void prefetch(const View<const T, 4>& rows, std::int64_t image, std::int64_t row) const {
+    const T* const x = slot_of(rows, row / slots_, image, row % slots_);
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
+  }
+
+  // f of an image. False where it needs more care.
+  bool read(Image& image) const {
+    if (task_.eps > kLargestEps) return false;
+    for (std::int64_t view = 0; view < 2; ++view) {
+      for (std::int64_t slot = 0; slot < slots_; ++slot) {
+        if (!read_slot(image, slot_of(task_.f, view, image.index, slot), view * slots_ + slot))
+          return false;
+      }
+    }
+    return true;
+  }
+
+  // One slot of f: where it can be read, and what makes it a unit.
+  [[gnu::always_inline]] bool read_slot(Image& image, const T* x, std::int64_t row) const {
+    A* const copy = in_place_ ? nullptr : image.copies + row * padded_;
+    const A squares = Units<T>::squares(x, channels_, copy);
+    if constexpr (kReadInPlace) image.rows[row] = copy ? copy : x;
+    if constexpr (!kReadInPlace) image.rows[row] = copy;
+    if (Units<T>::is_exact(squares)) {
+      const double length = __builtin_sqrt(static_cast<double>(squares));
+      image.inverse_norm[row] = 1 / (length > task_.eps ? length : task_.eps);
+      return true;
+    }
+    image.inverse_norm[row] = 0;
+    return squares == 0 && is_zero(x);
+  }
+
+  bool is_zero(const T* x) const {
+    Vector highest = V::set(0);
+    for (std::int64_t c = 0; c < channels_; c += kLanes)
+      highest = V::max(highest, V::abs(Units<T>::load(x + c, channels_ - c)));
+    return V::first(V::greatest(highest)) == 0;
+  }
+
+  // Costs are negated cosines. True where the assignment is known at once.
+  bool match(const Image& image, std::int64_t i) {
+    FastProblem<A>& problem = assigner_.problem(i);
+    multiply(image, problem.costs);
+    for (std::int64_t slot = 0; slot < slots_; ++slot)
+      inverse_[slot] = static_cast<A>(image.inverse_norm[slots_ + slot]);
+    const Begun begun = assigner_.begin(i, [&](std::int64_t s, std::int64_t k) {
+      const Vector factor = V::set(static_cast<A>(-image.inverse_norm[s]));
+      return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
+                    V::mul(factor, V::load(inverse_ + k * kLanes)));
+    });
+    // Finite costs always have an assignment.
+    if (begun == Begun::tied) assigner_.solve_by_crouse(packed(i), i);
+    return begun == Begun::solved || begun == Begun::tied ||
+           (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
+  }
+
+  CostRows<A> packed(std::int64_t i) {
+    return {assigner_.problem(i).costs, assigner_.stride(), A(1)};
+  }
+
+  void finish_pending(std::int64_t count) {
+    assigner_.reduce(count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (!assigner_.finish(i)) assigner_.solve_by_crouse(packed(i), i);
+      finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
+    }
+  }
+
+  // All products of slots of the two views, in tiles. Meanwhile p may come from memory.
+  void multiply(const Image& image, A* products) const {
+    const std::int64_t stride = assigner_.stride();
+    const std::int64_t tiles =
+        ((slots_ + kTileRows - 1) / kTileRows) * ((slots_ + kTileColumns - 1) / kTileColumns);
+    const std::int64_t prefetched =
+        task_.prefetches ? (2 * slots_ + tiles - 1) / tiles : 0;  // slots a tile
+    std::int64_t row = 0;
+    for (std::int64_t s = 0; s < slots_; s += kTileRows) {
+      const A* left[kTileRows];
+      for (std::int64_t i = 0; i < kTileRows; ++i)
+        left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
+      for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
+        const A* right[kTileColumns];
+        for (std::int64_t j = 0; j < kTileColumns; ++j)
+          right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
+        for (const std::int64_t end = row + prefetched < 2 * slots_ ? row + prefetched : 2 * slots_;
+             row < end && prefetched > 0; ++row)
+          prefetch(task_.p, image.index, row);
+        alignas(64) A tile[kLanes];
+        multiply_tile(left, right, padded_, tile);
+        for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
+          for (std::int64_t j = 0; j < kTileColumns; ++j)
+            products[(s + i) * stride + t + j] = tile[i * kTileColumns + j];
+        }
+      }
+    }
+  }
+
+  static constexpr std::int64_t kTileColumns = kLanes >= 8   ? 4
+                                               : kLanes >= 4 ? 2
+                                                             : 1,
+                                kTileRows = kLanes / kTileColumns;
+
+  // As many products as a vector has lanes, so that their sums fill one vector. Every product adds
+  // its channels in the same order, wherever it lies in a tile: equal slots have equal products. A
+  // function of its own, so that nothing else competes for the registers.
+  [[gnu::noinline]] static void multiply_tile(const A* const (&left)[kTileRows],
+                                              const A* const (&right)[kTileColumns],
+                                              std::int64_t channels, A* tile) {
+    Vector products[kLanes];
+    for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
+    for (std::int64_t c = 0; c < channels; c += kLanes) {
+      Vector b[kTileColumns];
+      for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
+      for (std::int64_t i = 0; i < kTileRows; ++i) {
+        const Vector a = V::load(left[i] + c);
+        for (std::int64_t j = 0; j < kTileColumns; ++j)
+          products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
+      }
+    }
+    V::store(tile, V::sums(products));
+  }
+
+  void finish_as_given(const Image& image) {
+    const std::int64_t* const given = task_.given_matching + image.index * slots_;
+    if (given[0] < 0) {
+      similarity_in_double(task_, image.index, in_double_);
+      return;
+    }
+    for (std::int64_t slot = 0; slot < slots_; ++slot) {
+      matching_[slot] = static_cast<std::int32_t>(given[slot]);
+      inverse_matching_[given[slot]] = static_cast<std::int32_t>(slot);
+    }
+    finish(image, matching_, inverse_matching_);
+  }
+
+  [[gnu::noinline]] void finish(const Image& image, const std::int32_t* matching,
+                                const std::int32_t* inverse_matching) {
+    write_indices(matching, slots_, true,
+                  task_.matching ? task_.matching + image.index * slots_ : nullptr);
+    if (task_.has_p && !compare(image, matching, inverse_matching))
+      similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
+  }
+
+  // p against the matched slots: losses and gradients.
+  bool compare(const Image& image, const std::int32_t* matching,
+               const std::int32_t* inverse_matching) const {
+    const bool prefetches_f = task_.prefetches && image.index + 1 < task_.f.sizes[1];
+    double image_sum = 0;
+    for (std::int64_t view = 0; view < 2; ++view) {
+      const std::int32_t* const partner = view == 0 ? matching : inverse_matching;
+      for (std::int64_t slot = 0; slot < slots_; ++slot) {
+        const std::int64_t index = (view * task_.f.sizes[1] + image.index) * slots_ + slot;
+        if (prefetches_f) prefetch(task_.f, image.index + 1, view * slots_ + slot);
+        double loss = 0;
+        if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss))
+          return false;
+        if (task_.losses) V::store_first(task_.losses + index, 1, V::set(static_cast<A>(loss)));
+        image_sum += loss;
+      }
+    }
+    if (task_.image_sums) task_.image_sums[image.index] = image_sum;
+    return true;
+  }
+
+  [[gnu::always_inline]] bool compare_slot(const Image& image, std::int64_t view, std::int64_t slot,
+                                           std::int64_t target_row, std::int64_t index,
+                                           double& loss) const {
+    const T* const x = slot_of(task_.p, view, image.index, slot);
+    const A* const target = image.rows[target_row];
+    const std::int64_t channels = channels_;
+    Vector squares[2] = {V::set(0), V::set(0)}, products[2] = {V::set(0), V::set(0)};
+    std::int64_t c = 0;
+    for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
+      for (int k = 0; k < 2; ++k) {
+        const Vector value = widen(x, c + k * kLanes, kLanes);
+        squares[k] = V::mul_add(value, value, squares[k]);
+        products[k] = V::mul_add(value, V::load(target + c + k * kLanes), products[k]);
+      }
+    }
+    for (; c < channels; c += kLanes) {
+      const Vector value = widen(x, c, channels - c);
+      squares[0] = V::mul_add(value, value, squares[0]);
+      products[0] = V::mul_add(value, V::load(target + c), products[0]);
+    }
+    const A square = V::sum(V::add(squares[0], squares[1]));
+    const bool zero = square == 0 && is_zero(x);
+    if (!zero && !Units<T>::is_exact(square)) return false;
+    const double length = __builtin_sqrt(static_cast<double>(square));
+    const bool floored = !(length > task_.eps);
+    const double inverse = 1 / (floored ? task_.eps : length);
+    const double cosine = zero ? 0
+                               : static_cast<double>(V::sum(V::add(products[0], products[1]))) *
+                                     inverse * image.inverse_norm[target_row];
+    loss = loss_of_cosine(cosine);
+    if (!task_.grad_p.data) return true;
+    // A gradient that needs care must not change the loss, so it is computed apart.
+    double grad_output = weight_;
+    if (task_.grad_output)
+      grad_output *= static_cast<double>(V::first(
+          V::load_first(task_.grad_output + (task_.grad_output_per_slot ? index : 0), 1, A(0))));
+    const double half = -0.5 * grad_output * inverse;
+    const double of_target = half * image.inverse_norm[target_row],
+                 of_p = floored ? 0 : -half * cosine * inverse;
+    if (are_in_range(half, of_target, of_p)) {
+      write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
+    } else {
+      write_gradient_in_double(view, image.index, slot, target_row % slots_);
+    }
+    return true;
+  }
+
+  // A gradient, and what its two terms are multiplied by.
+  static bool are_in_range(double gradient, double of_target, double of_p) {
+    const double magnitude = __builtin_fabs(gradient), of_terms = larger(of_target, of_p);
+    return (magnitude > kLeastGradient || gradient == 0) &&
+           larger(magnitude, of_terms) < kLargestGradient;
+  }
+  static double larger(double a, double b) {
+    a = __builtin_fabs(a);
+    b = __builtin_fabs(b);
+    return a > b ? a : b;
+  }
+
+  [[gnu::noinline, gnu::cold]] void write_gradient_in_double(std::int64_t view, std::int64_t image,
+                                                             std::int64_t slot,
+                                                             std::int64_t target) const {
+    similarity_gradient_in_double(task_, view, image, slot, target, in_double_);
+  }
+
+  // The channels of a slot of p from c on. Those of 16 bits are widened once, to widened_.
+  Vector widen(const T* x, std::int64_t c, std::int64_t count) const {
+    const Vector value = Units<T>::load(x + c, count);
+    if constexpr (!kReadInPlace) V::store(widened_ + c, value);
+    return value;
+  }
+  Vector widened(const T* x, std::int64_t c, std::int64_t count) const {
+    if constexpr (!kReadInPlace) return V::load(widened_ + c);
+    return Units<T>::load(x + c, count);
+  }
+
+  // of_target * target + of_p * p
+  [[gnu::always_inline]] void write_gradient(T* gradient, const T* x, const A* target,
+                                             double of_target, double of_p) const {
+    const std::int64_t channels = channels_;
+    const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
+    if (task_.streams && channels == padded_ &&
+        reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
+      for (std::int64_t c = 0; c < channels; c += kLanes)
+        V::stream(gradient + c,
+                  V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
+      return;
+    }
+    std::int64_t c = 0;
+    for (; c + kLanes <= channels; c += kLanes)
+      V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
+    if (c < channels)
+      V::store_first(gradient + c, channels - c,
+                     V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, channels - c))));
+  }
+
+  const SimilarityTask<T>& task_;
+  std::int64_t slots_, channels_, padded_;
+  bool in_place_;
+  std::int64_t most_pending_;       // images that may wait
+  double weight_;                   // of every grad_output
+  A* inverse_;                      // [stride], of view 1
+  A* widened_;                      // [padded_], a slot of p
+  std::int32_t* matching_;          // [S], as given
+  std::int32_t* inverse_matching_;  // [S]
+  Assigner<A> assigner_;
+  SimilarityInDouble in_double_;
+  Image images_[kMostPending];
+};
+
+template <typename T>
+std::size_t memory_of(std::int64_t slots, std::int64_t channels) {
+  Arena arena;
+  SimilarityTask<T> task{};
+  task.f.sizes[2] = slots;
+  task.f.sizes[3] = channels;
+  Similarity<T>(task, arena);
+  return arena.used();
+}
+
+template <typename T>
+void run(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+  Arena arena(memory);
+  Similarity<T>(task, arena).run(begin, end);
+}
+
+template <typename T>
+constexpr SimilarityKernels<T> kKernels{memory_of<T>, run<T>};
+
+}  // namespace
+
+const KernelTable<SimilarityKernels> OSC_INSTRUCTION_SET::similarity_kernels{
+    kKernels<double>, kKernels<float>, kKernels<float16>, kKernels<bfloat16>};
+
+}  // namespace osc::cpu

@@ -1,0 +1,51 @@
+// What the kernels of the similarity loss are given.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "osc/status.hpp"
+#include "osc/view.hpp"
+#include "runtime/dispatch.hpp"
+
+namespace osc::cpu {
+
+// For each image: the matching, computed or given; with p also the losses and the gradient.
+template <typename T>
+struct SimilarityTask {
+  View<const T, 4> f;  // [2, B, S, C]
+  double eps = 0;
+  const std::int64_t* given_matching = nullptr;  // [B, S], rows of -1 allowed; null: computed
+  // Results; null: not wanted.
+  std::int64_t* matching = nullptr;  // [B, S]
+  ImageStatus* statuses = nullptr;   // [B]
+
+  bool has_p = false;
+  View<const T, 4> p{};
+  // Results; null: not wanted.
+  T* losses = nullptr;           // [2BS]
+  double* image_sums = nullptr;  // [B]
+  View<T, 4> grad_p{};           // data null: not wanted
+
+  const T* grad_output = nullptr;     // [2BS] or one; null: ones
+  bool grad_output_per_slot = false;  // [2BS]
+  double divisor = 1;                 // of every grad_output
+  // Becomes false if T does not hold all bits of the gradient of a slot, also where it is
+  // multiplied afterwards. Null: not wanted.
+  std::atomic<bool>* gradient_scales = nullptr;
+  bool streams = false;     // write grad_p past the caches, which could not keep it
+  bool prefetches = false;  // read f and p from memory ahead of time
+};
+
+template <typename T>
+struct SimilarityKernels {
+  // The bytes that run() works in, aligned to 64.
+  std::size_t (*memory)(std::int64_t slots, std::int64_t channels);
+  // Does the images [begin, end).
+  void (*run)(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+};
+
+OSC_DECLARE_KERNELS(SimilarityKernels, similarity_kernels)
+
+}  // namespace osc::cpu
