@@ -179,12 +179,12 @@ def test_arrays_that_are_divided_themselves():
         ),
         (lambda p: sum(osc.jax.variance_covariance_loss(p)), (p,)),
     ]
-    kinds = ["Auto", "Explicit"] if VERSION >= (0, 10) else ["Auto"]
-    for kind in kinds:
-        options = {"axis_types": (jax.sharding.AxisType[kind],)} if VERSION >= (0, 10) else {}
-        placement = jax.sharding.NamedSharding(
-            jax.make_mesh((DEVICES,), ("i",), **options), DIVIDED
-        )
+    meshes = [MESH]
+    if VERSION >= (0, 10):
+        explicit = (jax.sharding.AxisType.Explicit,)
+        meshes.append(jax.make_mesh((DEVICES,), ("i",), axis_types=explicit))
+    for mesh in meshes:
+        placement = jax.sharding.NamedSharding(mesh, DIVIDED)
         for loss, arrays in cases:
             divided = [jax.device_put(array, placement) for array in arrays]
             step = jax.jit(jax.value_and_grad(loss, len(arrays) - 1))
