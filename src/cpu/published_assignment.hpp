@@ -65,8 +65,9 @@ class PublishedAssignment {
   // True where solve() is likely to be the shortest way, which it gives up where it is not. Else
   // the survey may have ended early.
   bool survey_if_short(const CostRows<T>& costs) {
-    if (!survey_any(costs, true)) return false;
-    const bool only_way = !ordinary_ || many_ties(costs, rows_);
+    const bool is_wide = 2 * columns_ >= 3 * rows_;  // then there are always near columns left over
+    if (!survey_any(costs, !is_wide)) return false;
+    const bool only_way = is_wide || !ordinary_ || many_ties(costs, rows_);
     scans_ = only_way ? std::numeric_limits<std::int64_t>::max() : rows_;
     return true;
   }
@@ -126,10 +127,9 @@ class PublishedAssignment {
         unplaced += !placed;
         tied_ += placed && column_of_row_[r] != least_column_[r];
       }
-      // Of n rows of random costs k^2 / 3n or more of the first k are unplaced. Fewer need few
-      // searches, which in square matrices may yet be long.
-      const std::int64_t few = rows_ == columns_ ? 30 : 3;
-      if (may_end && 4 * end >= rows_ && few * unplaced * rows_ > end * end &&
+      // Of n rows of random costs k^2 / 3n or more of the first k are unplaced. Only where they are
+      // far fewer, few and short searches can be expected.
+      if (may_end && 4 * end >= rows_ && 30 * unplaced * rows_ > end * end &&
           !many_ties(costs, end))
         return false;
     }
@@ -410,7 +410,8 @@ class PublishedAssignment {
   std::int64_t choose(Vector nearest) const {
     Choice choice{-1, -1, -1, columns_};
     for (std::int64_t w = 0; w < words_; ++w) {
-      if (V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0) continue;
+      if (words_ > 1 && V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0)
+        continue;
       const std::uint64_t equal = columns_at(nearest, w), free = equal & free_[w];
       if (free == 0 && choice.free_column >= 0) continue;
       const std::uint64_t candidates = free != 0 ? free : equal;

@@ -128,17 +128,18 @@ class SmallToLarge {
             products_ + b * task_.small_slots * width_ + a * task_.large_slots;
         std::int64_t* const matching = task_.matching + pair(image, a, b) * task_.small_slots;
         find_bests(products);
-        double losses = 0;
+        double cosines = 0;
         std::int64_t count = 0;
         for (std::int64_t s = 0; s < task_.small_slots; ++s) {
           const std::int64_t l = best_large_[s];
           const bool counts = l >= 0 && best_small_[l] == s;
           matching[s] = counts ? l : -1;
           if (!counts) continue;
-          losses += loss_of_cosine(static_cast<double>(products[s * width_ + l]));
+          cosines += static_cast<double>(products[s * width_ + l]);
           ++count;
         }
-        const double loss = count == 0 ? kNaN : losses / static_cast<double>(count);
+        const double loss =
+            count == 0 ? kNaN : loss_of_cosine(cosines / static_cast<double>(count));
         if (task_.losses)
           V::store_first(task_.losses + pair(image, a, b), 1, V::set(static_cast<A>(loss)));
         if (count == 0) continue;

@@ -4,6 +4,7 @@
 
 #include "expect.hpp"
 #include "samples.hpp"
+#include "support/nesting.hpp"
 #include "temporary_folder.hpp"
 #include "training/run_folder.hpp"
 
@@ -36,8 +37,10 @@ void fuzz(std::string_view bytes) {
   using Lines = std::vector<nlohmann::ordered_json>;
   const Lines lines = read_or([&] { return read_metrics(run); }, Lines{});
   if (lines.empty()) return;
-  for (const auto& line : lines)
+  for (const auto& line : lines) {
+    OSC_EXPECT(levels_of_json(line) <= kMaxNesting, "%d levels", levels_of_json(line));
     OSC_EXPECT(line["step"].is_number_integer(), "%s", line.dump().c_str());
+  }
   const double seconds = read_or([&] { return MetricsLog(run, kLastStep).seconds_before(); }, -1.0);
   if (seconds == -1) return;
   const Lines kept = read_metrics(run);

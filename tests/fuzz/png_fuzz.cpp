@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "data/png.hpp"
+#include "data/image.hpp"
 #include "expect.hpp"
 #include "samples.hpp"
 

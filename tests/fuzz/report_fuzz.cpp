@@ -59,6 +59,7 @@ void fuzz(std::string_view bytes) {
     Json json = read_or([&] { return parse_json(line); }, Json(Json::value_t::discarded));
     begin = end + 1;
     if (json.is_discarded()) continue;
+    OSC_EXPECT(levels_of_json(json) <= kMaxNesting, "%d levels", levels_of_json(json));
     if (first) {
       contents.result = std::move(json);
     } else {

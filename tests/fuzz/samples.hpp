@@ -52,6 +52,15 @@ inline std::string nested_lists(Random& random) {
   return std::string(levels, '[') + std::string(levels, ']');
 }
 
+// How deep a value of the JSON library nests; a number or a string has no level.
+template <typename Json>
+int levels_of_json(const Json& json) {
+  if (!json.is_structured()) return 0;
+  int most = 0;
+  for (const Json& value : json) most = std::max(most, levels_of_json(value));
+  return most + 1;
+}
+
 // What read() returns, or fallback where it refuses with a reason, a UserError. Any other exception
 // is a finding.
 template <typename Read>

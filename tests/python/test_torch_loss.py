@@ -502,13 +502,9 @@ def test_it_is_what_numpy_users_get():
     ).item() == osc.numpy.matching_similarity_loss_per_img(f.numpy(), p.numpy())
 
 
-def test_import_of_osc_loads_no_torch_and_takes_little_time():
+def test_import_of_osc_loads_neither_torch_nor_jax():
     result = run_python("import sys, osc; print('torch' in sys.modules, 'jax' in sys.modules)")
     assert result.stdout.split() == ["False", "False"], result.stderr
-    code = (
-        "import time; start = time.perf_counter(); import osc; print(time.perf_counter() - start)"
-    )
-    assert min(float(run_python(code).stdout) for _ in range(3)) < 0.05
 
 
 def test_without_the_operators_the_error_says_so(tmp_path):
