@@ -79,10 +79,16 @@ inline void check_buffer(const Buffer& buffer, const char* name, ffi::DataType t
 template <typename T>
 constexpr ffi::DataType type_of() {
   using Value = std::remove_const_t<T>;
-  if constexpr (std::is_same_v<Value, double>) return ffi::F64;
-  if constexpr (std::is_same_v<Value, float>) return ffi::F32;
-  if constexpr (std::is_same_v<Value, float16>) return ffi::F16;
-  if constexpr (std::is_same_v<Value, bfloat16>) return ffi::BF16;
+  if constexpr (std::is_same_v<Value, double>) {
+    return ffi::F64;
+  } else if constexpr (std::is_same_v<Value, float>) {
+    return ffi::F32;
+  } else if constexpr (std::is_same_v<Value, float16>) {
+    return ffi::F16;
+  } else {
+    static_assert(std::is_same_v<Value, bfloat16>);
+    return ffi::BF16;
+  }
 }
 
 template <typename T>

@@ -224,3 +224,22 @@ def test_other_arguments_are_named():
             call()
     static = jax.jit(osc.jax.matching_contrastive_loss, static_argnames=("temperature", "eps"))
     assert_close(static(x, temperature=0.3, eps=1e-6), osc.jax.matching_contrastive_loss(x, 0.3))
+
+
+def test_custom_calls_check_their_buffers():
+    """A call from elsewhere is an error where it does not fit, and reads nothing beyond its end."""
+    slots, half = jnp.ones((4, 3, 2), "float32"), jnp.ones((2, 3, 2), "float32")
+    loss, matching = jax.ShapeDtypeStruct((), "float32"), jax.ShapeDtypeStruct((2, 3, 2), "int32")
+    options = {"reduction": np.int64(1), "eps": np.float64(1e-10)}
+    for arrays, results, changed, text in [
+        ((half, slots), (loss, matching), {}, "f has another type or number"),
+        ((slots.astype("float16"), slots), (loss, matching), {}, "f has another type or number"),
+        ((slots[0], slots[0]), (loss, matching), {}, "p must have at least 3 dimensions"),
+        ((slots, slots), (loss, loss), {}, "matching has another type or number"),
+        ((slots, slots), (matching, matching), {}, "loss has another type or number"),
+        ((slots.astype(int), slots.astype(int)), (loss, matching), {}, "must be float64"),
+        ((slots, slots), (loss, matching), {"reduction": np.int64(7)}, "unknown reduction 7"),
+    ]:
+        custom_call = jax.ffi.ffi_call("osc_jax_similarity_loss", results)
+        with pytest.raises(Exception, match=text):
+            jax.block_until_ready(custom_call(*arrays, **{**options, **changed}))
