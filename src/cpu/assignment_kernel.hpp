@@ -216,7 +216,7 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     }
     switch (assigner.begin(costs, count)) {
       case Begun::not_finite:
-      case Begun::tied: write_published(problem, count); break;
+      case Begun::contested: write_published(problem, count); break;
       case Begun::solved: write_fast(problem, count); break;
       case Begun::waiting:
         waiting[count++] = problem;

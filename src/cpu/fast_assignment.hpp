@@ -84,7 +84,8 @@ struct FastScratch {
 
 enum class Begun {
   not_finite,  // nothing more is known, nor
-  tied,        // where there are so many ties that the optimum is hardly the only one
+  contested,   // since there are many ties, or few rows have all the least costs: the published way
+               // is as short
   solved,      // by the only optimum
   waiting,     // for reduce() and finish()
 };
@@ -285,7 +286,8 @@ class FastAssignment {
     }
     if (kVectors == 0) return Begun::waiting;
     if (several == 0 && problem.left == 0) return Begun::solved;
-    return 2 * several > rows_ ? Begun::tied : Begun::waiting;  // a quarter of random rows
+    // Of random costs a quarter of the rows have several columns, and a third are left.
+    return 2 * several > rows_ || 4 * problem.left > 3 * rows_ ? Begun::contested : Begun::waiting;
   }
 
   std::uint64_t all_columns() const {
