@@ -257,23 +257,36 @@ class FastAssignment {
     }
   }
 
-  // Each column goes, at the price of its least cost, to a row that has it, as far as rows go.
-  // Solved where every column has its least cost in one row alone, no two in the same row.
+  // Assigns each column, at the price of its least cost, to a row that has this cost, as far as
+  // rows go. Solved where every column has its least cost in one row alone, no two in the same row,
+  // and no other cost of the column is so near that rounding could lead Crouse's solver, which
+  // computes in double, to another answer.
   Begun assign_least(FastProblem<T>& problem) const {
     std::int64_t several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
+    const Vector near =
+        V::set(static_cast<T>(16 * std::numeric_limits<double>::epsilon() *
+                              static_cast<double>(rows_) * static_cast<double>(problem.largest)));
+    Vector limit[kHeld];
+    for (int k = 0; k < kVectors; ++k) limit[k] = V::add(load(problem.price, k), near);
     problem.left = 0;
     for (std::int32_t r = 0; r < rows_; ++r) {
       std::int64_t column = stride_;
       if constexpr (kVectors > 0) {
-        const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors),
-                            choice = bits & open;
+        std::uint64_t bits = 0;  // columns whose least cost, or one near it, this row has
+        for (int k = 0; k < kVectors; ++k) {
+          bits |=
+              static_cast<std::uint64_t>(V::bits(V::less_equal(load(row(problem, r), k), limit[k])))
+              << (k * kLanes);
+        }
+        const std::uint64_t choice = bits & open;
         several += (bits & (bits - 1)) != 0;
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
         for (std::int64_t k = 0; k < vectors() && column == stride_; ++k) {
-          for (std::uint64_t bits = columns_at_their_price(problem, r, k, 1);
+          for (std::uint64_t bits =
+                   V::bits(V::equal(load(row(problem, r), k), load(problem.price, k)));
                bits != 0 && column == stride_; bits &= bits - 1) {
             const std::int64_t candidate = k * kLanes + __builtin_ctzll(bits);
             if (candidate < columns_ && problem.row_of_column[candidate] < 0) column = candidate;
@@ -292,18 +305,6 @@ class FastAssignment {
 
   std::uint64_t all_columns() const {
     return columns_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << columns_) - 1;
-  }
-
-  // A bit for each column of `count` vectors from the `first` on.
-  std::uint64_t columns_at_their_price(const FastProblem<T>& problem, std::int64_t r,
-                                       std::int64_t first, int count) const {
-    std::uint64_t bits = 0;
-    for (int k = 0; k < count; ++k) {
-      bits |= static_cast<std::uint64_t>(V::bits(
-                  V::equal(load(row(problem, r), first + k), load(problem.price, first + k))))
-              << (k * kLanes);
-    }
-    return bits;
   }
 
   static void assign(FastProblem<T>& problem, std::int32_t r, std::int64_t column) {

@@ -838,6 +838,30 @@ TEST(LinearSumAssignment, CostsOfAnyMagnitude) {
   EXPECT_EQ(solve({{kSmallest, 0}, {2 * kSmallest, 0}}).column_of_row, (Indices{0, 1}));
 }
 
+// Beside costs of 1e30 those of 1 are lost in rounding, so that the order of the sums decides.
+template <typename T>
+void expect_layouts_agree(std::int64_t rows, std::int64_t columns, std::mt19937_64& random) {
+  Matrix cost = random_matrix(rows, columns, random, 0);
+  for (auto& row : cost) {
+    for (double& value : row)
+      value *= std::pow(10, std::uniform_real_distribution<>(-40, 33)(random));
+  }
+  const std::vector<T> data = flat<T>(cost), by_columns = flat<T>(oracle::transposed(cost));
+  const CostMatrices<T> transposed{by_columns.data(), 1, rows, columns, rows * columns, 1, rows};
+  EXPECT_EQ(solve(transposed), solve(contiguous_costs(data.data(), 1, rows, columns)))
+      << rows << " x " << columns;
+}
+
+TEST(LinearSumAssignment, LayoutDoesNotMatterHoweverMagnitudesDiffer) {
+  std::mt19937_64 random(23);
+  for (int repeat = 0; repeat < 2000; ++repeat) {
+    const std::int64_t rows = 1 + random() % 12,
+                       columns = repeat % 2 == 0 ? rows : 1 + random() % 12;
+    expect_layouts_agree<double>(rows, columns, random);
+    expect_layouts_agree<float>(rows, columns, random);
+  }
+}
+
 // The last column is dear to both rows, so the answer is the others' best; were all costs scaled
 // down for its sake, theirs would be 0.
 TEST(LinearSumAssignment, TinyCostsCountBesideHugeOnes) {
