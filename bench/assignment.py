@@ -9,8 +9,10 @@ core, turn by turn in one run.
     IoU         1 - intersection over union of the boxes of two frames, mostly exactly 1
     0 to 9      whole numbers, as are 0 to 15
     equal       ones
-    detectors   5 L1(boxes) - score of the class, as set predictors have it, queries x targets
-    rows twice  every row and the next are the same, and so for columns
+    detectors   5 L1(boxes) - score of the class, as set predictors have it, queries x targets, with
+                a box near each of nine in ten targets
+    untrained   the same with boxes anywhere
+    rows twice  every row is there twice; columns twice: every column
     sums        a whole number of the row plus one of the column: no assignment is better
     forbidden   whole numbers from 0 to 3, every second pair forbidden
 
@@ -23,6 +25,7 @@ solvers break ties in other ways, so that of theirs it is the totals.
 """
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -55,31 +58,31 @@ def cosines(kind, slots, problems):
     return -np.einsum("nsc,ntc->nst", unit(first), unit(second)).astype(np.float32)
 
 
-def moved(random, boxes, count, noise):
-    """`count` boxes, of which nine in ten are moved ones of `boxes`, in another order."""
-    result = random.random((count, 4)) * [1, 1, 0.13, 0.13] + [0, 0, 0.02, 0.02]
-    common = 9 * min(len(boxes), count) // 10
-    result[random.permutation(count)[:common]] = boxes[random.permutation(len(boxes))[:common]]
-    return result + random.normal(0, noise, result.shape) * [1, 1, 0, 0]
+def moved(random, boxes, others, noise):
+    """`others`, of which nine in ten are moved ones of `boxes`, in another order."""
+    common = 9 * min(len(boxes), len(others)) // 10
+    chosen = random.permutation(len(boxes))[:common]
+    others[random.permutation(len(others))[:common]] = boxes[chosen]
+    return others + random.normal(0, noise, others.shape) * [1, 1, 0, 0]
+
+
+def small_boxes(random, count):
+    return random.random((count, 4)) * [1, 1, 0.13, 0.13] + [0, 0, 0.02, 0.02]  # centre, size
 
 
 def overlaps(random, rows, columns):
-    a = random.random((rows, 4)) * [1, 1, 0.13, 0.13] + [0, 0, 0.02, 0.02]  # centre, size
-    b = moved(random, a, columns, 0.004)
-    a, b = a[:, None], b[None]
-    low = np.maximum(
-        (a - a[..., [2, 3, 2, 3]] / 2)[..., :2], (b - b[..., [2, 3, 2, 3]] / 2)[..., :2]
-    )
-    high = np.minimum(
-        (a + a[..., [2, 3, 2, 3]] / 2)[..., :2], (b + b[..., [2, 3, 2, 3]] / 2)[..., :2]
-    )
+    a = small_boxes(random, rows)
+    b = moved(random, a, small_boxes(random, columns), 0.004)
+    low = np.maximum((a[:, :2] - a[:, 2:] / 2)[:, None], b[:, :2] - b[:, 2:] / 2)
+    high = np.minimum((a[:, :2] + a[:, 2:] / 2)[:, None], b[:, :2] + b[:, 2:] / 2)
     both = np.clip(high - low, 0, None).prod(-1)
-    return 1 - both / (a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - both)
+    return 1 - both / (a[:, 2:].prod(-1)[:, None] + b[:, 2:].prod(-1) - both)
 
 
-def detections(random, queries, targets):
-    truth = random.random((targets, 4))
-    boxes = moved(random, truth, queries, 0.02)
+def detections(random, queries, targets, trained=True):
+    truth, boxes = random.random((targets, 4)), random.random((queries, 4))
+    if trained:
+        boxes = moved(random, truth, boxes, 0.02)
     scores = random.random((queries, 91)) ** 4
     distance = np.abs(boxes[:, None] - truth).sum(-1)
     return 5 * distance - scores[:, random.integers(0, 91, targets)]
@@ -97,10 +100,12 @@ def forbidden(random, rows, columns):
     return cost
 
 
+DETECTORS = ((64, 100, 20), (16, 300, 100), (8, 900, 50), (8, 300, 300))
 FAMILIES = (
     ("IoU", overlaps, ((64, 50, 60), (8, 300, 300), (1, 1000, 1000))),
     ("0 to 9", whole_numbers(10), ((8, 200, 200),)),
-    ("detectors", detections, ((64, 100, 20), (16, 300, 100), (8, 900, 50), (8, 300, 300))),
+    ("detectors", detections, DETECTORS),
+    ("untrained", functools.partial(detections, trained=False), DETECTORS),
     (
         "equal",
         lambda random, rows, columns: np.ones((rows, columns)),

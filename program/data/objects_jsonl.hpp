@@ -1,7 +1,7 @@
 // objects.jsonl: what is in each image of a generated folder, one JSON object a line.
 //
-//   {"image":"000000","objects":[{"shape":"L90","shape_id":8,"colour":"red","colour_id":0,"x":12.5,"y":20.0,"mask":1},
-//   …]}
+//   {"image":"000000","objects":[{"shape":"L90","shape_id":8,"colour":"red","colour_id":0,
+//   "x":12.5,"y":20.0,"mask":1}, …]}
 //
 // `image` is the image's path below images/ without its ending; x and y are the centroid in pixels
 // from the left and upper edge; `mask` is the object's value in the image's mask.

@@ -84,7 +84,7 @@ struct FastScratch {
 
 enum class Begun {
   not_finite,  // a cost is NaN or infinite
-  tied,        // so many ties that the optimum is hardly unique
+  contested,   // many ties, or few rows have all the least costs: Crouse's solver is as fast
   solved,      // the optimum is found, and unique
   pending,     // reduce() and finish() go on
 };
@@ -257,22 +257,35 @@ class FastAssignment {
     }
   }
 
-  // Gives each row a free column that has its least cost there, if there is one.
+  // Gives each row a free column that has its least cost there, if there is one. The problem is
+  // solved if each column has its least cost in one row alone, no two in the same row, and no other
+  // cost of the column is so near that rounding could lead Crouse's solver to another answer.
   Begun assign_least(FastProblem<T>& problem) const {
     std::int64_t several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
+    const Vector near =
+        V::set(static_cast<T>(16 * std::numeric_limits<double>::epsilon() *
+                              static_cast<double>(rows_) * static_cast<double>(problem.largest)));
+    Vector limit[kHeld];
+    for (int k = 0; k < kVectors; ++k) limit[k] = V::add(load(problem.price, k), near);
     problem.left = 0;
     for (std::int32_t r = 0; r < rows_; ++r) {
       std::int64_t column = stride_;
       if constexpr (kVectors > 0) {
-        const std::uint64_t bits = columns_at_their_price(problem, r, 0, kVectors),
-                            choice = bits & open;
+        std::uint64_t bits = 0;  // columns whose least cost, or one near it, this row has
+        for (int k = 0; k < kVectors; ++k) {
+          bits |=
+              static_cast<std::uint64_t>(V::bits(V::less_equal(load(row(problem, r), k), limit[k])))
+              << (k * kLanes);
+        }
+        const std::uint64_t choice = bits & open;
         several += (bits & (bits - 1)) != 0;
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
         for (std::int64_t k = 0; k < vectors() && column == stride_; ++k) {
-          for (std::uint64_t bits = columns_at_their_price(problem, r, k, 1);
+          for (std::uint64_t bits =
+                   V::bits(V::equal(load(row(problem, r), k), load(problem.price, k)));
                bits != 0 && column == stride_; bits &= bits - 1) {
             const std::int64_t candidate = k * kLanes + __builtin_ctzll(bits);
             if (candidate < columns_ && problem.row_of_column[candidate] < 0) column = candidate;
@@ -285,23 +298,12 @@ class FastAssignment {
     }
     if (kVectors == 0) return Begun::pending;
     if (several == 0 && problem.left == 0) return Begun::solved;
-    return 2 * several > rows_ ? Begun::tied : Begun::pending;  // a quarter of random rows
+    // Of random costs a quarter of the rows have several columns, and a third are left.
+    return 2 * several > rows_ || 4 * problem.left > 3 * rows_ ? Begun::contested : Begun::pending;
   }
 
   std::uint64_t all_columns() const {
     return columns_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << columns_) - 1;
-  }
-
-  // A bit for each column of `count` vectors from the `first` on.
-  std::uint64_t columns_at_their_price(const FastProblem<T>& problem, std::int64_t r,
-                                       std::int64_t first, int count) const {
-    std::uint64_t bits = 0;
-    for (int k = 0; k < count; ++k) {
-      bits |= static_cast<std::uint64_t>(V::bits(
-                  V::equal(load(row(problem, r), first + k), load(problem.price, first + k))))
-              << (k * kLanes);
-    }
-    return bits;
   }
 
   static void assign(FastProblem<T>& problem, std::int32_t r, std::int64_t column) {

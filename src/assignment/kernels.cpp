@@ -85,7 +85,7 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     }
     switch (assigner.begin(costs, count)) {
       case Begun::not_finite:
-      case Begun::tied: solve_by_crouse(problem, count); break;
+      case Begun::contested: solve_by_crouse(problem, count); break;
       case Begun::solved: write_fast(problem, count); break;
       case Begun::pending:
         pending[count++] = problem;

@@ -161,8 +161,8 @@ class Similarity {
                     V::mul(factor, V::load(inverse_ + k * kLanes)));
     });
     // Finite costs always have an assignment.
-    if (begun == Begun::tied) assigner_.solve_by_crouse(packed(i), i);
-    return begun == Begun::solved || begun == Begun::tied ||
+    if (begun == Begun::contested) assigner_.solve_by_crouse(packed(i), i);
+    return begun == Begun::solved || begun == Begun::contested ||
            (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
   }
 

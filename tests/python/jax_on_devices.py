@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.usefixtures("with_float64"), *NO_DEPRECATIONS]
 DEVICES = jax.device_count()
 MESH = jax.sharding.Mesh(np.array(jax.devices()), ("i",))
 P = jax.sharding.PartitionSpec
+DIVIDED = P("i")
 VERSION = tuple(int(part) for part in jax.__version__.split(".")[:2])
 
 with warnings.catch_warnings():
@@ -24,7 +25,7 @@ with warnings.catch_warnings():
         experimental_shard_map = None
 
 
-def sharded(function, in_specs=P("i"), out_specs=P("i")):
+def sharded(function, in_specs=DIVIDED, out_specs=DIVIDED):
     """``function`` under the defaults of `shard_map`, which check how its results vary."""
     shard_map = getattr(jax, "shard_map", experimental_shard_map)
     return shard_map(function, mesh=MESH, in_specs=in_specs, out_specs=out_specs)
@@ -98,9 +99,9 @@ def test_two_arrays_of_which_one_is_everywhere():
     f, p = gaussian(DEVICES, 6, 4, 5), gaussian(6, 4, 5, seed=1)
     loss = osc.jax.matching_similarity_loss_per_img
     want = sum(jax.grad(loss, 1)(part, p) for part in f)  # the gradient of the sum over devices
-    total = sharded(lambda f, p: jax.lax.psum(loss(f[0], p), "i"), (P("i"), P()), P())
+    total = sharded(lambda f, p: jax.lax.psum(loss(f[0], p), "i"), (DIVIDED, P()), P())
     assert_close(jax.grad(total, 1)(f, p), want)
-    got = sharded(lambda f, p: jax.grad(loss, 1)(p, f[0])[None], (P("i"), P()))(f, p)
+    got = sharded(lambda f, p: jax.grad(loss, 1)(p, f[0])[None], (DIVIDED, P()))(f, p)
     assert_close(got, stacked(lambda part: jax.grad(loss, 1)(p, part), f))
 
 
@@ -136,7 +137,7 @@ def test_experimental_shard_map_that_checks_replication(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         got = jax.jit(
-            experimental_shard_map(of_each(value_and_grad), MESH, P("i"), P("i"), check_rep=True)
+            experimental_shard_map(of_each(value_and_grad), MESH, DIVIDED, DIVIDED, check_rep=True)
         )(parts)
     assert_close(got, stacked(value_and_grad, parts))
 
@@ -169,10 +170,12 @@ def test_arrays_that_are_divided_themselves():
         ),
         (lambda p: sum(osc.jax.variance_covariance_loss(p)), (p,)),
     ]
-    kinds = ["Auto", "Explicit"] if VERSION >= (0, 10) else ["Auto"]
-    for kind in kinds:
-        options = {"axis_types": (jax.sharding.AxisType[kind],)} if VERSION >= (0, 10) else {}
-        placement = jax.sharding.NamedSharding(jax.make_mesh((DEVICES,), ("i",), **options), P("i"))
+    meshes = [MESH]
+    if VERSION >= (0, 10):
+        explicit = (jax.sharding.AxisType.Explicit,)
+        meshes.append(jax.make_mesh((DEVICES,), ("i",), axis_types=explicit))
+    for mesh in meshes:
+        placement = jax.sharding.NamedSharding(mesh, DIVIDED)
         for loss, arrays in cases:
             divided = [jax.device_put(array, placement) for array in arrays]
             step = jax.jit(jax.value_and_grad(loss, len(arrays) - 1))

@@ -156,7 +156,10 @@ def allocations(call):
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_nothing_is_allocated_but_the_outputs(layout, dtype):
     f, p = (LAYOUTS[layout](x) for x in random_slots(2, 64, 8, 32, dtype=dtype))
-    forward = lambda: torch.ops.osc.matching_similarity_loss_per_img(f, p, None, MEAN, 1e-10, 0)  # noqa: E731
+
+    def forward():
+        return torch.ops.osc.matching_similarity_loss_per_img(f, p, None, MEAN, 1e-10, 0)
+
     loss, matching = forward()
     assert allocations(forward) == [loss.nbytes, matching.nbytes]
     assert allocations(

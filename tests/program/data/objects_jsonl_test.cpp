@@ -14,7 +14,8 @@ namespace osc::program {
 namespace {
 
 const std::string kLine =
-    R"({"image":"000007","objects":[{"shape":"L90","shape_id":8,"colour":"red","colour_id":0,"x":12.5,"y":20.0,"mask":1},)"
+    R"({"image":"000007","objects":[{"shape":"L90","shape_id":8,"colour":"red","colour_id":0,)"
+    R"("x":12.5,"y":20.0,"mask":1},)"
     R"({"shape":"S90","shape_id":18,"colour":"cyan","colour_id":5,"x":0.0,"y":35.75,"mask":2}]})";
 
 void expect_equal(const std::vector<SceneObject>& a, const std::vector<SceneObject>& b) {
