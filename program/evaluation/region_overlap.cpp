@@ -64,8 +64,8 @@ std::vector<int> RegionOverlap::matched_regions() const {
   }
   std::vector<std::int64_t> column(objects.size(), -1);
   linear_sum_assignment(
-      contiguous_costs(overlap.data(), 1, std::ssize(objects), std::ssize(regions)),
-      {.column_of_row = column.data()}, {.maximize = true});
+      contiguous(overlap.data(), {1, std::ssize(objects), std::ssize(regions)}),
+      {.col4row = column.data()}, {.maximize = true});
 
   std::vector<int> matched(labels_, -1);
   for (std::size_t row = 0; row < objects.size(); ++row) {
