@@ -43,7 +43,14 @@ def append_formula(writer, node, *, as_block):
     raise nodes.SkipNode
 
 
+def escape_bars(app, what, name, obj, options, lines):
+    """Norms are |x| in the help texts of the table of operators: not a substitution."""
+    for i, line in enumerate(lines):
+        lines[i] = re.sub(r"(``.*?``)|\|", lambda found: found[1] or r"\|", line)
+
+
 def setup(app):
+    app.connect("autodoc-process-docstring", escape_bars)
     app.add_html_math_renderer(
         "mathml",
         (lambda writer, node: append_formula(writer, node, as_block=False), None),

@@ -81,6 +81,31 @@ def test_cpp_of_a_page_builds_and_runs(page, home, tmp_path):
     assert 0 < float(loss) < 1
 
 
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "c")], ids=name_of)
+def test_c_of_a_page_builds_and_runs(page, home, tmp_path):
+    """The program of a page, as C99, against the shared library."""
+    [program] = blocks(page, "c")
+    (tmp_path / "main.c").write_text(program)
+    [library] = home.glob(".local/lib*/**/libosc.so")
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{home}/.local/include"]
+    link = [f"-L{library.parent}", f"-Wl,-rpath,{library.parent}", "-losc"]
+    run(["cc", *flags, tmp_path / "main.c", *link, "-o", tmp_path / "main"])
+    [loss] = re.findall(r"^loss ([0-9.]+)", run([tmp_path / "main"]), re.MULTILINE)
+    assert 0 < float(loss) < 1
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_named_files_exist(page):
+    """What stands in backquotes and begins with a folder of the tree, or with osc/ for a header."""
+    headers = [ROOT / "include", ROOT / "bindings/torch/include"]
+    folders = [path.name for path in ROOT.iterdir() if path.is_dir() and path.name != "build"]
+    for name in re.findall(r"`([^`\s<>*{]+/[^`\s<>*{]*)`", page.read_text()):
+        if name.startswith("osc/"):
+            assert any((folder / name).exists() for folder in headers), name
+        elif name.split("/")[0] in folders and not name.startswith("runs/"):
+            assert (ROOT / name).exists(), name
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_warnings(tmp_path):
     for module in ("sphinx", "furo", "myst_parser", "jax"):
