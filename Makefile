@@ -1,4 +1,4 @@
-# The few commands. Each installs what it needs first (scripts/setup.sh) and is quick when everything is there.
+# Each command first installs what it needs (scripts/setup.sh), and is quick if all of it is there.
 SHELL := /bin/bash
 RUN := runs/tetrominoes
 CONFIGURED := build/build.ninja
