@@ -38,8 +38,9 @@ class Assigner {
         stride_(stride_of(columns)),
         scratch_(FastScratch<T>::take(arena, rows, stride_)),
         crouse_(CrouseSolver<T>::take(arena, rows, columns)) {
-    for (std::int64_t i = 0; i < pending; ++i)
-      problems_[i] = FastProblem<T>::take(arena, rows, stride_);
+    arena.take_each(pending, [&](Arena& piece, std::int64_t i) {
+      problems_[i] = FastProblem<T>::take(piece, rows, stride_);
+    });
   }
 
   std::int64_t stride() const { return stride_; }
