@@ -24,7 +24,7 @@ bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient,
   product.over(factor.denominator);
   double along = 0;
   if (length.exceeds(eps)) {
-    along = dot(unit, 1.0, unit_gradient, channels);
+    along = dot(unit, unit_gradient, channels);
     product.over(length.length).times(length.scale);
   } else {
     product.over(eps);

@@ -9,8 +9,8 @@
 //   finish   reads p once from memory: its squares and its products with the matched slots; then,
 //            from the nearest cache, the gradient  a * target + b * p
 //
-// An image whose squares may have overflowed or vanished, or that is not finite, is left to
-// similarity_in_double(); a gradient of which that is true, to similarity_gradient_in_double().
+// An image with slots of f whose squares may have overflowed or vanished is computed from their
+// units. A slot of p of which that is true, or its gradient, is left to compare_in_double().
 #include <cstdint>
 #include <limits>
 
@@ -56,18 +56,20 @@ class Similarity {
         padded_((channels_ + kLanes - 1) / kLanes * kLanes),
         in_place_(kReadInPlace && padded_ == channels_),
         most_pending_(images_pending()),
+        is_usual_eps_(task.eps <= kLargestEps),
         weight_(1 / task.divisor),
         widened_(arena.take<A>(kReadInPlace ? 0 : padded_)),
         matching_(arena.take<std::int32_t>(slots_)),
         inverse_matching_(arena.take<std::int32_t>(slots_)),
         assigner_(arena, slots_, slots_, most_pending_),
-        in_double_(SimilarityInDouble::take(arena, slots_, channels_)) {
+        units_(arena.take<A>(2 * slots_, padded_)),
+        in_double_(arena.take<double>(2, channels_)) {
     inverse_ = arena.take<A>(assigner_.stride());
-    for (std::int64_t i = 0; i < most_pending_; ++i) {
-      images_[i].rows = arena.take<const A*>(2 * slots_);
-      images_[i].copies = arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
-      images_[i].inverse_norm = arena.take<double>(2 * slots_);
-    }
+    arena.take_each(most_pending_, [&](Arena& piece, std::int64_t i) {
+      images_[i].rows = piece.take<const A*>(2 * slots_);
+      images_[i].copies = piece.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
+      images_[i].inverse_norm = piece.take<double>(2 * slots_);
+    });
   }
 
   void run(std::int64_t begin, std::int64_t end) {
@@ -83,14 +85,16 @@ class Similarity {
       Image& image = images_[pending];
       image.index = index;
       if (task_.statuses) task_.statuses[index] = ImageStatus::ok;
-      if (!read(image)) {
-        similarity_in_double(task_, index, in_double_);
+      const bool is_ordinary = read(image);
+      if ((task_.given_matching && task_.given_matching[index * slots_] < 0) ||
+          (!is_ordinary && !read_units(image))) {
+        write_masked(index);
       } else if (task_.given_matching) {
         finish_as_given(image);
       } else if (match(image, pending)) {
         finish(image, assigner_.problem(pending).column_of_row,
                assigner_.problem(pending).row_of_column);
-      } else if (++pending == most_pending_) {
+      } else if (++pending == most_pending_ || !is_ordinary) {  // units_ are needed again
         finish_pending(pending);
         pending = 0;
       }
@@ -115,9 +119,9 @@ class Similarity {
     for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  // f of an image. False: it is left to similarity_in_double().
+  // f of an image. False: a slot is not finite, or its squares are not exact.
   bool read(Image& image) const {
-    if (task_.eps > kLargestEps) return false;
+    if (!is_usual_eps_) return false;
     for (std::int64_t view = 0; view < 2; ++view) {
       const T* x = slot_of(task_.f, view, image.index, 0);
       for (std::int64_t slot = 0; slot < slots_; ++slot, x += task_.f.strides[2]) {
@@ -140,6 +144,37 @@ class Similarity {
     }
     image.inverse_norm[row] = 0;
     return squares == 0 && is_zero(x);
+  }
+
+  // The units of f of an image. False: a slot is not finite.
+  bool read_units(Image& image) const {
+    for (std::int64_t row = 0; row < 2 * slots_; ++row) {
+      const T* const x = slot_of(task_.f, row / slots_, image.index, row % slots_);
+      A* const unit = units_ + row * padded_;
+      if (!is_finite(x, channels_)) return false;
+      unit_in_double(x, channels_, task_.eps, unit);
+      for (std::int64_t c = channels_; c < padded_; ++c) unit[c] = 0;
+      image.rows[row] = unit;
+      image.inverse_norm[row] = 1;
+    }
+    return true;
+  }
+
+  // The results of an image that is not finite or has no matching.
+  [[gnu::noinline, gnu::cold]] void write_masked(std::int64_t image) const {
+    constexpr A kNaN = std::numeric_limits<A>::quiet_NaN();
+    if (task_.statuses) task_.statuses[image] = ImageStatus::nonfinite;
+    write_indices(matching_, slots_, false,
+                  task_.matching ? task_.matching + image * slots_ : nullptr);
+    if (task_.image_sums) task_.image_sums[image] = static_cast<double>(kNaN);
+    for (std::int64_t row = 0; row < 2 * slots_; ++row) {
+      const std::int64_t view = row / slots_, slot = row % slots_;
+      if (task_.losses)
+        V::store_first(task_.losses + (view * task_.f.sizes[1] + image) * slots_ + slot, 1,
+                       V::set(kNaN));
+      for (std::int64_t c = 0; task_.grad_p.data && c < channels_; ++c)
+        V::store_first(slot_of(task_.grad_p, view, image, slot) + c, 1, V::set(kNaN));
+    }
   }
 
   bool is_zero(const T* x) const {
@@ -234,10 +269,6 @@ class Similarity {
 
   void finish_as_given(const Image& image) {
     const std::int64_t* const given = task_.given_matching + image.index * slots_;
-    if (given[0] < 0) {
-      similarity_in_double(task_, image.index, in_double_);
-      return;
-    }
     for (std::int64_t slot = 0; slot < slots_; ++slot) {
       matching_[slot] = static_cast<std::int32_t>(given[slot]);
       inverse_matching_[given[slot]] = static_cast<std::int32_t>(slot);
@@ -249,11 +280,10 @@ class Similarity {
                                 const std::int32_t* inverse_matching) {
     write_indices(matching, slots_, true,
                   task_.matching ? task_.matching + image.index * slots_ : nullptr);
-    if (task_.has_p && !compare(image, matching, inverse_matching))
-      similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
+    if (task_.has_p && !compare(image, matching, inverse_matching)) write_masked(image.index);
   }
 
-  // p against the matched slots: losses and gradients.
+  // p against the matched slots: losses and gradients. False: a slot of p is not finite.
   bool compare(const Image& image, const std::int32_t* matching,
                const std::int32_t* inverse_matching) const {
     const bool prefetches_f = task_.prefetches && image.index + 1 < task_.f.sizes[1];
@@ -296,7 +326,8 @@ class Similarity {
     }
     const A square = V::sum(V::add(squares[0], squares[1]));
     const bool zero = square == 0 && is_zero(x);
-    if (!zero && !Units<T>::is_exact(square)) return false;
+    if (!is_usual_eps_ || (!zero && !Units<T>::is_exact(square)))
+      return compare_slot_in_double(x, image.index, view, slot, target_row, loss);
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > task_.eps);
     const double inverse = 1 / (floored ? task_.eps : length);
@@ -316,7 +347,8 @@ class Similarity {
     if (are_in_range(half, of_target, of_p) || (half == 0 && grad_output == 0)) {
       write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
     } else {
-      write_gradient_in_double(view, image.index, slot, target_row % slots_);
+      double unchanged = loss;
+      return compare_slot_in_double(x, image.index, view, slot, target_row, unchanged);
     }
     return true;
   }
@@ -332,10 +364,14 @@ class Similarity {
     return a > b ? a : b;
   }
 
-  [[gnu::noinline, gnu::cold]] void write_gradient_in_double(std::int64_t view, std::int64_t image,
-                                                             std::int64_t slot,
-                                                             std::int64_t target) const {
-    similarity_gradient_in_double(task_, view, image, slot, target, in_double_);
+  [[gnu::noinline, gnu::cold]] bool compare_slot_in_double(const T* x, std::int64_t image,
+                                                           std::int64_t view, std::int64_t slot,
+                                                           std::int64_t target_row,
+                                                           double& loss) const {
+    if (!is_finite(x, channels_)) return false;
+    loss = loss_of_cosine(
+        compare_in_double(task_, view, image, slot, target_row % slots_, in_double_));
+    return true;
   }
 
   // The channels of a slot of p from c on. Those of 16 bits are widened once, to widened_.
@@ -372,14 +408,16 @@ class Similarity {
   const SimilarityTask<T>& task_;
   std::int64_t slots_, channels_, padded_;
   bool in_place_;
-  std::int64_t most_pending_;       // images that may wait
+  std::int64_t most_pending_;  // images that may wait
+  bool is_usual_eps_;
   double weight_;                   // of every grad_output
   A* inverse_;                      // [stride], of view 1
   A* widened_;                      // [padded_], a slot of p
   std::int32_t* matching_;          // [S], as given
   std::int32_t* inverse_matching_;  // [S]
   Assigner<A> assigner_;
-  SimilarityInDouble in_double_;
+  A* units_;           // [2S, padded_], of an image whose squares are not exact
+  double* in_double_;  // [2, C]
   Image images_[kMostPending];
 };
 
