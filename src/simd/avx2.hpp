@@ -21,11 +21,11 @@ struct Primitives<float> : Lanes<float, 32> {
   static Vector max(Vector a, Vector b) { return _mm256_max_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
 
-  static Vector load_first(const float* x, std::int64_t count, float fill) {
+  static Vector load_first(const float* x, Index count, float fill) {
     const Mask lanes = first_lanes(count);
     return select(lanes, _mm256_maskload_ps(x, reinterpret_cast<__m256i>(lanes)), set(fill));
   }
-  static void store_first(float* x, std::int64_t count, Vector a) {
+  static void store_first(float* x, Index count, Vector a) {
     _mm256_maskstore_ps(x, reinterpret_cast<__m256i>(first_lanes(count)), a);
   }
   static void stream(float* x, Vector a) { _mm256_stream_ps(x, a); }
@@ -35,9 +35,9 @@ struct Primitives<float> : Lanes<float, 32> {
     return widened<Half>(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
   }
   template <typename Half>
-  static Vector load_first(const Half* x, std::int64_t count, float fill) {
+  static Vector load_first(const Half* x, Index count, float fill) {
     Half lanes[kLanes] = {};
-    for (std::int64_t i = 0; i < count; ++i) lanes[i] = x[i];
+    for (Index i = 0; i < count; ++i) lanes[i] = x[i];
     return select(first_lanes(count), load(lanes), set(fill));
   }
   template <typename Half>
@@ -45,10 +45,10 @@ struct Primitives<float> : Lanes<float, 32> {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(x), narrowed<Half>(a));
   }
   template <typename Half>
-  static void store_first(Half* x, std::int64_t count, Vector a) {
+  static void store_first(Half* x, Index count, Vector a) {
     Half lanes[kLanes];
     store(lanes, a);
-    for (std::int64_t i = 0; i < count; ++i) x[i] = lanes[i];
+    for (Index i = 0; i < count; ++i) x[i] = lanes[i];
   }
   template <typename Half>
   static void stream(Half* x, Vector a) {
@@ -85,16 +85,16 @@ struct Primitives<double> : Lanes<double, 32> {
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
 
   static Vector load(const float* x) { return _mm256_cvtps_pd(_mm_loadu_ps(x)); }
-  static Vector load_first(const double* x, std::int64_t count, double fill) {
+  static Vector load_first(const double* x, Index count, double fill) {
     const Mask lanes = first_lanes(count);
     return select(lanes, _mm256_maskload_pd(x, reinterpret_cast<__m256i>(lanes)), set(fill));
   }
-  static Vector load_first(const float* x, std::int64_t count, double fill) {
+  static Vector load_first(const float* x, Index count, double fill) {
     const __m128i lanes =
         _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(count)), _mm_setr_epi32(0, 1, 2, 3));
     return select(first_lanes(count), _mm256_cvtps_pd(_mm_maskload_ps(x, lanes)), set(fill));
   }
-  static void store_first(double* x, std::int64_t count, Vector a) {
+  static void store_first(double* x, Index count, Vector a) {
     _mm256_maskstore_pd(x, reinterpret_cast<__m256i>(first_lanes(count)), a);
   }
   static void stream(double* x, Vector a) { _mm256_stream_pd(x, a); }
@@ -102,11 +102,10 @@ struct Primitives<double> : Lanes<double, 32> {
 
 inline void fence_streams() { _mm_sfence(); }
 
-inline std::uint64_t any_common_bit(const std::uint64_t* sets, std::int64_t count,
-                                    std::uint64_t set) {
+inline std::uint64_t any_common_bit(const std::uint64_t* sets, Index count, std::uint64_t set) {
   const __m256i wanted = _mm256_set1_epi64x(static_cast<long long>(set));
   std::uint64_t result = 0;
-  for (std::int64_t i = 0; i < count; i += 4) {
+  for (Index i = 0; i < count; i += 4) {
     const __m256i common =
         _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(sets + i)), wanted);
     const int none =

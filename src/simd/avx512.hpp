@@ -15,7 +15,7 @@ template <typename T, typename Bits>
 struct MaskedLanes : Lanes<T, 64> {
   using Mask = Bits;
   static Mask mask(std::uint64_t bits) { return static_cast<Mask>(bits); }
-  static Mask first_lanes(std::int64_t count) { return static_cast<Mask>((1u << count) - 1); }
+  static Mask first_lanes(Index count) { return static_cast<Mask>((1u << count) - 1); }
   static std::uint32_t bits(Mask mask) { return mask; }
 };
 
@@ -33,10 +33,10 @@ struct Primitives<float> : MaskedLanes<float, __mmask16> {
   static Vector max(Vector a, Vector b) { return _mm512_max_ps(a, b); }
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
 
-  static Vector load_first(const float* x, std::int64_t count, float fill) {
+  static Vector load_first(const float* x, Index count, float fill) {
     return _mm512_mask_loadu_ps(set(fill), first_lanes(count), x);
   }
-  static void store_first(float* x, std::int64_t count, Vector a) {
+  static void store_first(float* x, Index count, Vector a) {
     _mm512_mask_storeu_ps(x, first_lanes(count), a);
   }
   static void stream(float* x, Vector a) { _mm512_stream_ps(x, a); }
@@ -46,7 +46,7 @@ struct Primitives<float> : MaskedLanes<float, __mmask16> {
     return widened<Half>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
   }
   template <typename Half>
-  static Vector load_first(const Half* x, std::int64_t count, float fill) {
+  static Vector load_first(const Half* x, Index count, float fill) {
     const Mask lanes = first_lanes(count);
     return select(lanes, widened<Half>(_mm256_maskz_loadu_epi16(lanes, x)), set(fill));
   }
@@ -55,7 +55,7 @@ struct Primitives<float> : MaskedLanes<float, __mmask16> {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(x), narrowed<Half>(a));
   }
   template <typename Half>
-  static void store_first(Half* x, std::int64_t count, Vector a) {
+  static void store_first(Half* x, Index count, Vector a) {
     _mm256_mask_storeu_epi16(x, first_lanes(count), narrowed<Half>(a));
   }
   template <typename Half>
@@ -118,13 +118,13 @@ struct Primitives<double> : MaskedLanes<double, __mmask8> {
   static Vector mul_add(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
 
   static Vector load(const float* x) { return _mm512_cvtps_pd(_mm256_loadu_ps(x)); }
-  static Vector load_first(const double* x, std::int64_t count, double fill) {
+  static Vector load_first(const double* x, Index count, double fill) {
     return _mm512_mask_loadu_pd(set(fill), first_lanes(count), x);
   }
-  static Vector load_first(const float* x, std::int64_t count, float fill) {
+  static Vector load_first(const float* x, Index count, float fill) {
     return _mm512_cvtps_pd(_mm256_mask_loadu_ps(_mm256_set1_ps(fill), first_lanes(count), x));
   }
-  static void store_first(double* x, std::int64_t count, Vector a) {
+  static void store_first(double* x, Index count, Vector a) {
     _mm512_mask_storeu_pd(x, first_lanes(count), a);
   }
   static void stream(double* x, Vector a) { _mm512_stream_pd(x, a); }
@@ -132,11 +132,10 @@ struct Primitives<double> : MaskedLanes<double, __mmask8> {
 
 inline void fence_streams() { _mm_sfence(); }
 
-inline std::uint64_t any_common_bit(const std::uint64_t* sets, std::int64_t count,
-                                    std::uint64_t set) {
+inline std::uint64_t any_common_bit(const std::uint64_t* sets, Index count, std::uint64_t set) {
   const __m512i wanted = _mm512_set1_epi64(static_cast<long long>(set));
   std::uint64_t result = 0;
-  for (std::int64_t i = 0; i < count; i += 8) {
+  for (Index i = 0; i < count; i += 8) {
     const __mmask8 common = _mm512_test_epi64_mask(_mm512_loadu_si512(sets + i), wanted);
     result |= static_cast<std::uint64_t>(common) << i;
   }

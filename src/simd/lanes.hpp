@@ -31,6 +31,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "runtime/sizes.hpp"
+
 namespace osc::cpu {
 namespace {
 
@@ -42,7 +44,7 @@ struct Lanes<T, bytes, std::index_sequence<i...>> {
   typedef T Vector __attribute__((vector_size(bytes)));
   typedef Integer Integers __attribute__((vector_size(bytes)));
   using Mask = Integers;  // all bits of a lane or none
-  static constexpr std::int64_t kLanes = bytes / sizeof(T);
+  static constexpr Index kLanes = bytes / sizeof(T);
   static constexpr int kFractionBits = std::numeric_limits<T>::digits - 1;
   static constexpr T kWholeNumbers = T(3) * static_cast<T>(Integer{1} << (kFractionBits - 1));
 
@@ -50,7 +52,7 @@ struct Lanes<T, bytes, std::index_sequence<i...>> {
     constexpr Integers kLaneBits = {Integer(Integer{1} << i)...};
     return ((Integers{} + static_cast<Integer>(bits)) & kLaneBits) == kLaneBits;
   }
-  static Mask first_lanes(std::int64_t count) {
+  static Mask first_lanes(Index count) {
     constexpr Integers kNumbers = {Integer(i)...};
     return kNumbers < Integers{} + static_cast<Integer>(count);
   }
@@ -87,7 +89,7 @@ struct Lanes<T, bytes, std::index_sequence<i...>> {
   static Vector swapped(Vector a) {
     return __builtin_shufflevector(a, a, (i ^ step)...);
   }
-  // Those of a where the bit `step` of the lane's number is 0, else those of b.
+  // The lanes of a where the bit `step` of the lane's number is 0, else those of b.
   template <int step>
   static Vector blended(Vector a, Vector b) {
     return __builtin_shufflevector(a, b, ((i & step) == 0 ? i : i + kLanes)...);
@@ -107,7 +109,7 @@ template <typename T>
 struct Simd : Primitives<T> {
   using Base = Primitives<T>;
   using Vector = typename Base::Vector;
-  static constexpr std::int64_t kLanes = Base::kLanes;
+  static constexpr Index kLanes = Base::kLanes;
 
   template <int step = 1>
   static Vector least(Vector a) {

@@ -38,7 +38,7 @@ struct Primitives : Lanes<T, 16> {
     return load_first(x, kLanes, T(0));
   }
   template <typename Element>
-  static Vector load_first(const Element* x, std::int64_t count, T fill) {
+  static Vector load_first(const Element* x, Index count, T fill) {
     Vector a = Base::set(fill);
     for (int i = 0; i < kLanes; ++i) {
       if (i < count) a[i] = widened(x[i]);
@@ -50,7 +50,7 @@ struct Primitives : Lanes<T, 16> {
     store_first(x, kLanes, a);
   }
   template <typename Element>
-  static void store_first(Element* x, std::int64_t count, Vector a) {
+  static void store_first(Element* x, Index count, Vector a) {
     for (int i = 0; i < kLanes; ++i) {
       if (i < count) round_to(x[i], a[i]);
     }
@@ -63,11 +63,9 @@ struct Primitives : Lanes<T, 16> {
 
 inline void fence_streams() {}
 
-inline std::uint64_t any_common_bit(const std::uint64_t* sets, std::int64_t count,
-                                    std::uint64_t set) {
+inline std::uint64_t any_common_bit(const std::uint64_t* sets, Index count, std::uint64_t set) {
   std::uint64_t result = 0;
-  for (std::int64_t i = 0; i < count; ++i)
-    result |= static_cast<std::uint64_t>((sets[i] & set) != 0) << i;
+  for (Index i = 0; i < count; ++i) result |= static_cast<std::uint64_t>((sets[i] & set) != 0) << i;
   return result;
 }
 

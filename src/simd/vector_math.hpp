@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 #include <limits>
 
 #include "osc/float16.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -30,9 +30,9 @@ inline bfloat16 from_double<bfloat16>(double x) noexcept {
 // The sum of a[i] * b[i]. Eight partial sums, so that a compiler may use its vector registers
 // without changing the order.
 template <typename A, typename B>
-double dot(const A* a, const B* b, std::int64_t size) noexcept {
+double dot(const A* a, const B* b, Index size) noexcept {
   double sums[8] = {};
-  std::int64_t i = 0;
+  Index i = 0;
   for (; i + 8 <= size; i += 8) {
     for (int lane = 0; lane < 8; ++lane)
       sums[lane] += to_double(a[i + lane]) * to_double(b[i + lane]);
@@ -98,14 +98,14 @@ struct Norm {
 };
 
 template <typename T>
-Norm norm(const T* x, std::int64_t size) noexcept {
+Norm norm(const T* x, Index size) noexcept {
   const double squares = dot(x, x, size);
   // In this range what single squares lost to underflow is far below the last bit of the sum. Sums
   // of squares of floats are in it, or 0.
   if (squares > 1e-250 && squares < 1e250) return {1, std::sqrt(squares)};
 
   double largest = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
+  for (Index i = 0; i < size; ++i) {
     const double magnitude = std::abs(to_double(x[i]));
     if (!(magnitude <= std::numeric_limits<double>::max()))
       return {1, std::numeric_limits<double>::quiet_NaN()};
@@ -120,7 +120,7 @@ Norm norm(const T* x, std::int64_t size) noexcept {
                                        : exponent < -1022 ? 1022
                                                           : -exponent);
   double scaled_squares = 0;
-  for (std::int64_t i = 0; i < size; ++i) {
+  for (Index i = 0; i < size; ++i) {
     const double scaled = to_double(x[i]) * scale;
     scaled_squares += scaled * scaled;
   }

@@ -8,15 +8,15 @@
 namespace osc::cpu {
 
 template <typename T>
-double compare_in_double(const SimilarityTask<T>& task, std::int64_t view, std::int64_t image,
-                         std::int64_t slot, std::int64_t target, double* memory) noexcept {
-  const std::int64_t channels = task.f.sizes[3];
+double compare_in_double(const SimilarityTask<T>& task, Index view, Index image, Index slot,
+                         Index target, double* memory) noexcept {
+  const Index channels = task.f.sizes[3];
   double *const unit = memory, *const target_unit = memory + channels;
   const T* const x = slot_of(task.p, view, image, slot);
   unit_in_double(x, channels, task.eps, unit);
   unit_in_double(slot_of(task.f, 1 - view, image, target), channels, task.eps, target_unit);
   if (task.grad_p.data) {
-    const std::int64_t index = (view * task.f.sizes[1] + image) * task.f.sizes[2] + slot;
+    const Index index = (view * task.f.sizes[1] + image) * task.f.sizes[2] + slot;
     Ratio factor{1, -2 * task.divisor};
     if (task.grad_output)
       factor.numerator = to_double(task.grad_output[task.grad_output_per_slot ? index : 0]);
@@ -29,8 +29,8 @@ double compare_in_double(const SimilarityTask<T>& task, std::int64_t view, std::
 }
 
 #define OSC_INSTANTIATE(T)                                                                \
-  template double compare_in_double(const SimilarityTask<T>&, std::int64_t, std::int64_t, \
-                                    std::int64_t, std::int64_t, double*) noexcept;
+  template double compare_in_double(const SimilarityTask<T>&, Index, Index, Index, Index, \
+                                    double*) noexcept;
 OSC_FOR_EACH_ELEMENT_TYPE(OSC_INSTANTIATE)
 #undef OSC_INSTANTIATE
 

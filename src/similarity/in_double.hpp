@@ -2,8 +2,6 @@
 // vanish: for slots of extreme magnitude, and for gradients that need care.
 #pragma once
 
-#include <cstdint>
-
 #include "similarity/task.hpp"
 
 namespace osc::cpu {
@@ -11,7 +9,7 @@ namespace osc::cpu {
 // The cosine of a slot of p with its target, that slot of the other view of f; both are finite.
 // Writes the gradient, if the task wants it. `memory` has room for 2C numbers.
 template <typename T>
-double compare_in_double(const SimilarityTask<T>& task, std::int64_t view, std::int64_t image,
-                         std::int64_t slot, std::int64_t target, double* memory) noexcept;
+double compare_in_double(const SimilarityTask<T>& task, Index view, Index image, Index slot,
+                         Index target, double* memory) noexcept;
 
 }  // namespace osc::cpu
