@@ -15,7 +15,8 @@ namespace {
 // A gradient of more bytes than this is written past the caches: a core's own could not keep it,
 // and need not read what will be overwritten.
 constexpr Index kStreamBytes = Index{4} << 20;
-// Slots of more bytes than this come from memory, and are worth loading ahead of time.
+// Slots of more bytes than this come from memory. Where a gradient goes there too, they are worth
+// loading ahead of time.
 constexpr Index kPrefetchBytes = Index{16} << 20;
 
 // Runs the task of a call, whose losses are added up where `sum` is wanted: in the order of the
@@ -71,7 +72,7 @@ Status similarity_loss(const osc_similarity_loss& call, const SimilarityKernels<
   task.gradient_scales = &gradient_scales;
   const Index bytes = losses * task.f.sizes[3] * static_cast<Index>(sizeof(T));
   task.streams = bytes > kStreamBytes;
-  task.prefetches = bytes > kPrefetchBytes;
+  task.prefetches = task.grad_p.data && bytes > kPrefetchBytes;
 
   T* const loss = elements<T>(call.loss);
   const bool is_reduced = loss && call.reduction != OSC_NONE;
