@@ -5,8 +5,9 @@ function(osc_add_test name)
   osc_finish_test(${name} ${ARG_LIBRARIES})
 endfunction()
 
-# osc_add_room_test(NAME [LIBRARIES ...] [PCH target]): all *_test.cpp of this folder as one program, compiled as one source file, with the precompiled header of
-# `target`: including GoogleTest and libtorch anew for each file would cost minutes.
+# osc_add_room_test(NAME [LIBRARIES ...] [PCH target]): all *_test.cpp of this folder as one
+# program, compiled as one source file, with the precompiled header of `target`: including
+# GoogleTest and libtorch anew for each file would cost minutes.
 function(osc_add_room_test name)
   cmake_parse_arguments(ARG "" "PCH" "LIBRARIES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *_test.cpp)
@@ -14,7 +15,8 @@ function(osc_add_room_test name)
   set_target_properties(${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 0)
   if(ARG_PCH)
     target_precompile_headers(${name} REUSE_FROM ${ARG_PCH})
-    target_compile_options(${name} PRIVATE -fPIC)  # as the header was compiled; executables would be -fPIE
+    # As the header was compiled; executables would be -fPIE.
+    target_compile_options(${name} PRIVATE -fPIC)
   endif()
   osc_finish_test(${name} ${ARG_LIBRARIES})
 endfunction()

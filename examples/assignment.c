@@ -1,5 +1,5 @@
-/* The assignment through the C interface: two problems of 2 x 3 costs, with memory that is kept for
- * the next call. Built and run by the tests. */
+/* The assignment through the C interface: two problems of 2 x 3 costs, with memory that the next
+ * call may use again. Built and run by the tests. */
 #include <osc/osc.h>
 #include <stdio.h>
 

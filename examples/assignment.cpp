@@ -1,5 +1,5 @@
 // A tracker's loop: in each frame, which detection belongs to which track, for several cameras at
-// once. Memory and threads are kept from frame to frame. Built and run by the tests.
+// once. Memory and threads are reused from frame to frame. Built and run by the tests.
 #include <osc/assignment.hpp>
 
 #include <cmath>

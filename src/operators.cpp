@@ -150,8 +150,7 @@ constexpr Array kAssignmentArrays[] = {
     {"row4col", "N... K", OSC_ROLE_OUTPUT, OSC_INT64, "The row of each column; -1: none"},
     {"statuses", "N...", OSC_ROLE_STATUS, OSC_INT32,
      "0: solved; 1: a cost is NaN; 2: a cost is -inf (+inf to maximise); 3: infinite costs leave "
-     "no "
-     "full assignment"}};
+     "no full assignment"}};
 constexpr Option kAssignmentOptions[] = {
     {"maximize", OSC_OPTION_BOOLEAN, offsetof(osc_assignment, maximize), 0, nullptr,
      "Whether the total is to be the greatest instead of the least"},

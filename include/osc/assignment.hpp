@@ -68,16 +68,12 @@ template <typename T>
 [[nodiscard]] Status try_linear_sum_assignment(const View<T, 3>& cost,
                                                const AssignmentResults& results,
                                                const AssignmentOptions& options = {}) noexcept {
-  osc_assignment call{};
-  call.struct_size = sizeof(call);
+  auto call = detail::call_of<osc_assignment>(options, results);
   call.cost = detail::input(cost);
   call.col4row = detail::contiguous_array(results.col4row);
   call.row4col = detail::contiguous_array(results.row4col);
-  call.statuses = detail::contiguous_array(results.statuses);
   call.maximize = options.maximize;
   call.on_unsolvable = static_cast<std::int32_t>(options.on_unsolvable);
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return detail::status_of(osc_linear_sum_assignment(&call));
 }
 

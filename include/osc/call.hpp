@@ -14,7 +14,7 @@
 
 namespace osc::detail {
 
-// Of an element type, or of an enumeration of statuses.
+// The dtype of an element type, or of an enumeration of statuses.
 template <typename T>
 inline constexpr std::int32_t dtype = std::is_enum_v<T> ? OSC_INT32 : OSC_ABSENT;
 template <>
@@ -57,20 +57,44 @@ osc_array contiguous_array(T* pointer) noexcept {
   return {data(pointer), nullptr, nullptr, 0, pointer ? dtype<std::remove_const_t<T>> : OSC_ABSENT};
 }
 
-// In C zero stands for the default of an option; in C++ it is an error as any bad value is.
+// A call with these options and with the results that several operators have. Inputs, and what one
+// operator alone has, are still to be set.
+template <typename Call, typename Options, typename Results>
+Call call_of(const Options& options, const Results& results) noexcept {
+  Call call{};
+  call.struct_size = sizeof(call);
+  if constexpr (requires { options.given_matching; })
+    call.given_matching = contiguous_array(options.given_matching);
+  if constexpr (requires { results.loss; }) call.loss = contiguous_array(results.loss);
+  if constexpr (requires { results.matching; }) call.matching = contiguous_array(results.matching);
+  if constexpr (requires { results.statuses; }) call.statuses = contiguous_array(results.statuses);
+  if constexpr (requires { results.grad_output; })
+    call.grad_output = contiguous_array(results.grad_output);
+  if constexpr (requires { options.reduction; })
+    call.reduction = static_cast<std::int32_t>(options.reduction);
+  if constexpr (requires { options.on_nonfinite; })
+    call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
+  if constexpr (requires { options.temperature; }) call.temperature = options.temperature;
+  if constexpr (requires { options.eps; }) call.eps = options.eps;
+  call.executor = options.executor;
+  call.workspace = options.workspace;
+  return call;
+}
+
+// In C, zero selects the default of an option. In C++ it is an error, as any bad value is.
 inline Status refused_zero(const char* option) noexcept {
   char text[64];
   std::snprintf(text, sizeof(text), "%s is 0; wanted a positive, finite number", option);
   return Status(StatusCode::invalid_argument, -1, text);
 }
 
-// From what a function in C returned.
+// The status of a call that returned this code.
 inline Status status_of(osc_status code) noexcept {
   if (code == OSC_OK) return Status();
   return Status(static_cast<StatusCode>(code), osc_last_error_index(), osc_last_error());
 }
 
-// Functions that return one loss.
+// Checks the reduction of a function that returns one loss.
 inline void check_scalar(Reduction reduction) {
   if (reduction == Reduction::none)
     throw InvalidArgument("reduction is \"none\", which has many losses: give memory for them");

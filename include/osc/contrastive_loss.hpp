@@ -69,24 +69,12 @@ namespace detail {
 template <typename Call, typename F, int N, typename T>
 Call contrastive_call(const View<F, N>& slots, const ContrastiveLossOptions& options,
                       const ContrastiveLossResults<T>& results) noexcept {
-  Call call{};
-  call.struct_size = sizeof(call);
+  auto call = call_of<Call>(options, results);
   call.slots = input(slots);
-  call.given_matching = contiguous_array(options.given_matching);
   call.given_log_sum_exp = contiguous_array(options.given_log_sum_exp);
-  call.loss = contiguous_array(results.loss);
-  call.matching = contiguous_array(results.matching);
   call.log_sum_exp = contiguous_array(results.log_sum_exp);
   call.accuracy = contiguous_array(results.accuracy);
-  call.statuses = contiguous_array(results.statuses);
-  call.grad_output = contiguous_array(results.grad_output);
   call.grad_slots = gradient(results.grad_slots);
-  call.reduction = static_cast<std::int32_t>(options.reduction);
-  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
-  call.temperature = options.temperature;
-  call.eps = options.eps;
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return call;
 }
 
@@ -102,8 +90,8 @@ Call contrastive_call(const View<F, N>& slots, const ContrastiveLossOptions& opt
 //                the way; neither does a sum of exponentials at any temperature. A zero slot has
 //                cosine 0 with all.
 //   non-finite   an image with a NaN or an infinity gets losses and gradients of NaN and a matching
-//                of -1, and its slots are nobody's candidates: the other images' results are those
-//                of the batch without it. NonFinite::raise is an error instead.
+//                of -1, and its slots are candidates of no other slot: the other images' results
+//                are those of the batch without it. NonFinite::raise is an error instead.
 //   gradient     of all 2BS losses together: a slot is a candidate of the others. Its part along
 //                the slot is 0 up to rounding.
 //   backward     a call with given_matching, given_log_sum_exp and grad_slots, but without loss,

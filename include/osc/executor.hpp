@@ -53,7 +53,7 @@ class OSC_API ThreadPool final : public Executor {
   std::unique_ptr<Shared> shared_;
 };
 
-// A pool of available_cores() threads (osc/system.hpp), started at the first call and kept until
+// A pool of available_cores() threads (osc/system.hpp). It starts at the first call and runs until
 // the process ends.
 OSC_API Executor& default_executor();
 

@@ -21,11 +21,11 @@ struct bfloat16 {
   friend bool operator==(bfloat16, bfloat16) = default;  // of the bits
 };
 
-// Exact.
+// The conversion to float is exact.
 OSC_API float to_float(float16 x) noexcept;
 OSC_API float to_float(bfloat16 x) noexcept;
 
-// To nearest, ties to even; too large becomes an infinity; NaN stays NaN.
+// Rounds to nearest, ties to even. Too large numbers become infinities; NaN stays NaN.
 OSC_API float16 to_float16(float x) noexcept;
 OSC_API bfloat16 to_bfloat16(float x) noexcept;
 

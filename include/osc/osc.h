@@ -118,11 +118,11 @@ OSC_API void osc_workspace_destroy(osc_workspace* workspace);
 /* ---- Calls -----------------------------------------------------------------------------------
  *
  * Every struct begins with struct_size = sizeof(the struct). New fields are added at the end: a
- * smaller struct of an older header stands for one whose last fields are zero. In this version
+ * smaller struct of an older header is read as one whose last fields are zero. In this version
  * `executor` and `workspace` may be missing. A larger one is OSC_INVALID_ARGUMENT.
  *
- * `eps` is the floor of a norm: unit(x) = x / max(|x|, eps). Zero stands for 1e-10, a zero
- * `temperature` for 1; other values must be positive and finite.
+ * `eps` is the floor of a norm: unit(x) = x / max(|x|, eps). Zero selects 1e-10, a zero
+ * `temperature` 1; other values must be positive and finite.
  */
 
 typedef struct osc_similarity_loss {
@@ -256,7 +256,7 @@ OSC_API osc_status osc_linear_sum_assignment(const osc_assignment* call);
 
 enum {
   OSC_ROLE_INPUT = 0,       /* read; all inputs have the same dtype */
-  OSC_ROLE_GIVEN = 1,       /* optional: "given_" and the name of the output that it stands for */
+  OSC_ROLE_GIVEN = 1,       /* optional: "given_" and the name of the output that it replaces */
   OSC_ROLE_LOSS = 2,        /* differentiable output */
   OSC_ROLE_OUTPUT = 3,      /* other output */
   OSC_ROLE_STATUS = 4,      /* for each image or problem: 0, or why it has no results */
@@ -280,7 +280,7 @@ enum {
   OSC_OPTION_BOOLEAN = 0,     /* int32_t, 0 or 1 */
   OSC_OPTION_ENUMERATION = 1, /* int32_t, the place of the value in `values` */
   OSC_OPTION_INT64 = 2,
-  OSC_OPTION_DOUBLE = 3 /* positive and finite; zero stands for the default */
+  OSC_OPTION_DOUBLE = 3 /* positive and finite; zero selects the default */
 };
 
 typedef struct osc_option_description {

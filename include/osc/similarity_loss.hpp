@@ -72,8 +72,9 @@ struct SimilarityLossResults {
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over images; the same bits with any number of them.
 //   cost         f and p are read from memory once, the gradient is written once. O(S^2 C) an
-//                image, and the assignment. Memory: some 16 * S * (C + S) bytes a thread and a
-//                little more, and 8B bytes, from the workspace.
+//                image, and the assignment. Memory, from the workspace: 8B bytes, and a thread some
+//                16 S (C + S) bytes; for small images up to 20 times that, since several of them
+//                are matched together.
 //
 // T is double, float, float16 or bfloat16.
 template <typename F, typename T = std::remove_const_t<F>>
@@ -82,22 +83,11 @@ template <typename F, typename T = std::remove_const_t<F>>
     const SimilarityLossOptions& options,
     const std::type_identity_t<SimilarityLossResults<T>>& results) noexcept {
   if (options.eps == 0) return detail::refused_zero("eps");
-  osc_similarity_loss call{};
-  call.struct_size = sizeof(call);
+  auto call = detail::call_of<osc_similarity_loss>(options, results);
   call.f = detail::input(f);
   call.p = detail::input(p);
-  call.given_matching = detail::contiguous_array(options.given_matching);
-  call.loss = detail::contiguous_array(results.loss);
-  call.matching = detail::contiguous_array(results.matching);
-  call.statuses = detail::contiguous_array(results.statuses);
   call.gradient_scales = detail::contiguous_array(results.gradient_scales);
-  call.grad_output = detail::contiguous_array(results.grad_output);
   call.grad_p = detail::gradient(results.grad_p);
-  call.reduction = static_cast<std::int32_t>(options.reduction);
-  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
-  call.eps = options.eps;
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return detail::status_of(osc_matching_similarity_loss_per_img(&call));
 }
 
@@ -141,15 +131,8 @@ template <typename T>
 [[nodiscard]] Status try_match_slots(const View<T, 4>& slots, const MatchSlotsResults& results,
                                      const MatchSlotsOptions& options = {}) noexcept {
   if (options.eps == 0) return detail::refused_zero("eps");
-  osc_slot_matching call{};
-  call.struct_size = sizeof(call);
+  auto call = detail::call_of<osc_slot_matching>(options, results);
   call.slots = detail::input(slots);
-  call.matching = detail::contiguous_array(results.matching);
-  call.statuses = detail::contiguous_array(results.statuses);
-  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
-  call.eps = options.eps;
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return detail::status_of(osc_match_slots(&call));
 }
 

@@ -87,22 +87,11 @@ template <typename F, typename T = std::remove_const_t<F>>
     const SmallToLargeLossOptions& options,
     const std::type_identity_t<SmallToLargeLossResults<T>>& results) noexcept {
   if (options.eps == 0) return detail::refused_zero("eps");
-  osc_small_to_large_loss call{};
-  call.struct_size = sizeof(call);
+  auto call = detail::call_of<osc_small_to_large_loss>(options, results);
   call.f_large = detail::input(f_large);
   call.p_small = detail::input(p_small);
-  call.given_matching = detail::contiguous_array(options.given_matching);
-  call.loss = detail::contiguous_array(results.loss);
-  call.matching = detail::contiguous_array(results.matching);
   call.counted_ratio = detail::contiguous_array(results.counted_ratio);
-  call.statuses = detail::contiguous_array(results.statuses);
-  call.grad_output = detail::contiguous_array(results.grad_output);
   call.grad_p_small = detail::gradient(results.grad_p_small);
-  call.reduction = static_cast<std::int32_t>(options.reduction);
-  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
-  call.eps = options.eps;
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return detail::status_of(osc_matching_similarity_loss_small_to_large(&call));
 }
 

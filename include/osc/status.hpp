@@ -14,7 +14,7 @@
 
 namespace osc {
 
-// The same numbers as osc_status in osc/osc.h.
+// The codes have the same numbers as osc_status in osc/osc.h.
 enum class StatusCode : std::int32_t {
   ok = 0,
   invalid_argument = 1,  // a shape, stride, pointer, option or matching is not allowed
@@ -56,13 +56,13 @@ class Status {
   char text_[320];
 };
 
-// Of one image, on request.
+// The status of one image.
 enum class ImageStatus : std::int32_t {
   ok = 0,
   nonfinite = 1,  // it holds a NaN or an infinity: its results are NaN, its matching is -1
 };
 
-// Of one assignment problem, on request.
+// The status of one assignment problem.
 enum class AssignmentStatus : std::int32_t {
   solved = 0,
   nan_cost = 1,        // a cost is NaN

@@ -1,5 +1,5 @@
-// How little the features of samples vary, and how much they vary together: two regularisers of
-// embeddings, which keep them from being all the same, and from saying the same twice.
+// The variance and covariance regularisers of embeddings: the first keeps each feature from being
+// constant over the samples, the second decorrelates the features.
 //
 //   K            = the unbiased covariance over the N samples of a group: D x D, of x [G, N, D]
 //   variance     = mean over groups of  mean over d of  max(0, 1 - sqrt(K[d,d] + 1e-4))
@@ -73,17 +73,13 @@ template <typename X, typename T = std::remove_const_t<X>>
 [[nodiscard]] Status try_variance_covariance_loss(
     const View<X, 3>& x, const VarianceCovarianceOptions& options,
     const std::type_identity_t<VarianceCovarianceResults<T>>& results) noexcept {
-  osc_variance_covariance call{};
-  call.struct_size = sizeof(call);
+  auto call = detail::call_of<osc_variance_covariance>(options, results);
   call.x = detail::input(x);
   call.variance = detail::contiguous_array(results.variance);
   call.covariance = detail::contiguous_array(results.covariance);
   call.grad_variance = detail::contiguous_array(results.grad_variance);
   call.grad_covariance = detail::contiguous_array(results.grad_covariance);
   call.grad_x = detail::gradient(results.grad_x);
-  call.on_nonfinite = static_cast<std::int32_t>(options.on_nonfinite);
-  call.executor = options.executor;
-  call.workspace = options.workspace;
   return detail::status_of(osc_variance_covariance_loss(&call));
 }
 

@@ -71,8 +71,8 @@ View<T, 4> view_major(T* data, const std::int64_t (&sizes)[3]) {
   return view_major(data, sizes, contiguous(data, sizes).strides);
 }
 
-// The same from an array [B, 2, S, C], in which the views of an image lie together. Throws
-// InvalidArgument unless the second dimension is 2.
+// Slots of two views of each image, [2, B, S, C], from an array [B, 2, S, C] in which the views of
+// an image lie together. Throws InvalidArgument unless the second dimension is 2.
 template <typename T>
 View<T, 4> image_major(T* data, const std::int64_t (&sizes)[4], const std::int64_t (&strides)[4]) {
   if (sizes[1] != 2)

@@ -1,4 +1,4 @@
-// Memory that a call works in, kept from one call to the next.
+// Memory that a call works in, and that the next call may use again.
 //
 // A call without a Workspace takes its memory from the system and gives it back. A caller who calls
 // again and again keeps one, or brings the memory. Then nothing is allocated but, for a batch that

@@ -13,6 +13,7 @@
 #include "osc/status.hpp"
 #include "osc/view.hpp"
 #include "runtime/arena.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -22,35 +23,36 @@ template <typename T>
 class Assigner {
   using V = Simd<T>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
 
  public:
-  static constexpr std::int64_t kMostPending = 16;
+  static constexpr Index kMostPending = 16;
 
   // Whether it pays to solve several problems together.
-  static bool is_small(std::int64_t columns) { return stride_of(columns) <= 4 * kLanes; }
+  static bool is_small(Index columns) { return stride_of(columns) <= 4 * kLanes; }
 
-  // For problems of `rows` <= `columns`; up to `pending` <= kMostPending of them wait to be solved
-  // together.
-  Assigner(Arena& arena, std::int64_t rows, std::int64_t columns, std::int64_t pending)
+  // Solves problems of `rows` <= `columns`; up to `pending` <= kMostPending of them wait to be
+  // solved together.
+  Assigner(Arena& arena, Index rows, Index columns, Index pending)
       : rows_(rows),
         columns_(columns),
         stride_(stride_of(columns)),
         scratch_(FastScratch<T>::take(arena, rows, stride_)),
         crouse_(CrouseSolver<T>::take(arena, rows, columns)) {
-    for (std::int64_t i = 0; i < pending; ++i)
-      problems_[i] = FastProblem<T>::take(arena, rows, stride_);
+    arena.take_each(pending, [&](Arena& piece, Index i) {
+      problems_[i] = FastProblem<T>::take(piece, rows, stride_);
+    });
   }
 
-  std::int64_t stride() const { return stride_; }
+  Index stride() const { return stride_; }
 
-  // Its costs may hold any numbers before begin().
-  FastProblem<T>& problem(std::int64_t i) { return problems_[i]; }
+  // Before begin() the costs of a problem may be any numbers.
+  FastProblem<T>& problem(Index i) { return problems_[i]; }
 
   // Rows of adjacent costs of the type that is computed in. Where they do not lie so, they are
   // packed into the costs of problem i.
   template <typename Element>
-  CostRows<T> rows_of(const View<const Element, 2>& given, T sign, std::int64_t i) {
+  CostRows<T> rows_of(const View<const Element, 2>& given, T sign, Index i) {
     if constexpr (std::is_same_v<T, Element>) {
       if (given.strides[1] == 1 || columns_ == 1) return {given.data, given.strides[0], sign};
     }
@@ -58,13 +60,13 @@ class Assigner {
     return {problems_[i].costs, stride_, sign};
   }
 
-  // By Crouse's solver.
-  AssignmentStatus solve_by_crouse(const CostRows<T>& costs, std::int64_t i) {
+  // Solves a problem by Crouse's solver.
+  AssignmentStatus solve_by_crouse(const CostRows<T>& costs, Index i) {
     crouse_.survey(costs);
     return solve(costs, i);
   }
-  // The same, unless the fast solver is probably faster.
-  std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, std::int64_t i) {
+  // Solves a problem by Crouse's solver, unless the fast solver is probably faster.
+  std::optional<AssignmentStatus> solve_if_short(const CostRows<T>& costs, Index i) {
     if (!crouse_.survey_if_short(costs)) return std::nullopt;
     const AssignmentStatus status = solve(costs, i);
     if (crouse_.gave_up()) return std::nullopt;
@@ -72,35 +74,35 @@ class Assigner {
   }
 
   // The fast solver.
-  Begun begin(const CostRows<T>& costs, std::int64_t i) {
+  Begun begin(const CostRows<T>& costs, Index i) {
     const Vector sign = V::set(costs.sign);
-    return begin(i, [&](std::int64_t r, std::int64_t k) {
+    return begin(i, [&](Index r, Index k) {
       return V::mul(load(costs.row(r) + k * kLanes, columns_ - k * kLanes), sign);
     });
   }
-  // The same with vector_of(r, k), the k-th vector of row r.
+  // begin() with vector_of(r, k), the k-th vector of row r.
   template <typename VectorOf>
-  Begun begin(std::int64_t i, const VectorOf& vector_of) {
+  Begun begin(Index i, const VectorOf& vector_of) {
     return with_fast([&](const auto& fast) { return fast.begin(problems_[i], vector_of); });
   }
-  // Of the first `count` problems, after begin().
-  void reduce(std::int64_t count) {
+  // Row reduction of the first `count` problems, after begin().
+  void reduce(Index count) {
     with_fast([&](const auto& fast) { fast.reduce(problems_, count); });
   }
-  // Of a problem, after reduce(). True if the optimum is found, and unique.
-  bool finish(std::int64_t i) {
+  // Ends a problem, after reduce(). True if the optimum is found, and unique.
+  bool finish(Index i) {
     return with_fast([&](const auto& fast) { return fast.finish(problems_[i]); });
   }
 
  private:
-  AssignmentStatus solve(const CostRows<T>& costs, std::int64_t i) {
+  AssignmentStatus solve(const CostRows<T>& costs, Index i) {
     FastProblem<T>& problem = problems_[i];
     AssignmentStatus status = crouse_.solve(costs);
     if (crouse_.overflowed()) {  // not so where costs are shrunk
       constexpr T kShrink = T(0x1p-60);
-      for (std::int64_t r = 0; r < rows_; ++r) {
+      for (Index r = 0; r < rows_; ++r) {
         const T* const x = costs.row(r);
-        for (std::int64_t c = 0; c < columns_; ++c)
+        for (Index c = 0; c < columns_; ++c)
           problem.costs[r * stride_ + c] = costs.sign * x[c] * kShrink;
       }
       const CostRows<T> rows{problem.costs, stride_, T(1)};
@@ -108,14 +110,13 @@ class Assigner {
       status = crouse_.solve(rows);
     }
     if (status != AssignmentStatus::solved) return status;
-    for (std::int64_t r = 0; r < rows_; ++r) problem.column_of_row[r] = crouse_.column_of_row()[r];
-    for (std::int64_t c = 0; c < columns_; ++c)
-      problem.row_of_column[c] = crouse_.row_of_column()[c];
+    for (Index r = 0; r < rows_; ++r) problem.column_of_row[r] = crouse_.column_of_row()[r];
+    for (Index c = 0; c < columns_; ++c) problem.row_of_column[c] = crouse_.row_of_column()[c];
     return status;
   }
 
-  static std::int64_t stride_of(std::int64_t columns) {
-    const std::int64_t vectors = (columns + kLanes - 1) / kLanes;
+  static Index stride_of(Index columns) {
+    const Index vectors = (columns + kLanes - 1) / kLanes;
     return (vectors == 3 ? 4 : vectors) * kLanes;
   }
 
@@ -129,20 +130,19 @@ class Assigner {
     }
   }
 
-  static Vector load(const T* x, std::int64_t count) {
+  static Vector load(const T* x, Index count) {
     return count >= kLanes ? V::load(x) : count <= 0 ? V::set(0) : V::load_first(x, count, T(0));
   }
 
-  std::int64_t rows_, columns_, stride_;
+  Index rows_, columns_, stride_;
   FastScratch<T> scratch_;
   CrouseSolver<T> crouse_;
   FastProblem<T> problems_[kMostPending];
 };
 
-inline void write_indices(const std::int32_t* found, std::int64_t size, bool solved,
-                          std::int64_t* target) {
+inline void write_indices(const std::int32_t* found, Index size, bool solved, Index* target) {
   if (!target) return;
-  for (std::int64_t i = 0; i < size; ++i) target[i] = solved ? found[i] : -1;
+  for (Index i = 0; i < size; ++i) target[i] = solved ? found[i] : -1;
 }
 
 }  // namespace

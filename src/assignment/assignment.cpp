@@ -8,7 +8,7 @@
 namespace osc::cpu {
 namespace {
 
-constexpr std::int64_t kLargestSide = (std::int64_t{1} << 31) - 64;  // of indices of 32 bits
+constexpr Index kLargestSide = (Index{1} << 31) - 64;  // of indices of 32 bits
 
 const char* describe(AssignmentStatus status, bool maximize) {
   switch (status) {
@@ -21,14 +21,13 @@ const char* describe(AssignmentStatus status, bool maximize) {
 template <typename T>
 Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
   const View<const T, 3> cost = view<const T, 3>(call.cost);
-  const std::int64_t problems = cost.sizes[0], rows = cost.sizes[1], columns = cost.sizes[2];
+  const Index problems = cost.sizes[0], rows = cost.sizes[1], columns = cost.sizes[2];
   if (rows > kLargestSide || columns > kLargestSide)
     return failure(StatusCode::invalid_argument, -1,
                    "cost has %lld rows and %lld columns; wanted at most 2^31 - 64 of either",
                    static_cast<long long>(rows), static_cast<long long>(columns));
-  AssignmentTask<T> task{cost, call.maximize != 0, elements<std::int64_t>(call.col4row),
-                         elements<std::int64_t>(call.row4col),
-                         elements<AssignmentStatus>(call.statuses)};
+  AssignmentTask<T> task{cost, call.maximize != 0, elements<Index>(call.col4row),
+                         elements<Index>(call.row4col), elements<AssignmentStatus>(call.statuses)};
   if (problems == 0 || rows == 0 || columns == 0) {
     if (task.col4row) std::fill_n(task.col4row, problems * rows, -1);
     if (task.row4col) std::fill_n(task.row4col, problems * columns, -1);
@@ -36,9 +35,7 @@ Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
     return {};
   }
 
-  const double operations =
-      static_cast<double>(problems) * 10 * static_cast<double>(rows) * static_cast<double>(columns);
-  const Plan plan = plan_for(operations, problems, call.executor);
+  const Plan plan = plan_for(10 * product({problems, rows, columns}), problems, call.executor);
   const std::size_t part_bytes = kernels.memory(rows, columns);
   Parts parts;
   CallMemory memory(call.workspace);
@@ -47,7 +44,7 @@ Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
     parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
-  for_each_range(parts, problems, [&](std::int64_t begin, std::int64_t end, void* part_memory) {
+  for_each_range(parts, problems, [&](Index begin, Index end, void* part_memory) {
     kernels.run(task, begin, end, part_memory);
   });
 
@@ -55,7 +52,7 @@ Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
   const auto* const unsolved =
       std::find_if(task.statuses, task.statuses + problems,
                    [](AssignmentStatus s) { return s != AssignmentStatus::solved; });
-  const std::int64_t problem = unsolved - task.statuses;
+  const Index problem = unsolved - task.statuses;
   if (problem == problems) return {};
   return failure(StatusCode::unsolvable, problem, "cost: problem %lld of %lld has no answer: %s",
                  static_cast<long long>(problem), static_cast<long long>(problems),
@@ -68,6 +65,5 @@ Status assign(const osc_assignment& call, const AssignmentKernels<T>& kernels) {
 osc_status osc_linear_sum_assignment(const osc_assignment* call) {
   using namespace osc::cpu;
   return run_call<osc_linear_sum_assignment>(
-      call, [](const auto& checked, const auto& kernels) { return assign(checked, kernels); },
-      assignment_kernels);
+      call, [](const auto&... arguments) { return assign(arguments...); }, assignment_kernels);
 }

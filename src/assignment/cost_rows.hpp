@@ -2,9 +2,8 @@
 // instruction set; see runtime/dispatch.hpp.
 #pragma once
 
-#include <cstdint>
-
 #include "osc/view.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -13,40 +12,40 @@ namespace {
 template <typename T>
 struct CostRows {
   const T* data;
-  std::int64_t stride;
+  Index stride;
   T sign;
 
-  const T* row(std::int64_t r) const { return data + r * stride; }
+  const T* row(Index r) const { return data + r * stride; }
 };
 
 template <typename T>
 class RowPacker {
   using V = Simd<T>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
 
  public:
   // Into memory of [rows, stride], with stride a multiple of the lanes and at least `columns`.
   // Blocks of as many rows and columns as a vector has lanes, in the order of the given memory.
   template <typename Element>
-  static void pack(const View<const Element, 2>& given, T* packed, std::int64_t stride) {
-    const auto block_at = [&](std::int64_t r, std::int64_t c) {
-      const std::int64_t height = at_most_lanes(given.sizes[0] - r),
-                         width = at_most_lanes(given.sizes[1] - c);
+  static void pack(const View<const Element, 2>& given, T* packed, Index stride) {
+    const auto block_at = [&](Index r, Index c) {
+      const Index height = at_most_lanes(given.sizes[0] - r),
+                  width = at_most_lanes(given.sizes[1] - c);
       const Element* const source = given.data + r * given.strides[0] + c * given.strides[1];
       T* const target = packed + r * stride + c;
       if (given.strides[0] == 1) {
         Vector a[kLanes];
-        for (std::int64_t k = 0; k < kLanes; ++k)
+        for (Index k = 0; k < kLanes; ++k)
           a[k] = load(source + (k < width ? k : 0) * given.strides[1], height);
         transpose(a);
-        for (std::int64_t k = 0; k < height; ++k) V::store(target + k * stride, a[k]);
+        for (Index k = 0; k < height; ++k) V::store(target + k * stride, a[k]);
       } else if (given.strides[1] == 1) {
-        for (std::int64_t k = 0; k < height; ++k)
+        for (Index k = 0; k < height; ++k)
           V::store(target + k * stride, load(source + k * given.strides[0], width));
       } else {
-        for (std::int64_t k = 0; k < height; ++k) {
-          for (std::int64_t i = 0; i < width; ++i) {
+        for (Index k = 0; k < height; ++k) {
+          for (Index i = 0; i < width; ++i) {
             target[k * stride + i] = V::first(
                 V::load_first(source + k * given.strides[0] + i * given.strides[1], 1, T(0)));
           }
@@ -54,32 +53,32 @@ class RowPacker {
       }
     };
     if (given.strides[0] == 1) {
-      for (std::int64_t c = 0; c < given.sizes[1]; c += kLanes) {
-        for (std::int64_t r = 0; r < given.sizes[0]; r += kLanes) block_at(r, c);
+      for (Index c = 0; c < given.sizes[1]; c += kLanes) {
+        for (Index r = 0; r < given.sizes[0]; r += kLanes) block_at(r, c);
       }
     } else {
-      for (std::int64_t r = 0; r < given.sizes[0]; r += kLanes) {
-        for (std::int64_t c = 0; c < given.sizes[1]; c += kLanes) block_at(r, c);
+      for (Index r = 0; r < given.sizes[0]; r += kLanes) {
+        for (Index c = 0; c < given.sizes[1]; c += kLanes) block_at(r, c);
       }
     }
   }
 
  private:
-  static std::int64_t at_most_lanes(std::int64_t count) { return count < kLanes ? count : kLanes; }
+  static Index at_most_lanes(Index count) { return count < kLanes ? count : kLanes; }
 
   template <typename Element>
-  static Vector load(const Element* x, std::int64_t count) {
+  static Vector load(const Element* x, Index count) {
     return count == kLanes ? V::load(x) : V::load_first(x, count, T(0));
   }
 
   // Each round moves the first bit of a row's number to the end of a column's: after as many rounds
   // as a number has bits, rows are columns.
   static void transpose(Vector (&a)[kLanes]) {
-    for (std::int64_t round = 1; round < kLanes; round *= 2) {
+    for (Index round = 1; round < kLanes; round *= 2) {
       Vector b[kLanes];
-      for (std::int64_t k = 0; k < kLanes / 2; ++k)
+      for (Index k = 0; k < kLanes / 2; ++k)
         V::zip(a[k], a[k + kLanes / 2], b[2 * k], b[2 * k + 1]);
-      for (std::int64_t k = 0; k < kLanes; ++k) a[k] = b[k];
+      for (Index k = 0; k < kLanes; ++k) a[k] = b[k];
     }
   }
 };

@@ -19,6 +19,8 @@
 
 #include "assignment/cost_rows.hpp"
 #include "osc/status.hpp"
+#include "runtime/arena.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -29,56 +31,55 @@ class CrouseSolver {
   using V = Simd<double>;
   using Vector = typename V::Vector;
   using Costs = Simd<T>;  // vectors of costs
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  static constexpr std::int64_t kWord = 64;  // columns that share a word, a bit each
+  static constexpr Index kWord = 64;  // columns that share a word, a bit each
 
  public:
-  template <typename Arena>
-  static CrouseSolver take(Arena& arena, std::int64_t rows, std::int64_t columns) {
+  static CrouseSolver take(Arena& arena, Index rows, Index columns) {
     CrouseSolver memory{};
     memory.rows_ = rows;
     memory.columns_ = columns;
     memory.words_ = (columns + kWord - 1) / kWord;
-    memory.least_ = arena.template take<T>(rows);
-    memory.least_column_ = arena.template take<std::int32_t>(rows);
-    memory.column_of_row_ = arena.template take<std::int32_t>(rows);
-    memory.row_of_column_ = arena.template take<std::int32_t>(columns);
-    memory.row_dual_ = arena.template take<double>(rows);
-    memory.discount_ = arena.template take<double>(memory.words_ * kWord);
-    memory.distance_ = arena.template take<double>(memory.words_ * kWord);
-    memory.previous_row_ = arena.template take<double>(memory.words_ * kWord);
-    memory.word_nearest_ = arena.template take<double>(memory.words_ * kLanes);
-    memory.free_ = arena.template take<std::uint64_t>(memory.words_);
-    memory.moved_ = arena.template take<std::uint64_t>(memory.words_);
-    memory.open_columns_ = arena.template take<std::int32_t>(columns);
-    memory.position_ = arena.template take<std::int32_t>(columns);
-    memory.closed_ = arena.template take<Closed>(rows);
+    memory.least_ = arena.take<T>(rows);
+    memory.least_column_ = arena.take<std::int32_t>(rows);
+    memory.column_of_row_ = arena.take<std::int32_t>(rows);
+    memory.row_of_column_ = arena.take<std::int32_t>(columns);
+    memory.row_dual_ = arena.take<double>(rows);
+    memory.discount_ = arena.take<double>(memory.words_ * kWord);
+    memory.distance_ = arena.take<double>(memory.words_ * kWord);
+    memory.previous_row_ = arena.take<double>(memory.words_ * kWord);
+    memory.word_nearest_ = arena.take<double>(memory.words_ * kLanes);
+    memory.free_ = arena.take<std::uint64_t>(memory.words_);
+    memory.moved_ = arena.take<std::uint64_t>(memory.words_);
+    memory.open_columns_ = arena.take<std::int32_t>(columns);
+    memory.position_ = arena.take<std::int32_t>(columns);
+    memory.closed_ = arena.take<Closed>(rows);
     return memory;
   }
 
   void survey(const CostRows<T>& costs) {
     survey_any(costs, false);
-    scans_ = std::numeric_limits<std::int64_t>::max();
+    scans_ = std::numeric_limits<Index>::max();
   }
-  // The same, for a solve() that may give up. False if solve() would probably be slower than the
+  // survey() for a solve() that may give up. False if solve() would probably be slower than the
   // fast solver; the survey may have ended early then.
   bool survey_if_short(const CostRows<T>& costs) {
     const bool is_wide = 2 * columns_ >= 3 * rows_;  // enough free columns for short searches
     if (!survey_any(costs, !is_wide)) return false;
     const bool may_not_give_up = is_wide || !ordinary_ || many_ties(costs, rows_);
-    scans_ = may_not_give_up ? std::numeric_limits<std::int64_t>::max() : rows_;
+    scans_ = may_not_give_up ? std::numeric_limits<Index>::max() : rows_;
     return true;
   }
 
-  // After a whole survey of the same costs.
+  // Follows a whole survey of these costs.
   AssignmentStatus solve(const CostRows<T>& costs) {
     const AssignmentStatus status = ordinary_ ? AssignmentStatus::solved : examine(costs);
     if (status != AssignmentStatus::solved) return status;
     return may_overflow_ ? solve_rows<true>(costs) : solve_rows<false>(costs);
   }
-  // Of the last solve(): whether it has no result, because it gave up or because a sum overflowed.
-  // Smaller costs do not overflow.
+  // Whether the last solve() has no result, because it gave up or because a sum overflowed. Smaller
+  // costs do not overflow.
   bool gave_up() const { return scans_ < 0; }
   bool overflowed() const { return overflowed_; }
 
@@ -93,9 +94,9 @@ class CrouseSolver {
   };
 
   void begin() {
-    for (std::int64_t r = 0; r < rows_; ++r) column_of_row_[r] = -1;
-    for (std::int64_t c = 0; c < columns_; ++c) row_of_column_[c] = -1;
-    for (std::int64_t w = 0; w < words_; ++w) free_[w] = ~std::uint64_t{0};
+    for (Index r = 0; r < rows_; ++r) column_of_row_[r] = -1;
+    for (Index c = 0; c < columns_; ++c) row_of_column_[c] = -1;
+    for (Index w = 0; w < words_; ++w) free_[w] = ~std::uint64_t{0};
     if (columns_ % kWord != 0) free_[words_ - 1] = (std::uint64_t{1} << columns_ % kWord) - 1;
   }
 
@@ -109,18 +110,18 @@ class CrouseSolver {
     may_overflow_ = false;
     typename Costs::Vector squares[4];
     for (auto& sum : squares) sum = Costs::set(1);  // so that tiny costs leave no denormal sums
-    std::int64_t unplaced = 0;                      // rows that need a search
+    Index unplaced = 0;                             // rows that need a search
     first_unplaced_ = rows_;
     tied_ = 0;
-    constexpr std::int64_t kTogether = 16;
-    for (std::int64_t first = 0; first < rows_; first += kTogether) {
-      const std::int64_t end = std::min(first + kTogether, rows_);
-      for (std::int64_t r = first; r < end; ++r) {
+    constexpr Index kTogether = 16;
+    for (Index first = 0; first < rows_; first += kTogether) {
+      const Index end = std::min(first + kTogether, rows_);
+      for (Index r = first; r < end; ++r) {
         const auto lanes = least_lanes<kNegated>(costs.row(r), squares);
         least_[r] = Costs::first(kNegated ? Costs::greatest(lanes) : Costs::least(lanes));
         least_column_[r] = static_cast<std::int32_t>(first_equal(costs.row(r), least_[r]));
       }
-      for (std::int64_t r = first; r < end; ++r) {
+      for (Index r = first; r < end; ++r) {
         const bool placed = place(costs, r);
         if (!placed && first_unplaced_ == rows_) first_unplaced_ = r;
         unplaced += !placed;
@@ -140,13 +141,13 @@ class CrouseSolver {
 
   // Whether the optimum is hardly unique: many of the first `count` rows have several least costs,
   // or many costs are equal to the next.
-  bool many_ties(const CostRows<T>& costs, std::int64_t count) const {
+  bool many_ties(const CostRows<T>& costs, Index count) const {
     if (20 * tied_ > count) return true;
-    constexpr std::int64_t kSample = 4;  // rows
-    std::int64_t looked_at = 0, repeated = 0;
-    for (std::int64_t r = 0; r < std::min(kSample, rows_); ++r) {
+    constexpr Index kSample = 4;  // rows
+    Index looked_at = 0, repeated = 0;
+    for (Index r = 0; r < std::min(kSample, rows_); ++r) {
       const T* const x = costs.row(r);
-      for (std::int64_t c = 0; c + Costs::kLanes < columns_; c += Costs::kLanes) {
+      for (Index c = 0; c + Costs::kLanes < columns_; c += Costs::kLanes) {
         looked_at += Costs::kLanes;
         repeated +=
             std::popcount(Costs::bits(Costs::equal(Costs::load(x + c), Costs::load(x + c + 1))));
@@ -164,14 +165,14 @@ class CrouseSolver {
   template <bool kNegated>
   typename Costs::Vector least_lanes(const T* x, typename Costs::Vector (&squares)[4]) const {
     using C = typename Costs::Vector;
-    constexpr std::int64_t kCosts = Costs::kLanes;
+    constexpr Index kCosts = Costs::kLanes;
     const C start = Costs::set(x[0]);
     C least[4] = {start, start, start, start};
     const auto take = [&](C cost, int k) {
       least[k] = lesser<kNegated>(least[k], cost);
       squares[k] = Costs::mul_add(cost, cost, squares[k]);
     };
-    std::int64_t c = 0;
+    Index c = 0;
     for (; c + 4 * kCosts <= columns_; c += 4 * kCosts) {
       for (int k = 0; k < 4; ++k) take(Costs::load(x + c + k * kCosts), k);
     }
@@ -182,33 +183,33 @@ class CrouseSolver {
   }
 
   // The columns of word w that cost `value`.
-  std::uint64_t equal_columns(const T* x, typename Costs::Vector value, std::int64_t w) const {
-    constexpr std::int64_t kCosts = Costs::kLanes;
-    const auto equal = [&](typename Costs::Vector costs, std::int64_t k) {
+  std::uint64_t equal_columns(const T* x, typename Costs::Vector value, Index w) const {
+    constexpr Index kCosts = Costs::kLanes;
+    const auto equal = [&](typename Costs::Vector costs, Index k) {
       return static_cast<std::uint64_t>(Costs::bits(Costs::equal(costs, value))) << k;
     };
     const T* const costs = x + w * kWord;
-    const std::int64_t count = columns_ - w * kWord;
+    const Index count = columns_ - w * kWord;
     std::uint64_t bits = 0;
     if (count >= kWord) {
-      for (std::int64_t k = 0; k < kWord; k += kCosts) bits |= equal(Costs::load(costs + k), k);
+      for (Index k = 0; k < kWord; k += kCosts) bits |= equal(Costs::load(costs + k), k);
       return bits;
     }
-    std::int64_t k = 0;
+    Index k = 0;
     for (; k + kCosts <= count; k += kCosts) bits |= equal(Costs::load(costs + k), k);
     if (k < count) bits |= equal(Costs::load_first(costs + k, count - k, T(0)), k);
     return bits & ((std::uint64_t{1} << count) - 1);
   }
 
-  // The first of them all; -1 where there is none, but NaN.
-  std::int64_t first_equal(const T* x, T least) const {
-    constexpr std::int64_t kAtOnce = 4;  // words in which it is sought without a branch
+  // The first column that costs `least`; -1 if there is none, but NaN.
+  Index first_equal(const T* x, T least) const {
+    constexpr Index kAtOnce = 4;  // words in which it is sought without a branch
     const typename Costs::Vector value = Costs::set(least);
-    for (std::int64_t first = 0;; first += kAtOnce) {
-      std::int64_t column = -1;
-      for (std::int64_t w = std::min(first + kAtOnce, words_) - 1; w >= first; --w) {
+    for (Index first = 0;; first += kAtOnce) {
+      Index column = -1;
+      for (Index w = std::min(first + kAtOnce, words_) - 1; w >= first; --w) {
         const std::uint64_t bits = equal_columns(x, value, w);
-        const std::int64_t found = -static_cast<std::int64_t>(bits != 0);  // all bits or none
+        const Index found = -static_cast<Index>(bits != 0);  // all bits or none
         column = (column & ~found) | ((w * kWord + std::countr_zero(bits)) & found);
       }
       if (column >= 0 || first + kAtOnce >= words_) return column;
@@ -217,14 +218,14 @@ class CrouseSolver {
 
   // Gives a row the column where its search ends at once: the first free one at its least cost.
   // False where that is in no free column.
-  bool place(const CostRows<T>& costs, std::int64_t r) {
-    const std::int64_t first = least_column_[r];
+  bool place(const CostRows<T>& costs, Index r) {
+    const Index first = least_column_[r];
     if (first < 0 || !(costs.sign * least_[r] < std::numeric_limits<T>::infinity())) return false;
     if (row_of_column_[first] < 0) {
       assign(r, first);
       return true;
     }
-    for (std::int64_t w = first / kWord; w < words_; ++w) {
+    for (Index w = first / kWord; w < words_; ++w) {
       if (free_[w] == 0) continue;
       const std::uint64_t bits = equal_columns(costs.row(r), Costs::set(least_[r]), w) & free_[w];
       if (bits == 0) continue;
@@ -234,7 +235,7 @@ class CrouseSolver {
     return false;
   }
 
-  void assign(std::int64_t r, std::int64_t column) {
+  void assign(Index r, Index column) {
     column_of_row_[r] = static_cast<std::int32_t>(column);
     row_of_column_[column] = static_cast<std::int32_t>(r);
     free_[column / kWord] &= ~(std::uint64_t{1} << column % kWord);
@@ -244,16 +245,16 @@ class CrouseSolver {
   AssignmentStatus examine(const CostRows<T>& costs) {
     const typename Costs::Vector infinity = Costs::set(std::numeric_limits<T>::infinity());
     typename Costs::Vector highest = Costs::set(0);
-    for (std::int64_t r = 0; r < rows_; ++r) {
+    for (Index r = 0; r < rows_; ++r) {
       const T* const x = costs.row(r);
-      for (std::int64_t c = 0; c < columns_; c += Costs::kLanes) {
-        const std::int64_t count = columns_ - c < Costs::kLanes ? columns_ - c : Costs::kLanes;
+      for (Index c = 0; c < columns_; c += Costs::kLanes) {
+        const Index count = columns_ - c < Costs::kLanes ? columns_ - c : Costs::kLanes;
         const auto cost =
             count == Costs::kLanes ? Costs::load(x + c) : Costs::load_first(x + c, count, T(0));
         const auto finite = Costs::less(Costs::abs(cost), infinity);
         highest = Costs::max(highest, Costs::select(finite, Costs::abs(cost), Costs::set(0)));
         if (Costs::bits(finite) == Costs::bits(Costs::first_lanes(Costs::kLanes))) continue;
-        for (std::int64_t k = c; k < c + count; ++k) {
+        for (Index k = c; k < c + count; ++k) {
           const T signed_cost = costs.sign * x[k];
           if (signed_cost != signed_cost) return AssignmentStatus::nan_cost;
           if (signed_cost == -std::numeric_limits<T>::infinity())
@@ -271,23 +272,23 @@ class CrouseSolver {
   AssignmentStatus solve_rows(const CostRows<T>& costs) {
     overflowed_ = false;
     if (first_unplaced_ == rows_) return AssignmentStatus::solved;
-    for (std::int64_t r = first_unplaced_; r < rows_; ++r) {
-      const std::int64_t column = column_of_row_[r];
+    for (Index r = first_unplaced_; r < rows_; ++r) {
+      const Index column = column_of_row_[r];
       if (column < 0) continue;
       column_of_row_[r] = row_of_column_[column] = -1;
       free_[column / kWord] |= std::uint64_t{1} << column % kWord;
     }
-    for (std::int64_t r = 0; r < first_unplaced_; ++r)
+    for (Index r = 0; r < first_unplaced_; ++r)
       row_dual_[r] = static_cast<double>(costs.sign * least_[r]);
-    for (std::int64_t c = 0; c < words_ * kWord; ++c) {
+    for (Index c = 0; c < words_ * kWord; ++c) {
       discount_[c] = 0;
       distance_[c] = kInfinity;
     }
-    for (std::int64_t w = 0; w < words_; ++w) moved_[w] = 0;
+    for (Index w = 0; w < words_; ++w) moved_[w] = 0;
     for (std::int32_t c = 0; c < columns_; ++c)
       position_[c] = open_columns_[c] = static_cast<std::int32_t>(columns_ - 1 - c);
     surcharged_ = false;
-    for (std::int64_t r = first_unplaced_; r < rows_; ++r) {
+    for (Index r = first_unplaced_; r < rows_; ++r) {
       if (!surcharged_ && place(costs, r)) {
         row_dual_[r] = static_cast<double>(costs.sign * least_[r]);
       } else if (!augment<kMayOverflow>(costs, r)) {
@@ -303,10 +304,10 @@ class CrouseSolver {
   template <typename DistanceOf>
   Vector visit(const T* x, T sign, const DistanceOf& distance_of) {
     Vector nearest = V::set(kInfinity);
-    for (std::int64_t w = 0; w < words_; ++w) {
-      const std::int64_t begin = w * kWord, end = std::min(begin + kWord, columns_);
+    for (Index w = 0; w < words_; ++w) {
+      const Index begin = w * kWord, end = std::min(begin + kWord, columns_);
       Vector in_word = V::set(kInfinity);
-      std::int64_t c = begin;
+      Index c = begin;
       for (; c + kLanes <= end; c += kLanes)
         in_word = V::min(in_word, distance_of(c, V::load(x + c)));
       if (c < end) {
@@ -321,12 +322,12 @@ class CrouseSolver {
   }
 
   template <bool kMayOverflow>
-  bool augment(const CostRows<T>& costs, std::int64_t new_row) {
+  bool augment(const CostRows<T>& costs, Index new_row) {
     const Vector sign = V::set(static_cast<double>(costs.sign));
     double* const discounts = discount_;
     double* const distances = distance_;
     double* const previous_rows = previous_row_;
-    Vector nearest = visit(costs.row(new_row), costs.sign, [&](std::int64_t c, Vector cost) {
+    Vector nearest = visit(costs.row(new_row), costs.sign, [&](Index c, Vector cost) {
       const Vector discount = V::load(discounts + c);
       const Vector reached = V::mul_add(cost, sign, discount);
       if constexpr (kMayOverflow) check(cost, discount, reached);
@@ -334,14 +335,14 @@ class CrouseSolver {
       return reached;
     });
     if (!(V::first(nearest) < kInfinity)) return false;
-    std::int64_t column = choose(nearest), open = columns_, closed = 0;
+    Index column = choose(nearest), open = columns_, closed = 0;
     if (row_of_column_[column] < 0) {
       row_dual_[new_row] = V::first(nearest);
       assign(new_row, column);
       return !overflowed_;
     }
     const Vector start = V::set(static_cast<double>(new_row));
-    for (std::int64_t c = 0; c < columns_; c += kLanes) V::store(previous_rows + c, start);
+    for (Index c = 0; c < columns_; c += kLanes) V::store(previous_rows + c, start);
     while (row_of_column_[column] >= 0) {
       if (--scans_ < 0) return false;
       const std::int32_t position = position_[column], last = open_columns_[--open];
@@ -354,10 +355,10 @@ class CrouseSolver {
       }
       distances[column] = discounts[column] = kInfinity;  // so that it is not found again
 
-      const std::int64_t row = row_of_column_[column];
+      const Index row = row_of_column_[column];
       const Vector path = nearest, dual = V::set(row_dual_[row]),
                    from = V::set(static_cast<double>(row));
-      nearest = visit(costs.row(row), costs.sign, [&](std::int64_t c, Vector cost) {
+      nearest = visit(costs.row(row), costs.sign, [&](Index c, Vector cost) {
         const Vector discount = V::load(discounts + c), before = V::load(distances + c);
         const Vector reached = V::add(V::sub(V::mul_add(cost, sign, path), dual), discount);
         if constexpr (kMayOverflow) check(cost, discount, reached);
@@ -376,7 +377,7 @@ class CrouseSolver {
     // closed column's row is the one that it led to.
     const double length = V::first(nearest);
     row_dual_[new_row] = length;
-    for (std::int64_t i = 0; i < closed; ++i) {
+    for (Index i = 0; i < closed; ++i) {
       const Closed& passed = closed_[i];
       const double rest = length - passed.distance;
       row_dual_[row_of_column_[passed.column]] += rest;
@@ -387,8 +388,8 @@ class CrouseSolver {
       moved_[passed.moved / kWord] &= ~(std::uint64_t{1} << passed.moved % kWord);
     }
     while (true) {
-      const auto path_row = static_cast<std::int64_t>(previous_row_[column]);
-      const std::int64_t next = column_of_row_[path_row];
+      const auto path_row = static_cast<Index>(previous_row_[column]);
+      const Index next = column_of_row_[path_row];
       assign(path_row, column);
       if (path_row == new_row) return true;
       column = next;
@@ -403,12 +404,12 @@ class CrouseSolver {
          ~V::bits(V::less(V::abs(reached), infinity))) != 0;
   }
 
-  // Of the columns at the least distance: a free one ends the search, so those go first, and among
-  // them the one that is looked at last; else the one that is looked at first. Columns are looked
-  // at from the last to the first, but for those that have moved, forward.
-  std::int64_t choose(Vector nearest) const {
+  // The next column, of those at the least distance. A free one ends the search, so those go first,
+  // and among them the one that is looked at last; else the one that is looked at first. Columns
+  // are looked at from the last to the first, but for those that have moved, forward.
+  Index choose(Vector nearest) const {
     Choice choice{-1, -1, -1, columns_};
-    for (std::int64_t w = 0; w < words_; ++w) {
+    for (Index w = 0; w < words_; ++w) {
       if (words_ > 1 && V::bits(V::equal(V::load(word_nearest_ + w * kLanes), nearest)) == 0)
         continue;
       const std::uint64_t equal = columns_at(nearest, w), free = equal & free_[w];
@@ -429,12 +430,12 @@ class CrouseSolver {
   }
 
   struct Choice {
-    std::int64_t free_column, free_position;    // the last one
-    std::int64_t taken_column, taken_position;  // the first one
+    Index free_column, free_position;    // the last one
+    Index taken_column, taken_position;  // the first one
   };
 
-  void consider(std::int64_t column, Choice& choice) const {
-    const std::int64_t position = position_[column];
+  void consider(Index column, Choice& choice) const {
+    const Index position = position_[column];
     if (row_of_column_[column] < 0) {
       if (position > choice.free_position) {
         choice.free_column = column;
@@ -447,16 +448,16 @@ class CrouseSolver {
   }
 
   // A bit for each column of a word.
-  std::uint64_t columns_at(Vector nearest, std::int64_t w) const {
+  std::uint64_t columns_at(Vector nearest, Index w) const {
     std::uint64_t bits = 0;
     const double* const x = distance_ + w * kWord;
-    const std::int64_t count = columns_ - w * kWord;
-    for (std::int64_t k = 0; k < kWord && k < count; k += kLanes)
+    const Index count = columns_ - w * kWord;
+    for (Index k = 0; k < kWord && k < count; k += kLanes)
       bits |= static_cast<std::uint64_t>(V::bits(V::equal(V::load(x + k), nearest))) << k;
     return bits;
   }
 
-  std::int64_t rows_, columns_, words_;
+  Index rows_, columns_, words_;
   T* least_;                     // [rows], as given
   std::int32_t* least_column_;   // [rows], the first that has it
   std::int32_t* column_of_row_;  // [rows], -1 for none yet
@@ -473,10 +474,10 @@ class CrouseSolver {
   std::int32_t* open_columns_;  // whose distance is not final yet, in the order of SciPy's search
   std::int32_t* position_;      // [columns], in open_columns
   Closed* closed_;              // [rows]
-  std::int64_t first_unplaced_ = 0;
-  std::int64_t tied_ = 0;   // rows with several least costs, the first of them in a taken column
-  std::int64_t scans_ = 0;  // visits of rows in searches that may follow
-  bool ordinary_ = false;   // all costs are finite, and so are their squares
+  Index first_unplaced_ = 0;
+  Index tied_ = 0;         // rows with several least costs, the first of them in a taken column
+  Index scans_ = 0;        // visits of rows in searches that may follow
+  bool ordinary_ = false;  // all costs are finite, and so are their squares
   bool may_overflow_ = false;
   bool overflowed_ = false;
   bool surcharged_ = false;  // whether rounding has given a column a negative discount

@@ -21,6 +21,9 @@
 #include <cstdint>
 #include <limits>
 
+#include "runtime/arena.hpp"
+#include "runtime/sizes.hpp"
+
 namespace osc::cpu {
 namespace {
 
@@ -33,17 +36,16 @@ struct FastProblem {
   std::int32_t* column_of_row;  // [rows], meaningless for a row that is left
   std::int32_t* row_of_column;  // [stride + 1], -1 where free; the last takes what has no column
   std::int32_t* rows_left;      // [rows + 1], the rows without a column
-  std::int64_t left = 0;        // how many
+  Index left = 0;               // how many
   T largest = 0;                // magnitude of a cost, all of which are finite
 
-  template <typename Arena>
-  static FastProblem take(Arena& arena, std::int64_t rows, std::int64_t stride) {
+  static FastProblem take(Arena& arena, Index rows, Index stride) {
     FastProblem problem{};
-    problem.costs = arena.template take<T>(rows, stride);
-    problem.price = arena.template take<T>(stride);
-    problem.column_of_row = arena.template take<std::int32_t>(rows);
-    problem.row_of_column = arena.template take<std::int32_t>(stride + 1);
-    problem.rows_left = arena.template take<std::int32_t>(rows + 1);
+    problem.costs = arena.take<T>(rows, stride);
+    problem.price = arena.take<T>(stride);
+    problem.column_of_row = arena.take<std::int32_t>(rows);
+    problem.row_of_column = arena.take<std::int32_t>(stride + 1);
+    problem.rows_left = arena.take<std::int32_t>(rows + 1);
     return problem;
   }
 };
@@ -63,21 +65,20 @@ struct FastScratch {
   double* edge_slack;        // [max_edges(rows)]
   double* potential;         // [rows + 1]
 
-  static constexpr std::int64_t max_edges(std::int64_t rows) { return 8 * rows + 16; }
+  static constexpr Index max_edges(Index rows) { return 8 * rows + 16; }
 
-  template <typename Arena>
-  static FastScratch take(Arena& arena, std::int64_t rows, std::int64_t stride) {
+  static FastScratch take(Arena& arena, Index rows, Index stride) {
     FastScratch scratch{};
-    scratch.open_price = arena.template take<T>(stride);
-    scratch.distance = arena.template take<T>(stride);
-    scratch.previous = arena.template take<T>(stride);
-    scratch.final_distance = arena.template take<T>(rows);
-    scratch.closed = arena.template take<std::int32_t>(rows);
-    scratch.first_edge = arena.template take<std::int32_t>(rows + 2);
-    scratch.visit = arena.template take<std::int32_t>(2 * (rows + 1));
-    scratch.edge_to = arena.template take<std::int32_t>(max_edges(rows));
-    scratch.edge_slack = arena.template take<double>(max_edges(rows));
-    scratch.potential = arena.template take<double>(rows + 1);
+    scratch.open_price = arena.take<T>(stride);
+    scratch.distance = arena.take<T>(stride);
+    scratch.previous = arena.take<T>(stride);
+    scratch.final_distance = arena.take<T>(rows);
+    scratch.closed = arena.take<std::int32_t>(rows);
+    scratch.first_edge = arena.take<std::int32_t>(rows + 2);
+    scratch.visit = arena.take<std::int32_t>(2 * (rows + 1));
+    scratch.edge_to = arena.take<std::int32_t>(max_edges(rows));
+    scratch.edge_slack = arena.take<double>(max_edges(rows));
+    scratch.potential = arena.take<double>(rows + 1);
     return scratch;
   }
 };
@@ -94,7 +95,7 @@ template <typename T, int kVectors>
 class FastAssignment {
   using V = Simd<T>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
   static constexpr T kInfinity = std::numeric_limits<T>::infinity();
   static constexpr T kEpsilon = std::numeric_limits<T>::epsilon();
   // Problems that take turns in row reduction.
@@ -103,8 +104,7 @@ class FastAssignment {
   static constexpr int kHeld = kVectors > 0 ? kVectors : 1;
 
  public:
-  FastAssignment(const FastScratch<T>& scratch, std::int64_t rows, std::int64_t columns,
-                 std::int64_t stride)
+  FastAssignment(const FastScratch<T>& scratch, Index rows, Index columns, Index stride)
       : scratch_(scratch), rows_(rows), columns_(columns), stride_(stride) {}
 
   // Takes the costs of a problem: vector_of(r, k) is the k-th vector of row r, with anything in the
@@ -113,10 +113,10 @@ class FastAssignment {
   Begun begin(FastProblem<T>& problem, const VectorOf& vector_of) const {
     const bool square = rows_ == columns_;
     Vector least[kHeld], zero_or_nan = V::set(0), highest = V::set(0);
-    for (std::int64_t k = 0; k < vectors(); ++k)
+    for (Index k = 0; k < vectors(); ++k)
       hold_or_store(problem.price, least, k, V::set(square ? kInfinity : T(0)));
     // The k-th vector of a row; unless it is whole, the lanes that are columns.
-    const auto take = [&](std::int64_t r, std::int64_t k, bool whole, Vector& least_cost) {
+    const auto take = [&](Index r, Index k, bool whole, Vector& least_cost) {
       Vector real = vector_of(r, k), cost = real;
       if (!whole) {
         const auto lanes = real_lanes(k);
@@ -128,20 +128,20 @@ class FastAssignment {
       highest = V::max(highest, V::abs(real));
       if (square) least_cost = V::min(least_cost, cost);
     };
-    std::int64_t r = 0;
+    Index r = 0;
     if constexpr (kVectors == 0) {
-      constexpr std::int64_t kRows = 4;  // that read the least costs together
+      constexpr Index kRows = 4;  // that read the least costs together
       for (; r + kRows <= rows_; r += kRows) {
-        for (std::int64_t k = 0; k < vectors(); ++k) {
+        for (Index k = 0; k < vectors(); ++k) {
           Vector least_cost = load(problem.price, k);
           const bool whole = (k + 1) * kLanes <= columns_;
-          for (std::int64_t i = 0; i < kRows; ++i) take(r + i, k, whole, least_cost);
+          for (Index i = 0; i < kRows; ++i) take(r + i, k, whole, least_cost);
           if (square) store(problem.price, k, least_cost);
         }
       }
     }
     for (; r < rows_; ++r) {
-      for (std::int64_t k = 0; k < vectors(); ++k) {
+      for (Index k = 0; k < vectors(); ++k) {
         Vector least_cost = held_or_loaded(problem.price, least, k);
         take(r, k, false, least_cost);
         hold_or_store(problem.price, least, k, least_cost);
@@ -149,10 +149,10 @@ class FastAssignment {
     }
     problem.largest = V::first(V::greatest(highest));
     if (!(V::sum(zero_or_nan) == 0)) return Begun::not_finite;
-    for (std::int64_t k = 0; k < vectors(); ++k)
+    for (Index k = 0; k < vectors(); ++k)
       store(problem.price, k,
             V::select(real_lanes(k), held_or_loaded(problem.price, least, k), V::set(0)));
-    for (std::int64_t c = 0; c < stride_; ++c) problem.row_of_column[c] = -1;
+    for (Index c = 0; c < stride_; ++c) problem.row_of_column[c] = -1;
     if (square) return assign_least(problem);
     for (std::int32_t left = 0; left < rows_; ++left) problem.rows_left[left] = left;
     problem.left = rows_;
@@ -160,14 +160,14 @@ class FastAssignment {
   }
 
   // Row reduction of problems that have begun.
-  void reduce(FastProblem<T>* problems, std::int64_t count) const {
+  void reduce(FastProblem<T>* problems, Index count) const {
     constexpr int kChains = kVectors > 0 ? kTogether : 1;
     // A step of several problems together costs a third of one alone. Shortest paths cannot be
     // found together.
-    const std::int64_t turns = (kChains > 1 && count >= kChains ? 4 : 2) * rows_;
+    const Index turns = (kChains > 1 && count >= kChains ? 4 : 2) * rows_;
     Chain chains[kChains];
     int running = 0;
-    std::int64_t next = 0;
+    Index next = 0;
     const auto refill = [&] {
       while (running < kChains && next < count) {
         FastProblem<T>& problem = problems[next++];
@@ -198,8 +198,8 @@ class FastAssignment {
   bool finish(FastProblem<T>& problem) const {
     if (!is_suited(problem) || 2 * problem.left > rows_) return false;
     const auto rows = static_cast<double>(rows_);
-    auto scans = static_cast<std::int64_t>(rows * (1 + 2 * __builtin_sqrt(rows)));
-    for (std::int64_t i = 0; i < problem.left; ++i) {
+    auto scans = static_cast<Index>(rows * (1 + 2 * __builtin_sqrt(rows)));
+    for (Index i = 0; i < problem.left; ++i) {
       augment(problem, problem.rows_left[i], scans);
       if (scans < 0) return false;
     }
@@ -212,44 +212,42 @@ class FastAssignment {
   struct Chain {
     FastProblem<T>* problem;
     std::int32_t row;           // the next one
-    std::int64_t turns;         // still allowed: rounding may keep prices from falling
+    Index turns;                // still allowed: rounding may keep prices from falling
     const std::int32_t* queue;  // of rows without a column, ended by -1
-    std::int64_t ties;          // rows that were put back to the front of the queue's memory
+    Index ties;                 // rows that were put back to the front of the queue's memory
   };
 
   // Sums and differences of costs must neither overflow nor lose their bits to denormals.
   bool is_suited(const FastProblem<T>& problem) const {
     constexpr T kHuge = sizeof(T) == 4 ? T(0x1p100) : T(0x1p960), kTiny = 1 / kHuge;
-    return problem.largest > kTiny && problem.largest < kHuge && rows_ <= (std::int64_t{1} << 23);
+    return problem.largest > kTiny && problem.largest < kHuge && rows_ <= (Index{1} << 23);
   }
 
-  std::int64_t vectors() const {
+  Index vectors() const {
     if constexpr (kVectors > 0) {
       return kVectors;
     } else {
       return stride_ / kLanes;
     }
   }
-  const T* row(const FastProblem<T>& problem, std::int64_t r) const {
-    return problem.costs + r * stride_;
-  }
-  static Vector load(const T* x, std::int64_t k) { return V::load(x + k * kLanes); }
-  static void store(T* x, std::int64_t k, Vector a) { V::store(x + k * kLanes, a); }
+  const T* row(const FastProblem<T>& problem, Index r) const { return problem.costs + r * stride_; }
+  static Vector load(const T* x, Index k) { return V::load(x + k * kLanes); }
+  static void store(T* x, Index k, Vector a) { V::store(x + k * kLanes, a); }
   // The columns of the k-th vector that are less than `columns_`.
-  auto real_lanes(std::int64_t k) const {
-    const std::int64_t count = columns_ - k * kLanes;
+  auto real_lanes(Index k) const {
+    const Index count = columns_ - k * kLanes;
     return V::first_lanes(count < 0 ? 0 : count < kLanes ? count : kLanes);
   }
 
   // The k-th of vectors that are held in registers, or else in memory.
-  static Vector held_or_loaded(const T* memory, const Vector (&held)[kHeld], std::int64_t k) {
+  static Vector held_or_loaded(const T* memory, const Vector (&held)[kHeld], Index k) {
     if constexpr (kVectors > 0) {
       return held[k];
     } else {
       return load(memory, k);
     }
   }
-  static void hold_or_store(T* memory, Vector (&held)[kHeld], std::int64_t k, Vector a) {
+  static void hold_or_store(T* memory, Vector (&held)[kHeld], Index k, Vector a) {
     if constexpr (kVectors > 0) {
       held[k] = a;
     } else {
@@ -261,7 +259,7 @@ class FastAssignment {
   // solved if each column has its least cost in one row alone, no two in the same row, and no other
   // cost of the column is so near that rounding could lead Crouse's solver to another answer.
   Begun assign_least(FastProblem<T>& problem) const {
-    std::int64_t several = 0;  // rows that have the least cost of several columns
+    Index several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
     const Vector near =
         V::set(static_cast<T>(16 * std::numeric_limits<double>::epsilon() *
@@ -270,7 +268,7 @@ class FastAssignment {
     for (int k = 0; k < kVectors; ++k) limit[k] = V::add(load(problem.price, k), near);
     problem.left = 0;
     for (std::int32_t r = 0; r < rows_; ++r) {
-      std::int64_t column = stride_;
+      Index column = stride_;
       if constexpr (kVectors > 0) {
         std::uint64_t bits = 0;  // columns whose least cost, or one near it, this row has
         for (int k = 0; k < kVectors; ++k) {
@@ -283,11 +281,11 @@ class FastAssignment {
         column = choice != 0 ? __builtin_ctzll(choice) : stride_;
         open &= ~(choice & -choice);
       } else {
-        for (std::int64_t k = 0; k < vectors() && column == stride_; ++k) {
+        for (Index k = 0; k < vectors() && column == stride_; ++k) {
           for (std::uint64_t bits =
                    V::bits(V::equal(load(row(problem, r), k), load(problem.price, k)));
                bits != 0 && column == stride_; bits &= bits - 1) {
-            const std::int64_t candidate = k * kLanes + __builtin_ctzll(bits);
+            const Index candidate = k * kLanes + __builtin_ctzll(bits);
             if (candidate < columns_ && problem.row_of_column[candidate] < 0) column = candidate;
           }
         }
@@ -306,12 +304,12 @@ class FastAssignment {
     return columns_ == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << columns_) - 1;
   }
 
-  static void assign(FastProblem<T>& problem, std::int32_t r, std::int64_t column) {
+  static void assign(FastProblem<T>& problem, std::int32_t r, Index column) {
     problem.column_of_row[r] = static_cast<std::int32_t>(column);
     problem.row_of_column[column] = r;
   }
 
-  static Chain chain_of(FastProblem<T>& problem, std::int64_t turns) {
+  static Chain chain_of(FastProblem<T>& problem, Index turns) {
     problem.rows_left[problem.left] = -1;
     return {&problem, problem.rows_left[0], turns, problem.rows_left + 1, 0};
   }
@@ -337,7 +335,7 @@ class FastAssignment {
       const T* const costs = row(*chains[i].problem, chains[i].row);
       const T* const price = chains[i].problem->price;
       first[i] = second[i] = V::set(kInfinity);
-      for (std::int64_t k = 0; k < vectors(); ++k) {
+      for (Index k = 0; k < vectors(); ++k) {
         const Vector reduced = V::sub(load(costs, k), load(price, k));
         if constexpr (kVectors > 0) {
           x[i][k] = reduced;
@@ -354,7 +352,7 @@ class FastAssignment {
       Chain& chain = chains[i];
       FastProblem<T>& problem = *chain.problem;
       const Vector gap = V::sub(second[i], first[i]);
-      std::int64_t column = 0;
+      Index column = 0;
       if constexpr (kVectors > 0) {
         std::uint64_t bits = 0;
         for (int k = 0; k < kVectors; ++k)
@@ -398,8 +396,8 @@ class FastAssignment {
   }
 
   // The first column whose value is `value`, which there is.
-  std::int64_t find(const T* values, Vector value) const {
-    for (std::int64_t k = 0;; ++k) {
+  Index find(const T* values, Vector value) const {
+    for (Index k = 0;; ++k) {
       const std::uint32_t bits = V::bits(V::equal(load(values, k), value));
       if (bits != 0) return k * kLanes + __builtin_ctz(bits);
     }
@@ -407,13 +405,13 @@ class FastAssignment {
 
   // Dijkstra's search over reduced costs, from a row without a column to the nearest free column.
   // Each visit of a row takes one of the `scans`; the search is given up after them.
-  void augment(FastProblem<T>& problem, std::int32_t new_row, std::int64_t& scans) const {
-    std::int64_t closed = 0;
-    std::int64_t column = 0;
+  void augment(FastProblem<T>& problem, std::int32_t new_row, Index& scans) const {
+    Index closed = 0;
+    Index column = 0;
     Vector nearest = V::set(0), offset = nearest;
     Vector open_price[kVectors > 0 ? kVectors : 1], distance[kVectors > 0 ? kVectors : 1],
         previous[kVectors > 0 ? kVectors : 1];
-    for (std::int64_t k = 0; k < vectors(); ++k) {
+    for (Index k = 0; k < vectors(); ++k) {
       if constexpr (kVectors > 0) {
         open_price[k] = load(problem.price, k);
         distance[k] = V::set(kInfinity);
@@ -442,7 +440,7 @@ class FastAssignment {
                   << (k * kLanes);
         column = __builtin_ctzll(bits);
       } else {
-        for (std::int64_t k = 0; k < vectors(); ++k) {
+        for (Index k = 0; k < vectors(); ++k) {
           const Vector reached =
               V::sub(V::sub(load(costs, k), load(scratch_.open_price, k)), offset);
           const Vector before = load(scratch_.distance, k);
@@ -473,11 +471,11 @@ class FastAssignment {
       }
     }
     for (int k = 0; k < kVectors; ++k) store(scratch_.previous, k, previous[k]);
-    for (std::int64_t i = 0; i < closed; ++i)
+    for (Index i = 0; i < closed; ++i)
       problem.price[scratch_.closed[i]] += scratch_.final_distance[i] - V::first(nearest);
     for (std::int32_t r = -1; r != new_row;) {
       r = static_cast<std::int32_t>(scratch_.previous[column]);
-      const std::int64_t next = problem.column_of_row[r];
+      const Index next = problem.column_of_row[r];
       assign(problem, r, column);
       column = next;
     }
@@ -487,8 +485,7 @@ class FastAssignment {
   // computed slack of a pair can be off.
   bool certify(const FastProblem<T>& problem) const {
     Vector highest = V::set(0);
-    for (std::int64_t k = 0; k < vectors(); ++k)
-      highest = V::max(highest, V::abs(load(problem.price, k)));
+    for (Index k = 0; k < vectors(); ++k) highest = V::max(highest, V::abs(load(problem.price, k)));
     const T magnitude = V::first(V::greatest(highest)) + problem.largest;
     const T rounding = 4 * kEpsilon * magnitude;
     return (columns_ < 64 + (rows_ == columns_) && certify_small(problem, rounding)) ||
@@ -497,21 +494,21 @@ class FastAssignment {
 
   // Every pair that is not far from tight as a bit: without a cycle among them, every cycle has a
   // pair that is. Node c is column c and the row that has it; all free columns together are one
-  // node more, which nobody misses: a row may leave its column for a free one, and its column, at
+  // node more, which needs no row: a row may leave its column for a free one, and its column, at
   // price v <= 0, may then stay free.
   bool certify_small(const FastProblem<T>& problem, T rounding) const {
     const T far = 4 * static_cast<T>(rows_ + 2) * rounding;
     alignas(64) std::uint64_t next[64];
     std::uint64_t free = 0;
-    for (std::int64_t c = 0; c < columns_; ++c)
+    for (Index c = 0; c < columns_; ++c)
       free |= static_cast<std::uint64_t>(problem.row_of_column[c] < 0) << c;
     Vector lowest = V::set(0);
-    for (std::int64_t r = 0; r < rows_; ++r) {
+    for (Index r = 0; r < rows_; ++r) {
       const T* const costs = row(problem, r);
-      const std::int64_t own = problem.column_of_row[r];
+      const Index own = problem.column_of_row[r];
       const Vector row_price = V::set(costs[own] - problem.price[own]);
       std::uint64_t bits = 0;
-      for (std::int64_t k = 0; k < vectors(); ++k) {
+      for (Index k = 0; k < vectors(); ++k) {
         const Vector slack = V::sub(V::sub(load(costs, k), load(problem.price, k)), row_price);
         lowest = V::min(lowest, slack);
         bits |= static_cast<std::uint64_t>(V::bits(V::less_equal(slack, V::set(far))))
@@ -525,7 +522,7 @@ class FastAssignment {
     std::uint64_t left = all_columns();
     if (free != 0) {
       next[63] = 0;
-      for (std::int64_t c = 0; c < columns_; ++c)
+      for (Index c = 0; c < columns_; ++c)
         next[63] |=
             static_cast<std::uint64_t>(problem.row_of_column[c] >= 0 && -problem.price[c] <= far)
             << c;
@@ -541,28 +538,28 @@ class FastAssignment {
     return true;
   }
 
-  // The same with the near pairs as lists, and their slacks in double. Node r is row r and its
-  // column; node `rows_` is the free columns.
+  // certify_small() with the near pairs as lists, and their slacks in double. Node r is row r and
+  // its column; node `rows_` is the free columns.
   bool certify_any(const FastProblem<T>& problem, T magnitude, T rounding) const {
     const T far = 2 * static_cast<T>(rows_ + 4) * kEpsilon * magnitude + 4 * rounding;
-    const std::int64_t max_edges = FastScratch<T>::max_edges(rows_);
-    std::int64_t edges = 0;
+    const Index max_edges = FastScratch<T>::max_edges(rows_);
+    Index edges = 0;
     double lowest = 0;
-    for (std::int64_t r = 0; r < rows_; ++r) {
+    for (Index r = 0; r < rows_; ++r) {
       const T* const costs = row(problem, r);
-      const std::int64_t own = problem.column_of_row[r];
+      const Index own = problem.column_of_row[r];
       const double row_price =
           static_cast<double>(costs[own]) - static_cast<double>(problem.price[own]);
       const Vector limit = V::set(static_cast<T>(row_price) + far);
       scratch_.first_edge[r] = static_cast<std::int32_t>(edges);
-      for (std::int64_t first = 0; first < stride_; first += 64) {
+      for (Index first = 0; first < stride_; first += 64) {
         std::uint64_t bits = 0;  // of 64 columns, few of which are near
-        for (std::int64_t c = first; c < stride_ && c < first + 64; c += kLanes) {
+        for (Index c = first; c < stride_ && c < first + 64; c += kLanes) {
           const Vector reduced = V::sub(V::load(costs + c), V::load(problem.price + c));
           bits |= static_cast<std::uint64_t>(V::bits(V::less_equal(reduced, limit))) << (c - first);
         }
         for (; bits != 0; bits &= bits - 1) {
-          const std::int64_t c = first + __builtin_ctzll(bits);
+          const Index c = first + __builtin_ctzll(bits);
           if (c == own) continue;
           const double slack =
               static_cast<double>(costs[c]) - static_cast<double>(problem.price[c]) - row_price;
@@ -575,7 +572,7 @@ class FastAssignment {
     }
     scratch_.first_edge[rows_] = static_cast<std::int32_t>(edges);
     if (rows_ < columns_) {
-      for (std::int64_t r = 0; r < rows_; ++r) {
+      for (Index r = 0; r < rows_; ++r) {
         const double slack = -static_cast<double>(problem.price[problem.column_of_row[r]]);
         if (slack <= static_cast<double>(far) && !add_edge(edges, max_edges, r, slack))
           return false;
@@ -589,24 +586,24 @@ class FastAssignment {
            all_cycles_cost(static_cast<double>(magnitude));
   }
 
-  bool add_edge(std::int64_t& edges, std::int64_t max_edges, std::int64_t to, double slack) const {
+  bool add_edge(Index& edges, Index max_edges, Index to, double slack) const {
     if (edges == max_edges) return false;
     scratch_.edge_to[edges] = static_cast<std::int32_t>(to);
     scratch_.edge_slack[edges++] = slack;
     return true;
   }
 
-  // Of the edges up to a slack. Depth first. visit: the stack of nodes, and for each node -1 (new),
-  // the next edge to follow, or kDone.
+  // Whether the edges up to a slack have no cycle; depth first. visit: the stack of nodes, and for
+  // each node -1 (new), the next edge to follow, or kDone.
   bool acyclic(double most) const {
     constexpr std::int32_t kNew = -1, kDone = -2;
-    const std::int64_t nodes = rows_ + 1;
+    const Index nodes = rows_ + 1;
     std::int32_t* const stack = scratch_.visit;
     std::int32_t* const at = scratch_.visit + nodes;
-    for (std::int64_t n = 0; n < nodes; ++n) at[n] = kNew;
-    for (std::int64_t root = 0; root < nodes; ++root) {
+    for (Index n = 0; n < nodes; ++n) at[n] = kNew;
+    for (Index root = 0; root < nodes; ++root) {
       if (at[root] != kNew) continue;
-      std::int64_t depth = 0;
+      Index depth = 0;
       stack[0] = static_cast<std::int32_t>(root);
       at[root] = scratch_.first_edge[root];
       while (depth >= 0) {
@@ -634,12 +631,12 @@ class FastAssignment {
     constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
     const double margin = kMargin * magnitude;
     if (!acyclic(margin)) return false;  // where a tie is, mostly
-    const std::int64_t nodes = rows_ + 1;
-    const std::int64_t passes = std::min(nodes, std::int64_t{64});
-    for (std::int64_t n = 0; n < nodes; ++n) scratch_.potential[n] = 0;
-    for (std::int64_t pass = 0; pass < passes; ++pass) {
+    const Index nodes = rows_ + 1;
+    const Index passes = std::min(nodes, Index{64});
+    for (Index n = 0; n < nodes; ++n) scratch_.potential[n] = 0;
+    for (Index pass = 0; pass < passes; ++pass) {
       bool changed = false;
-      for (std::int64_t n = 0; n < nodes; ++n) {
+      for (Index n = 0; n < nodes; ++n) {
         for (std::int32_t e = scratch_.first_edge[n]; e < scratch_.first_edge[n + 1]; ++e) {
           const double reached = scratch_.potential[n] + scratch_.edge_slack[e] - margin;
           if (reached < scratch_.potential[scratch_.edge_to[e]]) {
@@ -654,7 +651,7 @@ class FastAssignment {
   }
 
   FastScratch<T> scratch_;
-  std::int64_t rows_, columns_, stride_;
+  Index rows_, columns_, stride_;
 };
 
 }  // namespace

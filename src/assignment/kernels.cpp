@@ -7,12 +7,12 @@ namespace osc::cpu {
 namespace {
 
 template <typename T>
-std::int64_t problems_pending(std::int64_t rows, std::int64_t columns) {
+Index problems_pending(Index rows, Index columns) {
   return Assigner<T>::is_small(rows < columns ? columns : rows) ? Assigner<T>::kMostPending : 1;
 }
 
 template <typename T>
-std::size_t memory_of(std::int64_t rows, std::int64_t columns) {
+std::size_t memory_of(Index rows, Index columns) {
   using A = typename Computed<T>::Type;
   Arena arena;
   Assigner<A>(arena, rows < columns ? rows : columns, rows < columns ? columns : rows,
@@ -26,25 +26,25 @@ View<const T, 2> transposed(const View<const T, 2>& matrix) {
 }
 
 template <typename T>
-void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+void assign(const AssignmentTask<T>& task, Index begin, Index end, void* memory) {
   using A = typename Computed<T>::Type;
-  const std::int64_t rows = task.cost.sizes[1], columns = task.cost.sizes[2];
+  const Index rows = task.cost.sizes[1], columns = task.cost.sizes[2];
   // The solver's rows are the shorter side. Of a square matrix the fast solver may take the columns
   // for its rows, since it finds unique optima only. That saves packing small ones.
   const bool is_tall = rows > columns, is_square = rows == columns;
-  const std::int64_t most_pending = problems_pending<A>(rows, columns);
+  const Index most_pending = problems_pending<A>(rows, columns);
   const bool takes_columns =
       is_square && most_pending > 1 && task.cost.strides[2] != 1 && task.cost.strides[1] == 1;
   Arena arena(memory);
   Assigner<A> assigner(arena, is_tall ? columns : rows, is_tall ? rows : columns, most_pending);
   const A sign = task.maximize ? A(-1) : A(1);
-  const auto rows_of = [&](std::int64_t problem) {
+  const auto rows_of = [&](Index problem) {
     const View<const T, 2> matrix{task.cost.data + problem * task.cost.strides[0],
                                   {rows, columns},
                                   {task.cost.strides[1], task.cost.strides[2]}};
     return is_tall ? transposed(matrix) : matrix;
   };
-  const auto write = [&](std::int64_t problem, AssignmentStatus status, bool transposes,
+  const auto write = [&](Index problem, AssignmentStatus status, bool transposes,
                          const FastProblem<A>& answer) {
     const bool solved = status == AssignmentStatus::solved;
     task.statuses[problem] = status;
@@ -53,18 +53,18 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     write_indices(transposes ? answer.column_of_row : answer.row_of_column, columns, solved,
                   task.row4col ? task.row4col + problem * columns : nullptr);
   };
-  const auto write_fast = [&](std::int64_t problem, std::int64_t i) {
+  const auto write_fast = [&](Index problem, Index i) {
     write(problem, AssignmentStatus::solved, takes_columns || is_tall, assigner.problem(i));
   };
-  const auto solve_by_crouse = [&](std::int64_t problem, std::int64_t i) {
+  const auto solve_by_crouse = [&](Index problem, Index i) {
     const AssignmentStatus status =
         assigner.solve_by_crouse(assigner.rows_of(rows_of(problem), sign, i), i);
     write(problem, status, is_tall, assigner.problem(i));
   };
-  std::int64_t pending[Assigner<A>::kMostPending], count = 0;
+  Index pending[Assigner<A>::kMostPending], count = 0;
   const auto solve_pending = [&] {
     assigner.reduce(count);
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (Index i = 0; i < count; ++i) {
       if (assigner.finish(i)) {
         write_fast(pending[i], i);
       } else {
@@ -73,7 +73,7 @@ void assign(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end,
     }
     count = 0;
   };
-  for (std::int64_t problem = begin; problem < end; ++problem) {
+  for (Index problem = begin; problem < end; ++problem) {
     const View<const T, 2> given = rows_of(problem);
     const CostRows<A> costs =
         assigner.rows_of(takes_columns ? transposed(given) : given, sign, count);

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "osc/status.hpp"
 #include "osc/view.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -14,17 +14,17 @@ template <typename T>
 struct AssignmentTask {
   View<const T, 3> cost;  // [N, R, K]
   bool maximize;
-  std::int64_t* col4row;       // [N, R]; null: not wanted
-  std::int64_t* row4col;       // [N, K]; null: not wanted
+  Index* col4row;              // [N, R]; null: not wanted
+  Index* row4col;              // [N, K]; null: not wanted
   AssignmentStatus* statuses;  // [N]
 };
 
 template <typename T>
 struct AssignmentKernels {
   // The bytes that run() works in, aligned to 64.
-  std::size_t (*memory)(std::int64_t rows, std::int64_t columns);
+  std::size_t (*memory)(Index rows, Index columns);
   // Solves the problems [begin, end).
-  void (*run)(const AssignmentTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  void (*run)(const AssignmentTask<T>& task, Index begin, Index end, void* memory);
 };
 
 OSC_DECLARE_KERNELS(AssignmentKernels, assignment_kernels)

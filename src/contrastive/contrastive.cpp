@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstddef>
+#include <cstring>
 #include <limits>
-#include <new>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -14,62 +16,40 @@
 #include "runtime/sizes.hpp"
 #include "simd/vector_math.hpp"
 #include "similarity/matching.hpp"
+#include "similarity/task.hpp"
 
 namespace osc::cpu {
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// A call. The place of a slot is its index in [R, 2, B, S]; without ranks, R is 1.
+// A call, of the slots of one rank or of several: then `call` has the arrays and options of a
+// gathered call. The place of a slot is its index in [R, 2, B, S]; without ranks, R is 1.
 template <typename T>
 struct Request {
+  const osc_contrastive_loss& call;
   View<const T, 5> slots;  // [R, 2, B, S, C]
-  std::int64_t rank;       // whose losses are wanted
-  bool by_image;           // Candidates::image
-  double temperature, eps;
-  std::int32_t reduction, on_nonfinite;
-  Executor* executor;
-  Workspace* workspace;
-  const std::int64_t* given_matching;  // null: to be found
-  const double* given_log_sum_exp;     // null: to be found
-  T* loss;
-  std::int64_t* matching;
-  double* log_sum_exp;
-  float* accuracy;
-  ImageStatus* statuses;
-  const T* grad_output;
-  View<T, 4> grad_slots;
+  Index rank;              // whose losses are wanted
+  double temperature = or_default(call.temperature, 1), eps = or_default(call.eps, 1e-10);
+  const Index* given_matching = elements<const Index>(call.given_matching);
+  const double* given_log_sum_exp = elements<const double>(call.given_log_sum_exp);
+  T* loss = elements<T>(call.loss);
+  double* log_sum_exp = elements<double>(call.log_sum_exp);
+  float* accuracy = elements<float>(call.accuracy);
+  ImageStatus* statuses = elements<ImageStatus>(call.statuses);
+  const T* grad_output = elements<const T>(call.grad_output);
+  View<T, 4> grad_slots = gradient_view<T, 4>(call.grad_slots, slice(slots, 0, 0), 0);
 
-  template <typename Call>
-  Request(const Call& call, const View<const T, 5>& all, std::int64_t this_rank, bool within_images)
-      : slots(all),
-        rank(this_rank),
-        by_image(within_images),
-        temperature(or_default(call.temperature, 1)),
-        eps(or_default(call.eps, 1e-10)),
-        reduction(call.reduction),
-        on_nonfinite(call.on_nonfinite),
-        executor(call.executor),
-        workspace(call.workspace),
-        given_matching(elements<const std::int64_t>(call.given_matching)),
-        given_log_sum_exp(elements<const double>(call.given_log_sum_exp)),
-        loss(elements<T>(call.loss)),
-        matching(elements<std::int64_t>(call.matching)),
-        log_sum_exp(elements<double>(call.log_sum_exp)),
-        accuracy(elements<float>(call.accuracy)),
-        statuses(elements<ImageStatus>(call.statuses)),
-        grad_output(elements<const T>(call.grad_output)),
-        grad_slots(gradient_view<T, 4>(call.grad_slots, slice(all, 0, 0), 0)) {}
-
-  std::int64_t ranks() const { return slots.sizes[0]; }
-  std::int64_t images() const { return slots.sizes[2]; }
-  std::int64_t slots_of_view() const { return slots.sizes[3]; }
-  std::int64_t channels() const { return slots.sizes[4]; }
-  std::int64_t losses() const { return 2 * images() * slots_of_view(); }  // of a rank
-  std::int64_t place(std::int64_t view, std::int64_t image, std::int64_t slot) const {
+  bool by_image() const { return call.candidates == OSC_CANDIDATES_IMAGE; }
+  Index ranks() const { return slots.sizes[0]; }
+  Index images() const { return slots.sizes[2]; }
+  Index slots_of_view() const { return slots.sizes[3]; }
+  Index channels() const { return slots.sizes[4]; }
+  Index losses() const { return 2 * images() * slots_of_view(); }  // of a rank
+  Index place(Index view, Index image, Index slot) const {
     return (view * images() + image) * slots_of_view() + slot;
   }
-  View<const T, 4> slots_of(std::int64_t r) const { return slice(slots, 0, r); }
+  View<const T, 4> slots_of(Index r) const { return slice(slots, 0, r); }
 };
 
 // Calls work(x, y) for all pairs of blocks of the task, x <= y, of which x is one of the own.
@@ -81,13 +61,13 @@ struct Request {
 // number of threads. A thread that takes a pair waits for both blocks to have played their rounds
 // before; as pairs are taken in order, those are being played.
 template <typename Task, typename Work>
-void each_pair(const Task& task, std::atomic<std::int64_t>& next, std::atomic<std::int32_t>* turns,
+void each_pair(const Task& task, std::atomic<Index>& next, std::atomic<std::int32_t>* turns,
                const Work& work) {
-  const std::int64_t own = task.own_blocks, others = task.other_blocks;
-  const std::int64_t players = own + own % 2, half = players / 2,
-                     rounds = players - 1;  // of an odd number, one sits out
-  const std::int64_t among_own = own + rounds * half, all = among_own + own * others;
-  const auto wait_for = [&](std::int64_t block, std::int32_t turn) {
+  const Index own = task.own_blocks, others = task.other_blocks;
+  const Index players = own + own % 2, half = players / 2,
+              rounds = players - 1;  // of an odd number, one sits out
+  const Index among_own = own + rounds * half, all = among_own + own * others;
+  const auto wait_for = [&](Index block, std::int32_t turn) {
     // A thread looks this often before it sleeps: the other may have lost its core.
     constexpr int kLooks = 1000;
     for (int look = 0; look < kLooks; ++look) {
@@ -97,22 +77,22 @@ void each_pair(const Task& task, std::atomic<std::int64_t>& next, std::atomic<st
          seen = turns[block].load(std::memory_order_acquire))
       turns[block].wait(seen, std::memory_order_acquire);
   };
-  const auto end_turn = [&](std::int64_t block, std::int32_t turn) {
+  const auto end_turn = [&](Index block, std::int32_t turn) {
     // Sequentially consistent: notify_all() looks for sleepers, which must not happen before.
     turns[block].store(turn + 1);
     turns[block].notify_all();
   };
-  for (std::int64_t pair = next.fetch_add(1, std::memory_order_relaxed); pair < all;
+  for (Index pair = next.fetch_add(1, std::memory_order_relaxed); pair < all;
        pair = next.fetch_add(1, std::memory_order_relaxed)) {
-    std::int64_t x = pair, y = pair;
+    Index x = pair, y = pair;
     std::int32_t turn = 0;
     if (pair >= among_own) {
-      const std::int64_t round = (pair - among_own) / own;
+      const Index round = (pair - among_own) / own;
       x = (pair - among_own) % own;
       y = own + (x + round) % others;
       turn = static_cast<std::int32_t>(1 + rounds + round);
     } else if (pair >= own) {
-      const std::int64_t round = (pair - own) / half, k = (pair - own) % half;
+      const Index round = (pair - own) / half, k = (pair - own) % half;
       x = k == 0 ? rounds : (round + k) % rounds;
       y = k == 0 ? round : (round - k + rounds) % rounds;
       turn = static_cast<std::int32_t>(1 + round);
@@ -132,20 +112,20 @@ struct Rows {
   using Task = ContrastiveTask<T>;
 
   Task task;
-  std::int64_t capacity;             // whole tiles
-  std::int64_t* places;              // of each row
-  std::int64_t* row_at;              // of each place of this rank; if it has a row
+  Index capacity;                    // whole tiles
+  Index* places;                     // of each row
+  Index* row_at;                     // of each place of this rank; if it has a row
   std::atomic<std::int32_t>* turns;  // of each block
-  std::atomic<std::int64_t>* next;   // pair of blocks
+  std::atomic<Index>* next;          // pair of blocks
 
-  static std::int64_t whole_tiles(std::int64_t rows) {
+  static Index whole_tiles(Index rows) {
     return (rows + Task::kTile - 1) / Task::kTile * Task::kTile;
   }
 
   Rows(Arena& arena, const Request<T>& request)
-      : capacity(request.by_image ? whole_tiles(2 * request.slots_of_view())
-                                  : whole_tiles(request.losses()) +
-                                        whole_tiles(request.losses() * (request.ranks() - 1))) {
+      : capacity(request.by_image() ? whole_tiles(2 * request.slots_of_view())
+                                    : whole_tiles(request.losses()) +
+                                          whole_tiles(request.losses() * (request.ranks() - 1))) {
     using A = typename Task::A;
     task.channels = request.channels();
     task.padded = (task.channels + 15) / 16 * 16;
@@ -155,7 +135,7 @@ struct Rows {
     task.panels = arena.take<A>(capacity, task.channels);
     if (request.grad_slots.data) task.unit_gradients = arena.take<A>(capacity, task.padded);
     task.inverse_norms = arena.take<double>(capacity);
-    task.positives = arena.take<std::int64_t>(capacity);
+    task.positives = arena.take<Index>(capacity);
     task.positive_similarities = arena.take<A>(capacity);
     if (request.accuracy) task.hardest_negatives = arena.take<A>(capacity);
     task.running_maxima = arena.take<A>(capacity);
@@ -164,19 +144,18 @@ struct Rows {
     task.grad_outputs = arena.take<A>(capacity);
     task.weights = arena.take<A>(capacity);
     task.offsets = arena.take<A>(capacity);
-    places = arena.take<std::int64_t>(capacity);
-    row_at = arena.take<std::int64_t>(request.losses());
+    places = arena.take<Index>(capacity);
+    row_at = arena.take<Index>(request.losses());
     turns = arena.take<std::atomic<std::int32_t>>(capacity / Task::kTile);
-    next = arena.take<std::atomic<std::int64_t>>(1);
+    next = arena.take<std::atomic<Index>>(1);
   }
 };
 
-// The loss and gradient of a task, step by step; each step but the first and the last two may be
-// shared among threads, part by part.
+// The losses and the gradient of the rows of a task.
 template <typename T>
 class Computation {
   using A = typename ContrastiveTask<T>::A;
-  static constexpr std::int64_t kTile = ContrastiveTask<T>::kTile;
+  static constexpr Index kTile = ContrastiveTask<T>::kTile;
 
  public:
   Computation(const Request<T>& request, const ContrastiveKernels<T>& kernels, Rows<T>& rows)
@@ -193,19 +172,17 @@ class Computation {
 
   // Takes the images for which is_masked(rank, image) is false, of [begin, end).
   template <typename IsMasked>
-  void take(std::int64_t begin, std::int64_t end, const std::int64_t* matching,
-            const IsMasked& is_masked) {
+  void take(Index begin, Index end, const Index* matching, const IsMasked& is_masked) {
     task_.own = take_rank(request_.rank, begin, end, 0, is_masked);
     task_.first_other = Rows<T>::whole_tiles(task_.own);
     start_own_rows();
-    const std::int64_t slots = request_.slots_of_view(), images = request_.images();
-    for (std::int64_t row = 0; row < task_.own; ++row) {
-      const std::int64_t place = rows_.places[row] % request_.losses(),
-                         view = place / (images * slots), image = place / slots % images,
-                         slot = place % slots;
+    const Index slots = request_.slots_of_view(), images = request_.images();
+    for (Index row = 0; row < task_.own; ++row) {
+      const Index place = rows_.places[row] % request_.losses(), view = place / (images * slots),
+                  image = place / slots % images, slot = place % slots;
       if (view == 1) continue;
-      const std::int64_t match = matching[image * slots + slot],
-                         positive = rows_.row_at[request_.place(1, image, match)];
+      const Index match = matching[image * slots + slot],
+                  positive = rows_.row_at[request_.place(1, image, match)];
       task_.positives[row] = positive;
       task_.positives[positive] = row;
       if (!request_.grad_slots.data) continue;
@@ -213,13 +190,13 @@ class Computation {
       task_.targets[positive] = slot_of(request_.grad_slots, 1, image, match);
     }
     task_.others = 0;
-    for (std::int64_t rank = 0; rank < request_.ranks(); ++rank) {
+    for (Index rank = 0; rank < request_.ranks(); ++rank) {
       if (rank != request_.rank)
         task_.others += take_rank(rank, begin, end, task_.first_other + task_.others, is_masked);
     }
     task_.end = task_.others > 0 ? task_.first_other + task_.others : task_.own;
     // Blocks of few tiles keep threads busy, those of many read their rows less often.
-    constexpr std::int64_t kFewRows = 4096, kManyRows = 16384;
+    constexpr Index kFewRows = 4096, kManyRows = 16384;
     task_.span = kTile * (task_.own < kFewRows ? 1 : task_.own < kManyRows ? 2 : 4);
     task_.own_blocks = (task_.own + task_.span - 1) / task_.span;
     task_.other_blocks = (task_.others + task_.span - 1) / task_.span;
@@ -227,40 +204,54 @@ class Computation {
     if (task_.others > 0) clear_beyond(task_.end, rows_.capacity);
   }
 
-  void read(std::int64_t part, std::int64_t parts, void* memory) const {
-    const auto read_rows = [&](std::int64_t begin, std::int64_t end) {
-      kernels_.read(task_, begin, end, memory);
+  // After take(). Calls each_part(step) for steps that threads may share: step(part, parts, memory)
+  // for each part. Writes losses [2BS]. Returns how many rows have no negative as near as their
+  // positive.
+  template <typename EachPart>
+  Index run(double* losses, const EachPart& each_part) {
+    each_part([&](Index part, Index parts, void* memory) {
+      const auto read = [&](Index begin, Index end) { kernels_.read(task_, begin, end, memory); };
+      with_share(part, parts, 0, task_.own, read);
+      with_share(part, parts, task_.first_other, task_.others, read);
+    });
+    const auto each_pair_of_blocks = [&](auto work) {
+      std::uninitialized_value_construct_n(rows_.turns, rows_.capacity / kTile);
+      std::uninitialized_value_construct_n(rows_.next, 1);
+      each_part([&](Index, Index, void* memory) {
+        each_pair(task_, *rows_.next, rows_.turns,
+                  [&](Index x, Index y) { work(task_, x, y, memory); });
+      });
     };
-    with_share(part, parts, 0, task_.own, read_rows);
-    with_share(part, parts, task_.first_other, task_.others, read_rows);
+    Index accurate = 0;
+    if (request_.given_log_sum_exp) {
+      each_row([&](Index row) {
+        task_.log_sum_exps[row] = request_.given_log_sum_exp[rows_.places[row]];
+      });
+    } else {
+      each_pair_of_blocks(kernels_.log_sum_exp_tiles);
+      accurate = finish_losses(losses);
+    }
+    if (!request_.grad_slots.data) return accurate;
+    weigh();
+    each_pair_of_blocks(kernels_.gradient_tiles);
+    each_part([&](Index part, Index parts, void* memory) {
+      with_share(part, parts, 0, task_.own, [&](Index begin, Index end) {
+        kernels_.write(task_, begin, end, factor_, memory);
+      });
+    });
+    return accurate;
   }
 
-  void start_pairs() {
-    for (std::int64_t i = 0; i < rows_.capacity / kTile; ++i)
-      new (rows_.turns + i) std::atomic<std::int32_t>(0);
-    new (rows_.next) std::atomic<std::int64_t>(0);
-  }
-  void add_log_sum_exps(void* memory) const {
-    each_pair(task_, *rows_.next, rows_.turns, [&](std::int64_t x, std::int64_t y) {
-      kernels_.log_sum_exp_tiles(task_, x, y, memory);
-    });
-  }
-  void add_gradients(void* memory) const {
-    each_pair(task_, *rows_.next, rows_.turns, [&](std::int64_t x, std::int64_t y) {
-      kernels_.gradient_tiles(task_, x, y, memory);
-    });
-  }
-
-  // From the sums to losses [2BS] of the rank, and log_sum_exp [2BS] if it is wanted. Returns how
-  // many rows have no negative as near as their positive.
-  std::int64_t finish_losses(double* losses) const {
-    std::int64_t accurate = 0;
+ private:
+  // Writes the losses [2BS] of the rank, and log_sum_exp [2BS] if it is wanted.
+  Index finish_losses(double* losses) const {
+    Index accurate = 0;
     const auto scale = static_cast<double>(task_.exponent_scale);
-    for (std::int64_t row = 0; row < task_.own; ++row) {
+    for (Index row = 0; row < task_.own; ++row) {
       const double maximum = static_cast<double>(task_.shares_maximum ? task_.exponent_scale
                                                                       : task_.running_maxima[row]),
                    positive = scale * static_cast<double>(task_.positive_similarities[row]);
-      const std::int64_t place = rows_.places[row] % request_.losses();
+      const Index place = rows_.places[row] % request_.losses();
       losses[place] = log_of_one_and(task_.sums[row], maximum - positive);
       task_.log_sum_exps[row] = kLn2 * positive + losses[place];
       if (request_.log_sum_exp) request_.log_sum_exp[place] = task_.log_sum_exps[row];
@@ -270,17 +261,11 @@ class Computation {
     return accurate;
   }
 
-  void take_given_log_sum_exps() const {
-    each_row([&](std::int64_t row) {
-      task_.log_sum_exps[row] = request_.given_log_sum_exp[rows_.places[row]];
-    });
-  }
-
   // What each row weighs in the gradient of the others. grad_outputs are brought to magnitudes of 1
   // at most, so that none vanishes on the way.
   void weigh() {
     double largest = 0;
-    each_row([&](std::int64_t row) {
+    each_row([&](Index row) {
       const double magnitude = std::abs(grad_output(rows_.places[row]));
       if (magnitude > largest && magnitude <= std::numeric_limits<double>::max())
         largest = magnitude;
@@ -288,11 +273,11 @@ class Computation {
     if (largest == 0) largest = 1;
     const auto scale = static_cast<double>(task_.exponent_scale);
     const double losses =
-        request_.reduction == OSC_MEAN ? static_cast<double>(request_.losses()) : 1;
+        request_.call.reduction == OSC_MEAN ? static_cast<double>(request_.losses()) : 1;
     factor_ = {largest / losses, request_.temperature};
     if (factor_.numerator < std::numeric_limits<double>::min())
       factor_ = {largest, losses * request_.temperature};
-    each_row([&](std::int64_t row) {
+    each_row([&](Index row) {
       const double relative = grad_output(rows_.places[row]) / largest,
                    log_sum_exp = task_.log_sum_exps[row];
       task_.grad_outputs[row] = static_cast<A>(relative);
@@ -302,13 +287,6 @@ class Computation {
     });
   }
 
-  void write_gradient(std::int64_t part, std::int64_t parts, void* memory) const {
-    with_share(part, parts, 0, task_.own, [&](std::int64_t begin, std::int64_t end) {
-      kernels_.write(task_, begin, end, factor_, memory);
-    });
-  }
-
- private:
   // log(1 + sum * 2^exponent)
   static double log_of_one_and(double sum, double exponent) {
     const double product = sum * std::exp2(exponent);
@@ -317,17 +295,16 @@ class Computation {
     return std::log(sum) + kLn2 * exponent;
   }
 
-  // To rows from `row` on. Returns how many.
+  // Takes the images of a rank to rows from `row` on. Returns the number of rows.
   template <typename IsMasked>
-  std::int64_t take_rank(std::int64_t rank, std::int64_t begin, std::int64_t end, std::int64_t row,
-                         const IsMasked& is_masked) {
-    const std::int64_t first = row;
+  Index take_rank(Index rank, Index begin, Index end, Index row, const IsMasked& is_masked) {
+    const Index first = row;
     const View<const T, 4> slots = request_.slots_of(rank);
-    for (std::int64_t view = 0; view < 2; ++view) {
-      for (std::int64_t image = begin; image < end; ++image) {
+    for (Index view = 0; view < 2; ++view) {
+      for (Index image = begin; image < end; ++image) {
         if (is_masked(rank, image)) continue;
-        for (std::int64_t slot = 0; slot < request_.slots_of_view(); ++slot, ++row) {
-          const std::int64_t place = request_.place(view, image, slot);
+        for (Index slot = 0; slot < request_.slots_of_view(); ++slot, ++row) {
+          const Index place = request_.place(view, image, slot);
           task_.slots[row] = slot_of(slots, view, image, slot);
           rows_.places[row] = rank * request_.losses() + place;
           if (rank == request_.rank) rows_.row_at[place] = row;
@@ -338,7 +315,7 @@ class Computation {
   }
 
   void start_own_rows() {
-    const std::int64_t rows = task_.first_other;
+    const Index rows = task_.first_other;
     const A below_any = -2 * task_.exponent_scale;
     std::fill_n(task_.sums, rows, 0.0);
     std::fill_n(task_.running_maxima, rows, below_any);
@@ -347,35 +324,34 @@ class Computation {
   }
 
   // Rows that are no slot's.
-  void clear_beyond(std::int64_t begin, std::int64_t end) {
+  void clear_beyond(Index begin, Index end) {
     if (begin >= end) return;
     std::fill(task_.units + begin * task_.padded, task_.units + end * task_.padded, A(0));
     std::fill(task_.panels + begin / kTile * kTile * task_.channels,
               task_.panels + end * task_.channels, A(0));
     std::fill(task_.weights + begin, task_.weights + end, A(0));
     std::fill(task_.offsets + begin, task_.offsets + end, A(0));
-    std::fill(task_.positives + begin, task_.positives + end, std::int64_t{-1});
+    std::fill(task_.positives + begin, task_.positives + end, Index{-1});
   }
 
   // Calls work(begin, end) with a part's share, in whole tiles, of `rows` rows from `first` on.
   template <typename Work>
-  static void with_share(std::int64_t part, std::int64_t parts, std::int64_t first,
-                         std::int64_t rows, const Work& work) {
-    const std::int64_t tiles = (rows + kTile - 1) / kTile;
-    const std::int64_t begin = share_begin(tiles, part, parts) * kTile,
-                       end = std::min(share_begin(tiles, part + 1, parts) * kTile, rows);
+  static void with_share(Index part, Index parts, Index first, Index rows, const Work& work) {
+    const Index tiles = (rows + kTile - 1) / kTile;
+    const Index begin = share_begin(tiles, part, parts) * kTile,
+                end = std::min(share_begin(tiles, part + 1, parts) * kTile, rows);
     if (begin < end) work(first + begin, first + end);
   }
 
   template <typename Work>
   void each_row(const Work& work) const {
-    for (std::int64_t row = 0; row < task_.own; ++row) work(row);
-    for (std::int64_t row = task_.first_other; row < task_.end; ++row) work(row);
+    for (Index row = 0; row < task_.own; ++row) work(row);
+    for (Index row = task_.first_other; row < task_.end; ++row) work(row);
   }
 
   // The grad_output of the loss at a place.
-  double grad_output(std::int64_t place) const {
-    const bool per_slot = request_.reduction == OSC_NONE;
+  double grad_output(Index place) const {
+    const bool per_slot = request_.call.reduction == OSC_NONE;
     return request_.grad_output
                ? to_double(request_.grad_output[per_slot ? place : place / request_.losses()])
                : 1;
@@ -408,7 +384,7 @@ Status check(const Request<T>& request) {
   return {};
 }
 
-// Of the slots of several ranks.
+// Checks a gathered call.
 template <typename T>
 Status check_gathered(const Request<T>& request) {
   if (request.ranks() < 1)
@@ -428,33 +404,33 @@ class Run {
       : request_(request), kernels_(kernels), similarity_(similarity) {}
 
   Status run() {
-    const std::int64_t images = request_.images(), slots = request_.slots_of_view();
+    const Index images = request_.images(), slots = request_.slots_of_view();
     Status status = check_slots_of_view(slots);
     if (status.ok() && request_.given_matching) {
-      status = check_given_matching(request_.given_matching, images, slots, request_.workspace);
+      status =
+          check_given_matching(request_.given_matching, images, slots, request_.call.workspace);
       if (status.ok() && request_.ranks() > 1 && !request_.given_log_sum_exp)
         status = check_left_out();
     }
-    for (std::int64_t rank = 0;
-         rank < request_.ranks() && status.ok() && request_.on_nonfinite == OSC_RAISE; ++rank)
-      status = check_finite("slots", "image", request_.slots_of(rank), 1, request_.executor);
+    for (Index rank = 0;
+         rank < request_.ranks() && status.ok() && request_.call.on_nonfinite == OSC_RAISE; ++rank)
+      status = check_finite("slots", "image", request_.slots_of(rank), 1, request_.call.executor);
     if (!status.ok()) return status;
 
-    const auto losses = static_cast<double>(request_.losses()),
-               candidates = request_.by_image ? 2.0 * static_cast<double>(slots)
-                                              : losses * static_cast<double>(request_.ranks());
-    plan_ = plan_for(2 * losses * candidates * static_cast<double>(request_.channels() + 8),
-                     request_.by_image ? images : std::numeric_limits<std::int32_t>::max(),
-                     request_.executor);
-    matching_plan_ = matching_plan(images, slots, request_.channels(), true, request_.executor);
-    CallMemory memory(request_.workspace);
+    const Index candidates = request_.by_image() ? 2 * slots : request_.losses() * request_.ranks();
+    plan_ = plan_for(2 * product({request_.losses(), candidates, request_.channels() + 8}),
+                     request_.by_image() ? images : std::numeric_limits<std::int32_t>::max(),
+                     request_.call.executor);
+    matching_plan_ =
+        matching_plan(images, slots, request_.channels(), true, request_.call.executor);
+    CallMemory memory(request_.call.workspace);
     status = memory.lay_out([&](Arena& arena) { lay_out(arena); });
     if (!status.ok()) return status;
 
     find_matching();
     find_masked_images();
-    std::fill_n(accurate_, images, std::int64_t{0});
-    if (request_.by_image) {
+    std::fill_n(accurate_, images, Index{0});
+    if (request_.by_image()) {
       compute_images();
     } else {
       compute_batch();
@@ -467,7 +443,7 @@ class Run {
   // Other ranks cannot know of an image that is left out though it is finite.
   Status check_left_out() const {
     const View<const T, 4> own = request_.slots_of(request_.rank);
-    for (std::int64_t image = 0; image < request_.images(); ++image) {
+    for (Index image = 0; image < request_.images(); ++image) {
       if (request_.given_matching[image * request_.slots_of_view()] >= 0 ||
           !is_finite(slice(own, 1, image)))
         continue;
@@ -482,21 +458,21 @@ class Run {
 
   std::size_t part_bytes() const {
     Arena arena;
-    if (request_.by_image) Rows<T>(arena, request_);
+    if (request_.by_image()) Rows<T>(arena, request_);
     return arena.used() + kContrastiveMemory;
   }
 
   void lay_out(Arena& arena) {
-    const std::int64_t images = request_.images(), slots = request_.slots_of_view();
-    matching_ = arena.take<std::int64_t>(images * slots);
+    const Index images = request_.images(), slots = request_.slots_of_view();
+    matching_ = arena.take<Index>(images * slots);
     is_masked_ = arena.take<bool>(request_.ranks() * images);
     losses_ = arena.take<double>(request_.losses());
-    accurate_ = arena.take<std::int64_t>(images);
+    accurate_ = arena.take<Index>(images);
     if (!request_.given_matching)
       matching_parts_ =
           Parts::take(arena, matching_plan_, similarity_.memory(slots, request_.channels()));
     parts_ = Parts::take(arena, plan_, part_bytes());
-    if (!request_.by_image) rows_.emplace(arena, request_);
+    if (!request_.by_image()) rows_.emplace(arena, request_);
   }
 
   void find_matching() {
@@ -507,20 +483,22 @@ class Run {
     SimilarityTask<T> task{.f = request_.slots_of(request_.rank)};
     task.eps = request_.eps;
     task.matching = matching_;
-    run_similarity(task, similarity_, matching_parts_);
+    for_each_range(matching_parts_, request_.images(), [&](Index begin, Index end, void* memory) {
+      similarity_.run(task, begin, end, memory);
+    });
   }
 
-  bool is_masked(std::int64_t rank, std::int64_t image) const {
+  bool is_masked(Index rank, Index image) const {
     return is_masked_[rank * request_.images() + image];
   }
 
-  // Those with a NaN or an infinity, or without a matching.
+  // An image is masked if it holds a NaN or an infinity, or has no matching.
   void find_masked_images() {
-    const std::int64_t images = request_.images(), count = request_.ranks() * images;
-    run_parts(plan_, [&](std::int64_t part) {
-      for (std::int64_t i = share_begin(count, part, plan_.parts);
+    const Index images = request_.images(), count = request_.ranks() * images;
+    run_parts(plan_, [&](Index part) {
+      for (Index i = share_begin(count, part, plan_.parts);
            i < share_begin(count, part + 1, plan_.parts); ++i) {
-        const std::int64_t rank = i / images, image = i % images;
+        const Index rank = i / images, image = i % images;
         is_masked_[i] =
             (rank == request_.rank && matching_[image * request_.slots_of_view()] < 0) ||
             !is_finite(slice(request_.slots_of(rank), 1, image));
@@ -528,65 +506,35 @@ class Run {
     });
   }
 
-  // The images [begin, end) together. Calls each_part(step) for steps that threads may share:
-  // step(part, parts, memory) for each part. Returns how many losses are accurate.
-  template <typename IsMasked, typename EachPart>
-  std::int64_t compute(Rows<T>& rows, std::int64_t begin, std::int64_t end,
-                       const IsMasked& is_masked, const EachPart& each_part) const {
-    Computation<T> computation(request_, kernels_, rows);
-    std::int64_t accurate = 0;
-    computation.take(begin, end, matching_, is_masked);
-    each_part([&](std::int64_t part, std::int64_t parts, void* memory) {
-      computation.read(part, parts, memory);
-    });
-    if (request_.given_log_sum_exp) {
-      computation.take_given_log_sum_exps();
-    } else {
-      computation.start_pairs();
-      each_part(
-          [&](std::int64_t, std::int64_t, void* memory) { computation.add_log_sum_exps(memory); });
-      accurate = computation.finish_losses(losses_);
-    }
-    if (!request_.grad_slots.data) return accurate;
-    computation.weigh();
-    computation.start_pairs();
-    each_part([&](std::int64_t, std::int64_t, void* memory) { computation.add_gradients(memory); });
-    each_part([&](std::int64_t part, std::int64_t parts, void* memory) {
-      computation.write_gradient(part, parts, memory);
-    });
-    return accurate;
-  }
-
   void compute_batch() {
-    accurate_[0] = compute(
-        *rows_, 0, request_.images(),
-        [&](std::int64_t rank, std::int64_t image) { return is_masked(rank, image); },
-        [&](const auto& step) {
-          run_parts(plan_,
-                    [&](std::int64_t part) { step(part, plan_.parts, parts_.memory_of(part)); });
-        });
+    Computation<T> computation(request_, kernels_, *rows_);
+    computation.take(0, request_.images(), matching_,
+                     [&](Index rank, Index image) { return is_masked(rank, image); });
+    accurate_[0] = computation.run(losses_, [&](const auto& step) {
+      run_parts(plan_, [&](Index part) { step(part, plan_.parts, parts_.memory_of(part)); });
+    });
   }
 
   void compute_images() {
-    for_each_range(
-        parts_, request_.images(), [&](std::int64_t begin, std::int64_t end, void* memory) {
-          Arena arena(static_cast<char*>(memory) + kContrastiveMemory);
-          Rows<T> rows(arena, request_);
-          for (std::int64_t image = begin; image < end; ++image) {
-            if (is_masked(0, image)) continue;
-            accurate_[image] = compute(
-                rows, image, image + 1, [](std::int64_t, std::int64_t) { return false; },
-                [&](const auto& step) { step(std::int64_t{0}, std::int64_t{1}, memory); });
-          }
-        });
+    for_each_range(parts_, request_.images(), [&](Index begin, Index end, void* memory) {
+      Arena arena(static_cast<char*>(memory) + kContrastiveMemory);
+      Rows<T> rows(arena, request_);
+      Computation<T> computation(request_, kernels_, rows);
+      for (Index image = begin; image < end; ++image) {
+        if (is_masked(0, image)) continue;
+        computation.take(image, image + 1, matching_, [](Index, Index) { return false; });
+        accurate_[image] =
+            computation.run(losses_, [&](const auto& step) { step(Index{0}, Index{1}, memory); });
+      }
+    });
   }
 
-  // Those of masked images are written here; then what is a sum over images.
+  // Writes the results of masked images, and then those that are sums over images.
   void write_results() const {
-    const std::int64_t slots = request_.slots_of_view(), images = request_.images(),
-                       losses = request_.losses();
-    std::int64_t computed_images = 0;
-    for (std::int64_t image = 0; image < images; ++image) {
+    const Index slots = request_.slots_of_view(), images = request_.images(),
+                losses = request_.losses();
+    Index computed_images = 0;
+    for (Index image = 0; image < images; ++image) {
       const bool masked = is_masked(request_.rank, image);
       if (request_.statuses)
         request_.statuses[image] = masked ? ImageStatus::nonfinite : ImageStatus::ok;
@@ -594,40 +542,41 @@ class Run {
         ++computed_images;
         continue;
       }
-      std::fill_n(matching_ + image * slots, slots, std::int64_t{-1});
-      for (std::int64_t view = 0; view < 2; ++view) {
-        const std::int64_t place = request_.place(view, image, 0);
+      std::fill_n(matching_ + image * slots, slots, Index{-1});
+      for (Index view = 0; view < 2; ++view) {
+        const Index place = request_.place(view, image, 0);
         std::fill_n(losses_ + place, slots, kNaN);
         if (request_.log_sum_exp) std::fill_n(request_.log_sum_exp + place, slots, kNaN);
-        for (std::int64_t slot = 0; slot < slots && request_.grad_slots.data; ++slot)
+        for (Index slot = 0; slot < slots && request_.grad_slots.data; ++slot)
           std::fill_n(slot_of(request_.grad_slots, view, image, slot), request_.channels(),
                       from_double<T>(kNaN));
       }
     }
-    if (request_.matching) std::copy_n(matching_, images * slots, request_.matching);
+    if (auto* const matching = elements<Index>(request_.call.matching))
+      std::copy_n(matching_, images * slots, matching);
     if (request_.accuracy)
       *request_.accuracy = static_cast<float>(
-          static_cast<double>(std::accumulate(accurate_, accurate_ + images, std::int64_t{0})) /
+          static_cast<double>(std::accumulate(accurate_, accurate_ + images, Index{0})) /
           static_cast<double>(2 * computed_images * slots));
     if (!request_.loss) return;
-    if (request_.reduction == OSC_NONE) {
+    if (request_.call.reduction == OSC_NONE) {
       std::transform(losses_, losses_ + losses, request_.loss, from_double<T>);
       return;
     }
     const double sum = std::accumulate(losses_, losses_ + losses, 0.0);
-    *request_.loss =
-        from_double<T>(request_.reduction == OSC_MEAN ? sum / static_cast<double>(losses) : sum);
+    *request_.loss = from_double<T>(
+        request_.call.reduction == OSC_MEAN ? sum / static_cast<double>(losses) : sum);
   }
 
   const Request<T>& request_;
   const ContrastiveKernels<T>& kernels_;
   const SimilarityKernels<T>& similarity_;
   Plan plan_, matching_plan_;
-  std::int64_t* matching_ = nullptr;  // [B, S]
-  bool* is_masked_ = nullptr;         // [R, B]
-  double* losses_ = nullptr;          // [2BS]
+  Index* matching_ = nullptr;  // [B, S]
+  bool* is_masked_ = nullptr;  // [R, B]
+  double* losses_ = nullptr;   // [2BS]
   // Slots without a negative as near as their positive: [B], or the first for all.
-  std::int64_t* accurate_ = nullptr;
+  Index* accurate_ = nullptr;
   Parts matching_parts_, parts_;
   std::optional<Rows<T>> rows_;
 };
@@ -640,8 +589,8 @@ Status contrastive_loss(const Request<T>& request, const ContrastiveKernels<T>& 
   if (request.losses() > 0) return Run<T>(request, kernels, similarity).run();
   if (request.statuses) std::fill_n(request.statuses, request.images(), ImageStatus::ok);
   if (request.accuracy) *request.accuracy = static_cast<float>(kNaN);
-  if (request.loss && request.reduction != OSC_NONE)
-    *request.loss = from_double<T>(request.reduction == OSC_MEAN ? kNaN : 0.0);
+  if (request.loss && request.call.reduction != OSC_NONE)
+    *request.loss = from_double<T>(request.call.reduction == OSC_MEAN ? kNaN : 0.0);
   return {};
 }
 
@@ -657,7 +606,7 @@ osc_status osc_matching_contrastive_loss(const osc_contrastive_loss* call) {
     osc::View<const T, 5> ranks{slots.data, {1}};
     std::copy_n(slots.sizes, 4, ranks.sizes + 1);
     std::copy_n(slots.strides, 4, ranks.strides + 1);
-    const Request<T> request(checked, ranks, 0, checked.candidates == OSC_CANDIDATES_IMAGE);
+    const Request<T> request{checked, ranks, 0};
     return contrastive_loss(request, kernels, similarity);
   };
   return run_call<osc_matching_contrastive_loss>(call, compute, contrastive_kernels,
@@ -669,7 +618,18 @@ osc_status osc_matching_contrastive_loss_gathered(const osc_contrastive_loss_gat
   const auto compute = []<typename T>(const osc_contrastive_loss_gathered& checked,
                                       const ContrastiveKernels<T>& kernels,
                                       const SimilarityKernels<T>& similarity) {
-    const Request<T> request(checked, view<const T, 5>(checked.slots, 1), checked.rank, false);
+    // Both structs begin with the same arrays.
+    constexpr std::size_t kArrayBytes = offsetof(osc_contrastive_loss, candidates);
+    static_assert(kArrayBytes == offsetof(osc_contrastive_loss_gathered, rank));
+    osc_contrastive_loss arrays_and_options{};
+    std::memcpy(&arrays_and_options, &checked, kArrayBytes);
+    arrays_and_options.reduction = checked.reduction;
+    arrays_and_options.on_nonfinite = checked.on_nonfinite;
+    arrays_and_options.temperature = checked.temperature;
+    arrays_and_options.eps = checked.eps;
+    arrays_and_options.executor = checked.executor;
+    arrays_and_options.workspace = checked.workspace;
+    const Request<T> request{arrays_and_options, view<const T, 5>(checked.slots, 1), checked.rank};
     const osc::Status status = check_gathered(request);
     return status.ok() ? contrastive_loss(request, kernels, similarity) : status;
   };

@@ -2,7 +2,6 @@
 
 // The contrastive loss, tile by tile: cosines of 64 x 64 pairs of rows, which are added to the
 // sums, or to the gradients, of the rows on both sides, and then forgotten.
-#include <cstdint>
 #include <limits>
 
 #include "contrastive/task.hpp"
@@ -31,7 +30,7 @@ class Contrastive {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile;
+  static constexpr Index kLanes = V::kLanes, kTile = Task::kTile;
   // Powers below this are taken for 0. It is so far from the smallest normal number that products
   // with weights and units are normal numbers, too.
   static constexpr A kLeastExponent = sizeof(A) == 4 ? A(-100) : A(-1000);
@@ -51,26 +50,26 @@ class Contrastive {
   }
 
   // Units of rows, and their panels.
-  void read(std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t row = begin; row < end; ++row) {
+  void read(Index begin, Index end) const {
+    for (Index row = begin; row < end; ++row) {
       A* const unit = task_.units + row * stride_;
       task_.inverse_norms[row] = Units<T>::read(task_.slots[row], task_.channels, task_.eps, unit);
-      for (std::int64_t c = task_.channels; c < stride_; ++c) unit[c] = 0;
+      for (Index c = task_.channels; c < stride_; ++c) unit[c] = 0;
       A* const panel = task_.panels + row / kTile * task_.channels * kTile + row % kTile;
-      for (std::int64_t c = 0; c < task_.channels; ++c) panel[c * kTile] = unit[c];
+      for (Index c = 0; c < task_.channels; ++c) panel[c * kTile] = unit[c];
     }
   }
 
   // Gradients of rows: the vjp of their units, times `factor`.
-  void write(std::int64_t begin, std::int64_t end, const Ratio& factor) const {
-    for (std::int64_t row = begin; row < end; ++row) {
+  void write(Index begin, Index end, const Ratio& factor) const {
+    for (Index row = begin; row < end; ++row) {
       Units<T>::write(task_.slots[row], task_.units + row * stride_,
                       task_.unit_gradients + row * stride_, task_.channels, task_.eps,
                       task_.inverse_norms[row], factor, task_.targets[row]);
     }
   }
 
-  void add_log_sum_exps(std::int64_t x, std::int64_t y) {
+  void add_log_sum_exps(Index x, Index y) {
     each_tile(x, y, [&](const Tile& tile) {
       multiply(tile);
       note_positives(tile);
@@ -85,7 +84,7 @@ class Contrastive {
     });
   }
 
-  void add_gradients(std::int64_t x, std::int64_t y) {
+  void add_gradients(Index x, Index y) {
     each_tile(x, y, [&](const Tile& tile) {
       multiply(tile);
       note_positives(tile);
@@ -98,7 +97,7 @@ class Contrastive {
       weigh_positives(tile);
       A* const unit_gradients = task_.unit_gradients;
       const A* const units = task_.units;
-      const std::int64_t vectors = stride_ / kLanes;
+      const Index vectors = stride_ / kLanes;
       MatrixProduct<A>::template multiply<true>(
           tile_, kTile, 1, tile.rows, units + tile.column * stride_, stride_, vectors, tile.columns,
           unit_gradients + tile.row * stride_, stride_);
@@ -113,30 +112,28 @@ class Contrastive {
   // Pairs of `rows` rows from `row` on and `columns` rows from `column` on. `both`: the latter are
   // others than the former, and are own rows, too.
   struct Tile {
-    std::int64_t row, rows, column, columns;
+    Index row, rows, column, columns;
     bool both;
-    std::int64_t vectors() const { return (columns + kLanes - 1) / kLanes; }
-    std::int64_t whole_columns() const { return vectors() * kLanes; }
+    Index vectors() const { return (columns + kLanes - 1) / kLanes; }
+    Index whole_columns() const { return vectors() * kLanes; }
   };
 
   template <typename Work>
-  void each_tile(std::int64_t x, std::int64_t y, const Work& work) const {
-    const std::int64_t own_blocks = task_.own_blocks, span = task_.span;
+  void each_tile(Index x, Index y, const Work& work) const {
+    const Index own_blocks = task_.own_blocks, span = task_.span;
     const bool is_own = y < own_blocks;
-    const std::int64_t first_row = x * span, end_row = least(first_row + span, task_.own);
-    const std::int64_t first_column =
-                           is_own ? y * span : task_.first_other + (y - own_blocks) * span,
-                       end_column = least(first_column + span, is_own ? task_.own : task_.end);
-    for (std::int64_t row = first_row; row < end_row; row += kTile) {
-      for (std::int64_t column = x == y ? row : first_column; column < end_column;
-           column += kTile) {
+    const Index first_row = x * span, end_row = least(first_row + span, task_.own);
+    const Index first_column = is_own ? y * span : task_.first_other + (y - own_blocks) * span,
+                end_column = least(first_column + span, is_own ? task_.own : task_.end);
+    for (Index row = first_row; row < end_row; row += kTile) {
+      for (Index column = x == y ? row : first_column; column < end_column; column += kTile) {
         work(Tile{row, least(kTile, end_row - row), column, least(kTile, end_column - column),
                   is_own && row != column});
       }
     }
   }
 
-  static std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+  static Index least(Index a, Index b) { return a < b ? a : b; }
 
   // Cosines.
   void multiply(const Tile& tile) const {
@@ -150,14 +147,14 @@ class Contrastive {
   // of the positive is the row itself.
   template <typename Work>
   void each_positive(const Tile& tile, const Work& work) const {
-    for (std::int64_t i = 0; i < tile.rows; ++i) {
-      const std::int64_t positive = task_.positives[tile.row + i], j = positive - tile.column;
+    for (Index i = 0; i < tile.rows; ++i) {
+      const Index positive = task_.positives[tile.row + i], j = positive - tile.column;
       if (j >= 0 && j < tile.columns) work(tile.row + i, positive, tile_[i * kTile + j]);
     }
   }
 
   void note_positives(const Tile& tile) const {
-    each_positive(tile, [&](std::int64_t row, std::int64_t positive, A cosine) {
+    each_positive(tile, [&](Index row, Index positive, A cosine) {
       task_.positive_similarities[row] = cosine;
       if (tile.both) task_.positive_similarities[positive] = cosine;
     });
@@ -167,28 +164,26 @@ class Contrastive {
   // Sums are of the negatives alone, so that a positive that leaves them far behind does not round
   // them away.
   void mask(const Tile& tile) const {
-    for (std::int64_t i = 0; i < tile.rows; ++i) {
+    for (Index i = 0; i < tile.rows; ++i) {
       if (tile.row == tile.column) tile_[i * kTile + i] = kMasked;
-      for (std::int64_t j = tile.columns; j < tile.whole_columns(); ++j)
-        tile_[i * kTile + j] = kMasked;
+      for (Index j = tile.columns; j < tile.whole_columns(); ++j) tile_[i * kTile + j] = kMasked;
     }
-    each_positive(tile, [](std::int64_t, std::int64_t, A& cosine) { cosine = kMasked; });
+    each_positive(tile, [](Index, Index, A& cosine) { cosine = kMasked; });
   }
 
   // The greatest of each row to row_values_, and of each column to column_values_.
   void find_greatest(const Tile& tile) const {
-    for (std::int64_t i = 0; i < tile.rows; ++i)
-      V::store(row_vectors_ + i * kLanes, V::set(kMasked));
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
+    for (Index i = 0; i < tile.rows; ++i) V::store(row_vectors_ + i * kLanes, V::set(kMasked));
+    for (Index v = 0; v < tile.vectors(); ++v) {
       Vector of_column = V::set(kMasked);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
+      for (Index i = 0; i < tile.rows; ++i) {
         const Vector cosine = V::load(tile_ + i * kTile + v * kLanes);
         of_column = V::max(of_column, cosine);
         V::store(row_vectors_ + i * kLanes, V::max(V::load(row_vectors_ + i * kLanes), cosine));
       }
       V::store(column_values_ + v * kLanes, of_column);
     }
-    for (std::int64_t i = 0; i < tile.rows; ++i)
+    for (Index i = 0; i < tile.rows; ++i)
       row_values_[i] = V::first(V::greatest(V::load(row_vectors_ + i * kLanes)));
   }
 
@@ -196,19 +191,18 @@ class Contrastive {
   template <typename Work>
   void each_greatest(const Tile& tile, const Work& work) const {
     find_greatest(tile);
-    for (std::int64_t i = 0; i < tile.rows; ++i) work(tile.row + i, row_values_[i]);
-    for (std::int64_t j = 0; tile.both && j < tile.columns; ++j)
-      work(tile.column + j, column_values_[j]);
+    for (Index i = 0; i < tile.rows; ++i) work(tile.row + i, row_values_[i]);
+    for (Index j = 0; tile.both && j < tile.columns; ++j) work(tile.column + j, column_values_[j]);
   }
 
   void note_hardest_negatives(const Tile& tile) const {
-    each_greatest(tile, [&](std::int64_t row, A cosine) {
+    each_greatest(tile, [&](Index row, A cosine) {
       if (cosine > task_.hardest_negatives[row]) task_.hardest_negatives[row] = cosine;
     });
   }
 
   void raise_running_maxima(const Tile& tile) const {
-    each_greatest(tile, [&](std::int64_t row, A cosine) {
+    each_greatest(tile, [&](Index row, A cosine) {
       const A maximum = cosine * task_.exponent_scale;
       if (!(maximum > task_.running_maxima[row])) return;
       task_.sums[row] *= __builtin_exp2(static_cast<double>(task_.running_maxima[row]) -
@@ -231,7 +225,7 @@ class Contrastive {
                      V::mul(sum, V::power_of_two(shifted)));
   }
 
-  // Of a probability: not above 1, although the exponent is a difference of rounded numbers.
+  // 2^exponent, at most 1: the exponent of a probability is a difference of rounded numbers.
   static Vector probability(Vector exponent) { return power_of_two(V::min(exponent, V::set(0))); }
 
   // (cosine - 1) * exponent_scale, rounded once.
@@ -245,12 +239,12 @@ class Contrastive {
   template <bool kShared>
   void add_to_sums(const Tile& tile) const {
     const Vector scale = V::set(task_.exponent_scale);
-    for (std::int64_t i = 0; i < kTile; ++i) V::store(row_vectors_ + i * kLanes, V::set(0));
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
+    for (Index i = 0; i < kTile; ++i) V::store(row_vectors_ + i * kLanes, V::set(0));
+    for (Index v = 0; v < tile.vectors(); ++v) {
       Vector of_column = V::set(0), column_maximum = V::set(0);
       if (!kShared && tile.both)
         column_maximum = V::load(task_.running_maxima + tile.column + v * kLanes);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
+      for (Index i = 0; i < tile.rows; ++i) {
         const A* const cosine = tile_ + i * kTile + v * kLanes;
         Vector power, power_of_column;
         if constexpr (kShared) {
@@ -265,22 +259,22 @@ class Contrastive {
       }
       V::store(column_values_ + v * kLanes, of_column);
     }
-    for (std::int64_t i = 0; i < tile.rows; i += kLanes) {
+    for (Index i = 0; i < tile.rows; i += kLanes) {
       Vector parts[kLanes];
-      for (std::int64_t k = 0; k < kLanes; ++k) parts[k] = V::load(row_vectors_ + (i + k) * kLanes);
+      for (Index k = 0; k < kLanes; ++k) parts[k] = V::load(row_vectors_ + (i + k) * kLanes);
       V::store(row_values_ + i, V::sums(parts));
     }
-    for (std::int64_t i = 0; i < tile.rows; ++i)
+    for (Index i = 0; i < tile.rows; ++i)
       task_.sums[tile.row + i] += static_cast<double>(row_values_[i]);
-    for (std::int64_t j = 0; tile.both && j < tile.columns; ++j)
+    for (Index j = 0; tile.both && j < tile.columns; ++j)
       task_.sums[tile.column + j] += static_cast<double>(column_values_[j]);
   }
 
-  // From cosines to the weight of each unit in the gradient of the other.
+  // Replaces cosines by the weight of each unit in the gradient of the other.
   void weigh(const Tile& tile) const {
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
+    for (Index v = 0; v < tile.vectors(); ++v) {
       const Vector of_column = V::load(task_.weights + tile.column + v * kLanes);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
+      for (Index i = 0; i < tile.rows; ++i) {
         A* const place = tile_ + i * kTile + v * kLanes;
         V::store(place, V::mul(power_of_two(exponent(place)),
                                V::add(V::set(task_.weights[tile.row + i]), of_column)));
@@ -289,10 +283,10 @@ class Contrastive {
   }
 
   void weigh_by_offsets(const Tile& tile) const {
-    for (std::int64_t v = 0; v < tile.vectors(); ++v) {
+    for (Index v = 0; v < tile.vectors(); ++v) {
       const Vector column_weight = V::load(task_.weights + tile.column + v * kLanes),
                    column_offset = V::load(task_.offsets + tile.column + v * kLanes);
-      for (std::int64_t i = 0; i < tile.rows; ++i) {
+      for (Index i = 0; i < tile.rows; ++i) {
         A* const place = tile_ + i * kTile + v * kLanes;
         const Vector shared = exponent(place);
         const Vector of_row =
@@ -306,10 +300,10 @@ class Contrastive {
 
   // The weight of a positive: for either row, what its negatives weigh together.
   void weigh_positives(const Tile& tile) const {
-    each_positive(tile, [&](std::int64_t row, std::int64_t positive, A& weight) {
+    each_positive(tile, [&](Index row, Index positive, A& weight) {
       const double logit = kLn2 * static_cast<double>(task_.exponent_scale) *
                            static_cast<double>(task_.positive_similarities[row]);
-      const auto weight_of = [&](std::int64_t r) {
+      const auto weight_of = [&](Index r) {
         return static_cast<double>(task_.grad_outputs[r]) *
                __builtin_expm1(logit < task_.log_sum_exps[r] ? logit - task_.log_sum_exps[r] : 0);
       };
@@ -318,26 +312,27 @@ class Contrastive {
   }
 
   const Task& task_;
-  std::int64_t stride_;  // of units and unit_gradients
-  A* tile_;              // [kTile, kTile]
-  A* row_vectors_;       // [kTile, kLanes]
-  A* row_values_;        // [kTile]
-  A* column_values_;     // [kTile]
+  Index stride_;      // of units and unit_gradients
+  A* tile_;           // [kTile, kTile]
+  A* row_vectors_;    // [kTile, kLanes]
+  A* row_values_;     // [kTile]
+  A* column_values_;  // [kTile]
 };
 
 template <typename T>
 constexpr ContrastiveKernels<T> kKernels{
-    [](const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+    [](const ContrastiveTask<T>& task, Index begin, Index end, void* memory) {
       Contrastive<T>(task, memory).read(begin, end);
     },
-    [](const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y, void* memory) {
+    [](const ContrastiveTask<T>& task, Index x, Index y, void* memory) {
       Contrastive<T>(task, memory).add_log_sum_exps(x, y);
     },
-    [](const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y, void* memory) {
+    [](const ContrastiveTask<T>& task, Index x, Index y, void* memory) {
       Contrastive<T>(task, memory).add_gradients(x, y);
     },
-    [](const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, const Ratio& factor,
-       void* memory) { Contrastive<T>(task, memory).write(begin, end, factor); }};
+    [](const ContrastiveTask<T>& task, Index begin, Index end, const Ratio& factor, void* memory) {
+      Contrastive<T>(task, memory).write(begin, end, factor);
+    }};
 
 }  // namespace
 

@@ -7,9 +7,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 #include "simd/units_in_double.hpp"
 
 namespace osc::cpu {
@@ -23,12 +23,12 @@ inline constexpr double kLn2 = 0.69314718055994530942;
 template <typename T>
 struct ContrastiveTask {
   using A = typename Computed<T>::Type;
-  static constexpr std::int64_t kTile = 64;
+  static constexpr Index kTile = 64;
 
-  std::int64_t own = 0, others = 0, first_other = 0, end = 0;
-  std::int64_t channels = 0, padded = 0;  // padded: in whole vectors
-  std::int64_t span = kTile;              // rows of a block, a multiple of kTile
-  std::int64_t own_blocks = 0, other_blocks = 0;
+  Index own = 0, others = 0, first_other = 0, end = 0;
+  Index channels = 0, padded = 0;  // padded: in whole vectors
+  Index span = kTile;              // rows of a block, a multiple of kTile
+  Index own_blocks = 0, other_blocks = 0;
   double eps = 0;
   A exponent_scale = 0;
   // Whether a power of 2 of any (cosine - 1) * exponent_scale is far from vanishing.
@@ -41,7 +41,7 @@ struct ContrastiveTask {
                                        // [rows / kTile, channels, kTile]
   A* unit_gradients = nullptr;         // [rows, padded]; null: not wanted
   double* inverse_norms = nullptr;     // as Units<T>::read gives them
-  std::int64_t* positives = nullptr;   // the row of its match; own rows
+  Index* positives = nullptr;          // the row of its match; own rows
   A* positive_similarities = nullptr;  // the cosine with it; own rows
   A* hardest_negatives = nullptr;      // the greatest cosine with another candidate; own rows.
                                        // Null: not wanted.
@@ -56,21 +56,19 @@ struct ContrastiveTask {
   A* offsets = nullptr;
 };
 
-// In memory of kContrastiveMemory bytes, aligned to 64.
+// The kernels work in memory of kContrastiveMemory bytes, aligned to 64.
 inline constexpr std::size_t kContrastiveMemory = std::size_t{48} << 10;
 template <typename T>
 struct ContrastiveKernels {
   // The units of the rows [begin, end).
-  void (*read)(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  void (*read)(const ContrastiveTask<T>& task, Index begin, Index end, void* memory);
   // What all pairs of a row of block x, which is one of the own, and a row of block y >= x add to
   // sums; and to the gradients of their units.
-  void (*log_sum_exp_tiles)(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y,
-                            void* memory);
-  void (*gradient_tiles)(const ContrastiveTask<T>& task, std::int64_t x, std::int64_t y,
-                         void* memory);
+  void (*log_sum_exp_tiles)(const ContrastiveTask<T>& task, Index x, Index y, void* memory);
+  void (*gradient_tiles)(const ContrastiveTask<T>& task, Index x, Index y, void* memory);
   // The gradients of the rows [begin, end): the vjp of their units, times `factor`.
-  void (*write)(const ContrastiveTask<T>& task, std::int64_t begin, std::int64_t end,
-                const Ratio& factor, void* memory);
+  void (*write)(const ContrastiveTask<T>& task, Index begin, Index end, const Ratio& factor,
+                void* memory);
 };
 
 OSC_DECLARE_KERNELS(ContrastiveKernels, contrastive_kernels)

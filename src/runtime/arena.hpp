@@ -3,7 +3,8 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -20,7 +21,7 @@ class Arena {
 
   // Room for count * each elements, whose number may overflow.
   template <typename T>
-  T* take(std::int64_t count, std::int64_t each = 1) {
+  T* take(Index count, Index each = 1) {
     char* const piece = block_ ? block_ + used_ : nullptr;
     std::size_t bytes = sizeof(T);
     if (__builtin_mul_overflow(bytes, static_cast<std::size_t>(count), &bytes) ||
@@ -29,6 +30,19 @@ class Arena {
     bytes = aligned(bytes);
     used_ = used_ > kTooMuch - bytes ? kTooMuch : used_ + bytes;
     return reinterpret_cast<T*>(piece);
+  }
+
+  // `count` pieces of the same size: take_one(arena, i) takes what is in the i-th. Their size is
+  // counted once, so that counting costs no more for many.
+  template <typename TakeOne>
+  void take_each(Index count, const TakeOne& take_one) {
+    Arena counted;
+    take_one(counted, 0);
+    char* const pieces = take<char>(static_cast<Index>(counted.used()), count);
+    for (Index i = 0; pieces && i < count; ++i) {
+      Arena piece(pieces + static_cast<std::size_t>(i) * counted.used());
+      take_one(piece, i);
+    }
   }
 
   // kTooMuch if it is more than there can be.

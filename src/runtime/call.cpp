@@ -24,7 +24,7 @@ class Text {
     va_end(arguments);
     length_ = std::min(length_ + static_cast<std::size_t>(std::max(length, 0)), sizeof(text_) - 1);
   }
-  void add_list(const std::int64_t* values, int count) noexcept {
+  void add_list(const Index* values, int count) noexcept {
     add("[");
     for (int i = 0; i < count; ++i)
       add("%s%lld", i == 0 ? "" : ", ", static_cast<long long>(values[i]));
@@ -43,8 +43,8 @@ const char* name_of(std::int32_t dtype) noexcept {
   return dtype >= OSC_ABSENT && dtype <= OSC_INT32 ? kNames[dtype] : "of an unknown dtype";
 }
 
-std::int64_t bytes_of(std::int32_t dtype) noexcept {
-  constexpr std::int64_t kBytes[] = {0, 8, 4, 2, 2, 8, 4};
+Index bytes_of(std::int32_t dtype) noexcept {
+  constexpr Index kBytes[] = {0, 8, 4, 2, 2, 8, 4};
   return kBytes[dtype];
 }
 
@@ -119,11 +119,11 @@ class Checker {
     const bool is_split = array_->dims == shape_->count + 1 && shape_->split >= 0;
     bool good = array_->dims == shape_->count || is_split;
     // A product of sizes of which none counts as less than 1 bounds those of all results.
-    std::int64_t bytes = bytes_of(OSC_FLOAT64);
+    Index bytes = bytes_of(OSC_FLOAT64);
     bool overflows = false;
     for (int d = 0, source = 0; d < shape_->count && good; ++d, ++source) {
       const Dimension& dimension = shape_->dimensions[d];
-      std::int64_t size = array_->sizes[source];
+      Index size = array_->sizes[source];
       if (is_split && d == shape_->split) {
         good = size == dimension.factor;
         size = array_->sizes[++source];
@@ -136,7 +136,7 @@ class Checker {
       known_ |= 1u << letter;
       good &= size >= 0 && size == size_of_[letter];
       overflows |= __builtin_mul_overflow(bytes, dimension.factor, &bytes);
-      overflows |= __builtin_mul_overflow(bytes, std::max<std::int64_t>(size, 1), &bytes);
+      overflows |= __builtin_mul_overflow(bytes, std::max<Index>(size, 1), &bytes);
     }
     if (!good) return refuse_shape(shape_->count, known_before);
     if (overflows) return refuse_list("sizes", array_->sizes, " whose product overflows");
@@ -146,7 +146,7 @@ class Checker {
   bool check_given() noexcept {
     if (!check_dtype()) return false;
     const int count = reduces_ ? shape_->reduced_count : shape_->count;
-    std::int64_t sizes[kMostDimensions];
+    Index sizes[kMostDimensions];
     for (int d = 0; d < count; ++d) {
       const Dimension& dimension = shape_->dimensions[d];
       sizes[d] = dimension.factor;
@@ -166,8 +166,8 @@ class Checker {
     return false;
   }
 
-  bool has_sizes(const std::int64_t* sizes, int count) const noexcept {
-    const std::int64_t* given = array_->sizes;
+  bool has_sizes(const Index* sizes, int count) const noexcept {
+    const Index* given = array_->sizes;
     const bool is_split = array_->dims == count + 1 && shape_->split >= 0;
     if (array_->dims != count && !is_split) return false;
     bool same = true;
@@ -184,7 +184,7 @@ class Checker {
 
   // Whether elements of these sizes can be where the array says. Inputs and gradients may have any
   // strides, but for channels; all others are contiguous.
-  bool check_elements(const std::int64_t* sizes, int count) noexcept {
+  bool check_elements(const Index* sizes, int count) noexcept {
     for (int d = 0; d < count; ++d) {
       if (sizes[d] == 0) return true;
     }
@@ -197,15 +197,15 @@ class Checker {
     if (!array_->strides || !array_->sizes) return true;
     const bool is_strided =
         described_->role == OSC_ROLE_INPUT || described_->role == OSC_ROLE_GRADIENT;
-    std::int64_t left = kMaxBytes / bytes_of(array_->dtype) - 1, contiguous = 1;
+    Index left = kMaxBytes / bytes_of(array_->dtype) - 1, contiguous = 1;
     for (int d = count - 1; d >= 0; --d) {
-      const std::int64_t stride = array_->strides[d], steps = sizes[d] - 1;
+      const Index stride = array_->strides[d], steps = sizes[d] - 1;
       if (steps == 0) continue;
       if (!is_strided && stride != contiguous)
         return refuse_list("strides", array_->strides, "; wanted a contiguous array");
       if (stride != 1 && shape_->has_adjacent_channels && d == count - 1)
         return refuse_list("strides", array_->strides, "; wanted 1 for the last dimension");
-      std::int64_t span = 0;
+      Index span = 0;
       if (__builtin_mul_overflow(steps, stride < 0 ? stride : -stride, &span) || (left += span) < 0)
         return refuse_list("strides", array_->strides, " that overflow");
       contiguous *= sizes[d];
@@ -213,7 +213,7 @@ class Checker {
     return true;
   }
 
-  bool refuse_list(const char* what, const std::int64_t* values, const char* why) noexcept {
+  bool refuse_list(const char* what, const Index* values, const char* why) noexcept {
     text_.add("%s has %s ", described_->name, what);
     text_.add_list(values, array_->dims);
     text_.add("%s", why);
@@ -234,12 +234,12 @@ class Checker {
     return false;
   }
 
-  // With the sizes of known letters in their place.
+  // Adds a shape, with the sizes of known letters in their place.
   void add_shape(int count, unsigned known) noexcept {
     text_.add("[");
     for (int d = 0; d < count; ++d) {
       const Dimension& dimension = shape_->dimensions[d];
-      std::int64_t size = dimension.factor;
+      Index size = dimension.factor;
       bool all_known = true;
       for (int k = 0; k < dimension.letter_count; ++k) {
         all_known &= (known >> dimension.letters[k] & 1) != 0;
@@ -267,7 +267,7 @@ class Checker {
   bool reduces_ = false;             // the losses to one number
   std::int32_t dtype_ = OSC_ABSENT;  // of the inputs
   unsigned known_ = 0;               // a bit for each letter that has a size
-  std::int64_t size_of_[kMostLetters] = {};
+  Index size_of_[kMostLetters] = {};
   Text text_;  // of the failure
 };
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 
 #include "osc/float16.hpp"
@@ -39,7 +38,7 @@ inline const osc_array& array_of(const void* call, int i) noexcept {
 
 // Whether arrays and options are as the row wants them. `call` is complete.
 Status check(const Row& row, const void* call) noexcept;
-// The same of the size that a call says it has.
+// Whether the struct_size of a call is one that the row allows.
 Status check_struct_size(const osc_operator& row, const void* call) noexcept;
 
 // The function of the C interface: checks the call, and returns what compute(call, kernels...) does
@@ -70,7 +69,7 @@ osc_status run_call(const Call* call, const Compute& compute, const Tables&... t
   }
 }
 
-// The value of an option of which zero stands for the default.
+// The value of an option; zero selects the default.
 inline double or_default(double value, double default_value) noexcept {
   return value == 0 ? default_value : value;
 }
@@ -103,7 +102,7 @@ View<T, N> view(const osc_array& array, int split = N) noexcept {
   return is_empty ? contiguous(result.data, result.sizes) : result;
 }
 
-// The same of a gradient, which may come without sizes: it has those of its input then.
+// A gradient as a view. One without sizes has those of its input.
 template <typename T, int N>
 View<T, N> gradient_view(const osc_array& array, const View<const T, N>& input,
                          int split = N) noexcept {

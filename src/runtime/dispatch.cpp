@@ -38,7 +38,7 @@ constexpr const char* kBaseline = "neon";
 constexpr const char* kBaseline = "generic";
 #endif
 
-// In the order of the list in src/CMakeLists.txt, the widest last.
+// The order is that of the list in src/CMakeLists.txt, the widest last.
 constexpr InstructionSet kInstructionSets[] = {
     {kBaseline, always, 0},
 #if defined(__x86_64__)

@@ -16,6 +16,7 @@
 #include "osc/error.hpp"
 #include "osc/system.hpp"
 #include "runtime/failure.hpp"
+#include "runtime/plan.hpp"
 
 osc_executor::~osc_executor() = default;
 
@@ -61,13 +62,9 @@ struct ThreadPool::Shared {
   std::vector<std::thread> workers;
 
   void run_part(const Job& current, int part) {
-    const std::int64_t share = current.count / current.parts;
-    const std::int64_t longer =
-        current.count % current.parts;  // the first parts take one element more
-    const std::int64_t begin = part * share + std::min<std::int64_t>(part, longer);
-    const std::int64_t end = begin + share + (part < longer ? 1 : 0);
     try {
-      (*current.body)(begin, end);
+      (*current.body)(cpu::share_begin(current.count, part, current.parts),
+                      cpu::share_begin(current.count, part + 1, current.parts));
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!failure) failure = std::current_exception();
@@ -110,8 +107,8 @@ ThreadPool::ThreadPool(int threads) {
 
 ThreadPool::~ThreadPool() {
   if (getpid() != shared_->owner) {
-    // After fork() the threads are gone and the lock may be held by one of them for ever: leave all
-    // of it to the end of the process.
+    // After fork() the threads do not exist, and one of them may have held the lock: leave all of
+    // it to the end of the process.
     shared_.release();  // NOLINT(bugprone-unused-return-value)
     return;
   }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <atomic>
-#include <cstdint>
 
 #include "osc/status.hpp"
 #include "osc/view.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/plan.hpp"
+#include "runtime/sizes.hpp"
 #include "runtime/strided.hpp"
 #include "simd/units_in_double.hpp"
 
@@ -19,7 +19,7 @@ bool is_finite(const View<T, N>& view) noexcept {
   if constexpr (N == 1) {
     return is_finite(view.data, view.sizes[0]);
   } else {
-    for (std::int64_t i = 0; i < view.sizes[0]; ++i) {
+    for (Index i = 0; i < view.sizes[0]; ++i) {
       if (!is_finite(slice(view, 0, i))) return false;
     }
     return true;
@@ -31,17 +31,17 @@ bool is_finite(const View<T, N>& view) noexcept {
 template <typename T, int N>
 Status check_finite(const char* name, const char* kind, const View<T, N>& view, int dim,
                     Executor* executor) {
-  const std::int64_t count = view.sizes[dim];
+  const Index count = view.sizes[dim];
   double elements = 1;
-  for (const std::int64_t size : view.sizes) elements *= static_cast<double>(size);
+  for (const Index size : view.sizes) elements *= static_cast<double>(size);
   if (elements == 0) return {};
-  std::atomic<std::int64_t> first = count;
+  std::atomic<Index> first = count;
   const Plan plan = plan_for(elements, count, executor);
-  run_parts(plan, [&](std::int64_t part) {
-    const std::int64_t end = share_begin(count, part + 1, plan.parts);
-    for (std::int64_t i = share_begin(count, part, plan.parts); i < end; ++i) {
+  run_parts(plan, [&](Index part) {
+    const Index end = share_begin(count, part + 1, plan.parts);
+    for (Index i = share_begin(count, part, plan.parts); i < end; ++i) {
       if (is_finite(slice(view, dim, i))) continue;
-      std::int64_t known = first;
+      Index known = first;
       while (i < known && !first.compare_exchange_weak(known, i)) {
       }
       return;

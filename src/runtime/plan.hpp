@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <new>
 
 #include "osc/executor.hpp"
@@ -13,27 +12,29 @@
 #include "runtime/arena.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/floating_point.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
 // The threads of a call: one part each.
 struct Plan {
   Executor* executor = nullptr;  // null: the calling thread alone
-  std::int64_t parts = 1;
+  Index parts = 1;
 };
 
-// For so many operations that can be done in at most so many parts. `executor` may be null.
-inline Plan plan_for(double operations, std::int64_t most_parts, Executor* executor) {
+// The plan for so many operations that can be split in at most so many parts. `executor` may be
+// null.
+inline Plan plan_for(double operations, Index most_parts, Executor* executor) {
   constexpr double kOperationsWorthAThread = 50'000;
-  const auto worthwhile = static_cast<std::int64_t>(
+  const auto worthwhile = static_cast<Index>(
       std::min(operations / kOperationsWorthAThread, static_cast<double>(most_parts)));
   if (worthwhile <= 1) return {};
   if (!executor) executor = &default_executor();
-  return {executor, std::clamp<std::int64_t>(worthwhile, 1, std::max(executor->concurrency(), 1))};
+  return {executor, std::clamp<Index>(worthwhile, 1, std::max(executor->concurrency(), 1))};
 }
 
 // Where the part-th of `parts` even shares of [0, count) begins.
-inline std::int64_t share_begin(std::int64_t count, std::int64_t part, std::int64_t parts) {
+inline Index share_begin(Index count, Index part, Index parts) {
   return count / parts * part + std::min(part, count % parts);
 }
 
@@ -41,19 +42,19 @@ inline std::int64_t share_begin(std::int64_t count, std::int64_t part, std::int6
 template <typename Work>
 void run_parts(const Plan& plan, const Work& work) {
   if (plan.parts == 1) {
-    work(std::int64_t{0});
+    work(Index{0});
     return;
   }
-  plan.executor->parallel_for(plan.parts, 1, [&](std::int64_t begin, std::int64_t end) {
+  plan.executor->parallel_for(plan.parts, 1, [&](Index begin, Index end) {
     const ScopedFloatingPoint environment;
-    for (std::int64_t part = begin; part < end; ++part) work(part);
+    for (Index part = begin; part < end; ++part) work(part);
   });
 }
 
 // A thread's own share of a batch, from which others may take when they have done theirs.
 struct alignas(Arena::kAlignment) WorkQueue {
-  std::atomic<std::int64_t> next;
-  std::int64_t end;
+  std::atomic<Index> next;
+  Index end;
 };
 
 // A plan with memory for each of its parts.
@@ -66,33 +67,31 @@ struct Parts {
   static Parts take(Arena& arena, const Plan& plan, std::size_t bytes) {
     Parts parts{plan, Arena::aligned(bytes)};
     parts.queues = arena.take<WorkQueue>(plan.parts);
-    parts.memory = arena.take<char>(static_cast<std::int64_t>(parts.bytes), plan.parts);
+    parts.memory = arena.take<char>(static_cast<Index>(parts.bytes), plan.parts);
     return parts;
   }
-  void* memory_of(std::int64_t part) const {
-    return memory + static_cast<std::size_t>(part) * bytes;
-  }
+  void* memory_of(Index part) const { return memory + static_cast<std::size_t>(part) * bytes; }
 };
 
 // Calls work(begin, end, a part's memory) for ranges that together are [0, count). From one call to
 // the next a thread has the same share of the batch, which may still be in the cache of its core.
 // It takes ranges of it, and then of the others', since it is not known beforehand which are slow.
 template <typename Work>
-void for_each_range(const Parts& parts, std::int64_t count, const Work& work) {
-  const std::int64_t number = parts.plan.parts;
-  for (std::int64_t part = 0; part < number; ++part)
+void for_each_range(const Parts& parts, Index count, const Work& work) {
+  const Index number = parts.plan.parts;
+  for (Index part = 0; part < number; ++part)
     new (parts.queues + part)
         WorkQueue{share_begin(count, part, number), share_begin(count, part + 1, number)};
-  constexpr std::int64_t kRangesPerPart = 8, kSolvedTogether = 16;
-  const std::int64_t range =
-      number == 1 ? std::max<std::int64_t>(count, 1)
-                  : std::max<std::int64_t>({count / (number * kRangesPerPart),
-                                            std::min(kSolvedTogether, count / (2 * number)), 1});
-  run_parts(parts.plan, [&](std::int64_t part) {
-    for (std::int64_t other = part; other < part + number; ++other) {
+  constexpr Index kRangesPerPart = 8, kSolvedTogether = 16;
+  const Index range = number == 1
+                          ? std::max<Index>(count, 1)
+                          : std::max<Index>({count / (number * kRangesPerPart),
+                                             std::min(kSolvedTogether, count / (2 * number)), 1});
+  run_parts(parts.plan, [&](Index part) {
+    for (Index other = part; other < part + number; ++other) {
       WorkQueue& queue = parts.queues[other % number];
-      for (std::int64_t begin = queue.next.fetch_add(range, std::memory_order_relaxed);
-           begin < queue.end; begin = queue.next.fetch_add(range, std::memory_order_relaxed))
+      for (Index begin = queue.next.fetch_add(range, std::memory_order_relaxed); begin < queue.end;
+           begin = queue.next.fetch_add(range, std::memory_order_relaxed))
         work(begin, std::min(begin + range, queue.end), parts.memory_of(part));
     }
   });
@@ -100,10 +99,10 @@ void for_each_range(const Parts& parts, std::int64_t count, const Work& work) {
 
 // Calls work(i, part) for all i in [0, count), each on the next part that is free.
 template <typename Work>
-void for_each_by_turns(const Plan& plan, std::int64_t count, const Work& work) {
-  std::atomic<std::int64_t> next = 0;
-  run_parts(plan, [&](std::int64_t part) {
-    for (std::int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
+void for_each_by_turns(const Plan& plan, Index count, const Work& work) {
+  std::atomic<Index> next = 0;
+  run_parts(plan, [&](Index part) {
+    for (Index i = next.fetch_add(1, std::memory_order_relaxed); i < count;
          i = next.fetch_add(1, std::memory_order_relaxed))
       work(i, part);
   });

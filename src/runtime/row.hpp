@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "osc/osc.h"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -12,7 +13,7 @@ inline constexpr int kMostDimensions = 5, kMostLetters = 8, kMostArrays = 12, kM
 
 // The product of a number and letters, which are places in ParsedRow::letters.
 struct Dimension {
-  std::int64_t factor = 1;
+  Index factor = 1;
   int letters[3] = {};
   int letter_count = 0;
 };
@@ -53,7 +54,7 @@ struct ParsedRow {
     }
   }
 
-  // Of the letter that `text` begins with, "Al" of "Al L C".
+  // The length of the letter that `text` begins with: 2 for "Al L C".
   static constexpr int length_of_letter(const char* text) {
     int length = 1;
     while (text[length] >= 'a' && text[length] <= 'z') ++length;

@@ -2,7 +2,7 @@
 // runtime/dispatch.hpp.
 #pragma once
 
-#include <cstdint>
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 namespace {
@@ -11,27 +11,26 @@ template <typename A>
 class MatrixProduct {
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
 
  public:
-  static constexpr std::int64_t kRows =
+  static constexpr Index kRows =
       kLanes * sizeof(A) == 64 ? 8 : 4;  // as many rows by two vectors as there are registers for
 
   // out (+)= a b, with a[i, k] at a + i * a_row + k * a_depth, in blocks of kRows rows by two
   // vectors. Rows up to the next multiple of kRows are read and written. Every element adds its
   // products in the order of k, wherever it lies.
   template <bool kAdds>
-  static void multiply(const A* a, std::int64_t a_row, std::int64_t a_depth, std::int64_t rows,
-                       const A* b, std::int64_t b_depth, std::int64_t vectors, std::int64_t depth,
-                       A* out, std::int64_t out_row) {
-    std::int64_t v = 0;
+  static void multiply(const A* a, Index a_row, Index a_depth, Index rows, const A* b,
+                       Index b_depth, Index vectors, Index depth, A* out, Index out_row) {
+    Index v = 0;
     for (; v + 2 <= vectors; v += 2) {
-      for (std::int64_t i = 0; i < rows; i += kRows)
+      for (Index i = 0; i < rows; i += kRows)
         block<2, kAdds>(a + i * a_row, a_row, a_depth, b + v * kLanes, b_depth, depth,
                         out + i * out_row + v * kLanes, out_row);
     }
     if (v == vectors) return;
-    for (std::int64_t i = 0; i < rows; i += kRows)
+    for (Index i = 0; i < rows; i += kRows)
       block<1, kAdds>(a + i * a_row, a_row, a_depth, b + v * kLanes, b_depth, depth,
                       out + i * out_row + v * kLanes, out_row);
   }
@@ -39,23 +38,22 @@ class MatrixProduct {
  private:
   // A function of its own, so that nothing else competes for the registers.
   template <int kColumns, bool kAdds>
-  [[gnu::noinline]] static void block(const A* a, std::int64_t a_row, std::int64_t a_depth,
-                                      const A* b, std::int64_t b_depth, std::int64_t depth, A* out,
-                                      std::int64_t out_row) {
+  [[gnu::noinline]] static void block(const A* a, Index a_row, Index a_depth, const A* b,
+                                      Index b_depth, Index depth, A* out, Index out_row) {
     Vector products[kRows][kColumns];
-    for (std::int64_t i = 0; i < kRows; ++i) {
+    for (Index i = 0; i < kRows; ++i) {
       for (int j = 0; j < kColumns; ++j) products[i][j] = V::set(0);
     }
-    for (std::int64_t k = 0; k < depth; ++k) {
+    for (Index k = 0; k < depth; ++k) {
       Vector right[kColumns];
       for (int j = 0; j < kColumns; ++j) right[j] = V::load(b + k * b_depth + j * kLanes);
-      for (std::int64_t i = 0; i < kRows; ++i) {
+      for (Index i = 0; i < kRows; ++i) {
         const Vector left = V::set(a[i * a_row + k * a_depth]);
         for (int j = 0; j < kColumns; ++j)
           products[i][j] = V::mul_add(left, right[j], products[i][j]);
       }
     }
-    for (std::int64_t i = 0; i < kRows; ++i) {
+    for (Index i = 0; i < kRows; ++i) {
       for (int j = 0; j < kColumns; ++j) {
         A* const target = out + i * out_row + j * kLanes;
         V::store(target, kAdds ? V::add(V::load(target), products[i][j]) : products[i][j]);

@@ -2,9 +2,8 @@
 // set; see runtime/dispatch.hpp.
 #pragma once
 
-#include <cstdint>
-
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 #include "simd/units_in_double.hpp"
 
 namespace osc::cpu {
@@ -15,7 +14,7 @@ class Units {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
 
  public:
   // Whether a sum of squares has lost nothing to underflow that its last bit would show, and
@@ -26,14 +25,14 @@ class Units {
   }
 
   // The first `count` lanes from x, then zeros.
-  static Vector load(const T* x, std::int64_t count) {
+  static Vector load(const T* x, Index count) {
     return count >= kLanes ? V::load(x) : V::load_first(x, count, A(0));
   }
 
   // The sum of the squares. `copy` gets the channels in whole vectors; null: not wanted.
-  [[gnu::always_inline]] static A squares(const T* x, std::int64_t channels, A* copy) {
+  [[gnu::always_inline]] static A squares(const T* x, Index channels, A* copy) {
     Vector sums[4] = {V::set(0), V::set(0), V::set(0), V::set(0)};
-    std::int64_t c = 0;
+    Index c = 0;
     for (; c + 4 * kLanes <= channels; c += 4 * kLanes) {
       for (int k = 0; k < 4; ++k) {
         const Vector value = V::load(x + c + k * kLanes);
@@ -51,22 +50,22 @@ class Units {
 
   // Writes x / max(|x|, eps) in whole vectors. Returns 1 / max(|x|, eps), which may be infinite;
   // negative where |x| is not above eps, or where x holds a NaN or an infinity.
-  static double read(const T* x, std::int64_t channels, double eps, A* unit) {
+  static double read(const T* x, Index channels, double eps, A* unit) {
     const A square = squares(x, channels, nullptr);
     if (!is_exact(square)) return unit_in_double(x, channels, eps, unit);
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > eps);
     const double inverse = 1 / (floored ? eps : length);
     const Vector factor = V::set(static_cast<A>(inverse));
-    for (std::int64_t c = 0; c < channels; c += kLanes)
+    for (Index c = 0; c < channels; c += kLanes)
       V::store(unit + c, V::mul(load(x + c, channels - c), factor));
     return floored ? -inverse : inverse;
   }
 
   // The vjp of the normalisation of x, times `factor`, where read() gave the unit and its
   // `inverse_norm`. `unit` and `unit_gradient` are whole vectors whose rest is zero.
-  static void write(const T* x, const A* unit, const A* unit_gradient, std::int64_t channels,
-                    double eps, double inverse_norm, const Ratio& factor, T* target) {
+  static void write(const T* x, const A* unit, const A* unit_gradient, Index channels, double eps,
+                    double inverse_norm, const Ratio& factor, T* target) {
     const double quotient = factor.numerator / factor.denominator;
     const double whole_factor = __builtin_fabs(inverse_norm) * quotient;
     if (is_in_range(quotient) && is_in_range(whole_factor)) {
@@ -83,13 +82,13 @@ class Units {
     return __builtin_fabs(factor) > kLeast && __builtin_fabs(factor) < kLargest;
   }
 
-  static void write_row(const A* unit, const A* unit_gradient, std::int64_t channels, A factor,
+  static void write_row(const A* unit, const A* unit_gradient, Index channels, A factor,
                         bool floored, T* target) {
     Vector sums = V::set(0);
-    for (std::int64_t c = 0; c < channels; c += kLanes)
+    for (Index c = 0; c < channels; c += kLanes)
       sums = V::mul_add(V::load(unit + c), V::load(unit_gradient + c), sums);
     const Vector along = V::set(floored ? A(0) : -V::sum(sums)), factors = V::set(factor);
-    for (std::int64_t c = 0; c < channels; c += kLanes) {
+    for (Index c = 0; c < channels; c += kLanes) {
       const Vector value =
           V::mul(V::mul_add(along, V::load(unit + c), V::load(unit_gradient + c)), factors);
       if (c + kLanes <= channels) {

@@ -3,9 +3,8 @@
 // processor.
 #pragma once
 
-#include <cstdint>
-
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -18,18 +17,18 @@ struct Ratio {
 // not above eps, or where x holds a NaN or an infinity. Unit: double, or the type that T is
 // computed in.
 template <typename T, typename Unit>
-double unit_in_double(const T* x, std::int64_t channels, double eps, Unit* unit) noexcept;
+double unit_in_double(const T* x, Index channels, double eps, Unit* unit) noexcept;
 
 // The vjp of the normalisation of x, times `factor`: (unit_gradient - unit <unit, unit_gradient>) /
 // |x| * factor. Where the norm is floored, and so does not change, unit_gradient / eps * factor.
 // Returns whether T holds all bits of the result, also if it is multiplied by a number of some
 // magnitude.
 template <typename T, typename Unit>
-bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient,
-                        std::int64_t channels, double eps, const Ratio& factor, T* target) noexcept;
+bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient, Index channels,
+                        double eps, const Ratio& factor, T* target) noexcept;
 
 // Whether x holds no NaN and no infinity.
 template <typename T>
-bool is_finite(const T* x, std::int64_t channels) noexcept;
+bool is_finite(const T* x, Index channels) noexcept;
 
 }  // namespace osc::cpu

@@ -2,10 +2,10 @@
 #pragma once
 
 #include <cmath>
-#include <cstdint>
 #include <limits>
 
 #include "osc/float16.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -27,17 +27,17 @@ inline bfloat16 from_double<bfloat16>(double x) noexcept {
   return to_bfloat16(static_cast<float>(x));
 }
 
-// sum of a[i] * scale * b[i]. Eight partial sums, so that a compiler may use its vector registers
+// The sum of a[i] * b[i]. Eight partial sums, so that a compiler may use its vector registers
 // without changing the order.
 template <typename A, typename B>
-double dot(const A* a, double scale, const B* b, std::int64_t size) noexcept {
+double dot(const A* a, const B* b, Index size) noexcept {
   double sums[8] = {};
-  std::int64_t i = 0;
+  Index i = 0;
   for (; i + 8 <= size; i += 8) {
     for (int lane = 0; lane < 8; ++lane)
-      sums[lane] += to_double(a[i + lane]) * scale * to_double(b[i + lane]);
+      sums[lane] += to_double(a[i + lane]) * to_double(b[i + lane]);
   }
-  for (int lane = 0; i < size; ++i, ++lane) sums[lane] += to_double(a[i]) * scale * to_double(b[i]);
+  for (int lane = 0; i < size; ++i, ++lane) sums[lane] += to_double(a[i]) * to_double(b[i]);
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
@@ -98,22 +98,14 @@ struct Norm {
 };
 
 template <typename T>
-Norm norm(const T* x, std::int64_t size) noexcept {
-  double sums[8] = {};
-  std::int64_t i = 0;
-  for (; i + 8 <= size; i += 8) {
-    for (int lane = 0; lane < 8; ++lane)
-      sums[lane] += to_double(x[i + lane]) * to_double(x[i + lane]);
-  }
-  for (int lane = 0; i < size; ++i, ++lane) sums[lane] += to_double(x[i]) * to_double(x[i]);
-  const double squares =
-      ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+Norm norm(const T* x, Index size) noexcept {
+  const double squares = dot(x, x, size);
   // In this range what single squares lost to underflow is far below the last bit of the sum. Sums
   // of squares of floats are in it, or 0.
   if (squares > 1e-250 && squares < 1e250) return {1, std::sqrt(squares)};
 
   double largest = 0;
-  for (i = 0; i < size; ++i) {
+  for (Index i = 0; i < size; ++i) {
     const double magnitude = std::abs(to_double(x[i]));
     if (!(magnitude <= std::numeric_limits<double>::max()))
       return {1, std::numeric_limits<double>::quiet_NaN()};
@@ -128,7 +120,7 @@ Norm norm(const T* x, std::int64_t size) noexcept {
                                        : exponent < -1022 ? 1022
                                                           : -exponent);
   double scaled_squares = 0;
-  for (i = 0; i < size; ++i) {
+  for (Index i = 0; i < size; ++i) {
     const double scaled = to_double(x[i]) * scale;
     scaled_squares += scaled * scaled;
   }

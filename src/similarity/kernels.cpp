@@ -9,8 +9,8 @@
 //   finish   reads p once from memory: its squares and its products with the matched slots; then,
 //            from the nearest cache, the gradient  a * target + b * p
 //
-// An image whose squares may have overflowed or vanished, or that is not finite, is left to
-// similarity_in_double(); a gradient of which that is true, to similarity_gradient_in_double().
+// An image with slots of f whose squares may have overflowed or vanished is computed from their
+// units. A slot of p of which that is true, or its gradient, is left to compare_in_double().
 #include <cstdint>
 #include <limits>
 
@@ -30,19 +30,19 @@ class Similarity {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
   static constexpr bool kReadInPlace = sizeof(T) == sizeof(A);
   // Gradients in this range lose nothing if one of their terms is smaller.
   static constexpr double kLeastGradient = sizeof(A) == 4 ? 0x1p-70 : 0x1p-500,
                           kLargestGradient = sizeof(A) == 4 ? 0x1p100 : 0x1p960;
   // Above it a product of two inverse norms could vanish.
   static constexpr double kLargestEps = sizeof(A) == 4 ? 0x1p40 : 0x1p400;
-  static constexpr std::int64_t kMostPending = Assigner<A>::kMostPending;
-  // Of slots, which are to stay in the second cache.
-  static constexpr std::int64_t kPendingBytes = std::int64_t{640} << 10;
+  static constexpr Index kMostPending = Assigner<A>::kMostPending;
+  // The bytes of pending slots, which are to stay in the second cache.
+  static constexpr Index kPendingBytes = Index{640} << 10;
   // An image while its assignment is not known yet.
   struct Image {
-    std::int64_t index;
+    Index index;
     const A** rows;  // [2S], the slots of f in the order (view, slot), `padded_` channels each
     A* copies;       // [2S, padded_]
     double* inverse_norm;  // [2S], 1 / max(norm, eps); 0 of a zero slot
@@ -56,41 +56,44 @@ class Similarity {
         padded_((channels_ + kLanes - 1) / kLanes * kLanes),
         in_place_(kReadInPlace && padded_ == channels_),
         most_pending_(images_pending()),
+        is_usual_eps_(task.eps <= kLargestEps),
         weight_(1 / task.divisor),
         widened_(arena.take<A>(kReadInPlace ? 0 : padded_)),
         matching_(arena.take<std::int32_t>(slots_)),
         inverse_matching_(arena.take<std::int32_t>(slots_)),
         assigner_(arena, slots_, slots_, most_pending_),
-        in_double_(SimilarityInDouble::take(arena, slots_, channels_)) {
+        units_(arena.take<A>(2 * slots_, padded_)),
+        in_double_(arena.take<double>(2, channels_)) {
     inverse_ = arena.take<A>(assigner_.stride());
-    for (std::int64_t i = 0; i < most_pending_; ++i) {
-      images_[i].rows = arena.take<const A*>(2 * slots_);
-      images_[i].copies = arena.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
-      images_[i].inverse_norm = arena.take<double>(2 * slots_);
-    }
+    arena.take_each(most_pending_, [&](Arena& piece, Index i) {
+      images_[i].rows = piece.take<const A*>(2 * slots_);
+      images_[i].copies = piece.take<A>(in_place_ ? 0 : 2 * slots_ * padded_);
+      images_[i].inverse_norm = piece.take<double>(2 * slots_);
+    });
   }
 
-  void run(std::int64_t begin, std::int64_t end) {
+  void run(Index begin, Index end) {
     // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
     // hundred times as slow.
-    for (std::int64_t c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
-    for (std::int64_t i = 0; i < most_pending_; ++i) {
-      for (std::int64_t k = 0; k < slots_ * assigner_.stride(); ++k)
-        assigner_.problem(i).costs[k] = 0;
+    for (Index c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
+    for (Index i = 0; i < most_pending_; ++i) {
+      for (Index k = 0; k < slots_ * assigner_.stride(); ++k) assigner_.problem(i).costs[k] = 0;
     }
-    std::int64_t pending = 0;
-    for (std::int64_t index = begin; index < end; ++index) {
+    Index pending = 0;
+    for (Index index = begin; index < end; ++index) {
       Image& image = images_[pending];
       image.index = index;
       if (task_.statuses) task_.statuses[index] = ImageStatus::ok;
-      if (!read(image)) {
-        similarity_in_double(task_, index, in_double_);
+      const bool is_ordinary = read(image);
+      if ((task_.given_matching && task_.given_matching[index * slots_] < 0) ||
+          (!is_ordinary && !read_units(image))) {
+        write_masked(index);
       } else if (task_.given_matching) {
         finish_as_given(image);
       } else if (match(image, pending)) {
         finish(image, assigner_.problem(pending).column_of_row,
                assigner_.problem(pending).row_of_column);
-      } else if (++pending == most_pending_) {
+      } else if (++pending == most_pending_ || !is_ordinary) {  // units_ are needed again
         finish_pending(pending);
         pending = 0;
       }
@@ -100,27 +103,26 @@ class Similarity {
   }
 
  private:
-  // As many as fit in the second cache.
-  std::int64_t images_pending() const {
+  // The number of images that fit in the second cache.
+  Index images_pending() const {
     if (!Assigner<A>::is_small(slots_)) return 1;
-    const std::int64_t images =
-        kPendingBytes / (2 * slots_ * padded_ * static_cast<std::int64_t>(sizeof(A)) + 1);
+    const Index images = kPendingBytes / (2 * slots_ * padded_ * static_cast<Index>(sizeof(A)) + 1);
     return images < 1 ? 1 : images < kMostPending ? images : kMostPending;
   }
 
   // Loads a slot that will be read soon into the caches, while another image is computed.
-  void prefetch(const View<const T, 4>& rows, std::int64_t image, std::int64_t row) const {
+  void prefetch(const View<const T, 4>& rows, Index image, Index row) const {
     const T* const x = slot_of(rows, row / slots_, image, row % slots_);
-    constexpr std::int64_t kLine = 64 / sizeof(T);
-    for (std::int64_t c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
+    constexpr Index kLine = 64 / sizeof(T);
+    for (Index c = 0; c < channels_; c += kLine) __builtin_prefetch(x + c, 0, 2);
   }
 
-  // f of an image. False: it is left to similarity_in_double().
+  // f of an image. False: a slot is not finite, or its squares are not exact.
   bool read(Image& image) const {
-    if (task_.eps > kLargestEps) return false;
-    for (std::int64_t view = 0; view < 2; ++view) {
+    if (!is_usual_eps_) return false;
+    for (Index view = 0; view < 2; ++view) {
       const T* x = slot_of(task_.f, view, image.index, 0);
-      for (std::int64_t slot = 0; slot < slots_; ++slot, x += task_.f.strides[2]) {
+      for (Index slot = 0; slot < slots_; ++slot, x += task_.f.strides[2]) {
         if (!read_slot(image, x, view * slots_ + slot)) return false;
       }
     }
@@ -128,7 +130,7 @@ class Similarity {
   }
 
   // One slot of f: where it can be read, and what makes it a unit.
-  [[gnu::always_inline]] bool read_slot(Image& image, const T* x, std::int64_t row) const {
+  [[gnu::always_inline]] bool read_slot(Image& image, const T* x, Index row) const {
     A* const copy = in_place_ ? nullptr : image.copies + row * padded_;
     const A squares = Units<T>::squares(x, channels_, copy);
     if constexpr (kReadInPlace) image.rows[row] = copy ? copy : x;
@@ -142,20 +144,51 @@ class Similarity {
     return squares == 0 && is_zero(x);
   }
 
+  // The units of f of an image. False: a slot is not finite.
+  bool read_units(Image& image) const {
+    for (Index row = 0; row < 2 * slots_; ++row) {
+      const T* const x = slot_of(task_.f, row / slots_, image.index, row % slots_);
+      A* const unit = units_ + row * padded_;
+      if (!is_finite(x, channels_)) return false;
+      unit_in_double(x, channels_, task_.eps, unit);
+      for (Index c = channels_; c < padded_; ++c) unit[c] = 0;
+      image.rows[row] = unit;
+      image.inverse_norm[row] = 1;
+    }
+    return true;
+  }
+
+  // The results of an image that is not finite or has no matching.
+  [[gnu::noinline, gnu::cold]] void write_masked(Index image) const {
+    constexpr A kNaN = std::numeric_limits<A>::quiet_NaN();
+    if (task_.statuses) task_.statuses[image] = ImageStatus::nonfinite;
+    write_indices(matching_, slots_, false,
+                  task_.matching ? task_.matching + image * slots_ : nullptr);
+    if (task_.image_sums) task_.image_sums[image] = static_cast<double>(kNaN);
+    for (Index row = 0; row < 2 * slots_; ++row) {
+      const Index view = row / slots_, slot = row % slots_;
+      if (task_.losses)
+        V::store_first(task_.losses + (view * task_.f.sizes[1] + image) * slots_ + slot, 1,
+                       V::set(kNaN));
+      for (Index c = 0; task_.grad_p.data && c < channels_; ++c)
+        V::store_first(slot_of(task_.grad_p, view, image, slot) + c, 1, V::set(kNaN));
+    }
+  }
+
   bool is_zero(const T* x) const {
     Vector highest = V::set(0);
-    for (std::int64_t c = 0; c < channels_; c += kLanes)
+    for (Index c = 0; c < channels_; c += kLanes)
       highest = V::max(highest, V::abs(Units<T>::load(x + c, channels_ - c)));
     return V::first(V::greatest(highest)) == 0;
   }
 
   // The assignment of the image, with negated cosines as costs. True if it is found at once.
-  bool match(const Image& image, std::int64_t i) {
+  bool match(const Image& image, Index i) {
     FastProblem<A>& problem = assigner_.problem(i);
     multiply(image, problem.costs);
-    for (std::int64_t slot = 0; slot < slots_; ++slot)
+    for (Index slot = 0; slot < slots_; ++slot)
       inverse_[slot] = static_cast<A>(image.inverse_norm[slots_ + slot]);
-    const Begun begun = assigner_.begin(i, [&](std::int64_t s, std::int64_t k) {
+    const Begun begun = assigner_.begin(i, [&](Index s, Index k) {
       const Vector factor = V::set(static_cast<A>(-image.inverse_norm[s]));
       return V::mul(V::load(problem.costs + s * assigner_.stride() + k * kLanes),
                     V::mul(factor, V::load(inverse_ + k * kLanes)));
@@ -166,13 +199,11 @@ class Similarity {
            (!Assigner<A>::is_small(slots_) && assigner_.solve_if_short(packed(i), i));
   }
 
-  CostRows<A> packed(std::int64_t i) {
-    return {assigner_.problem(i).costs, assigner_.stride(), A(1)};
-  }
+  CostRows<A> packed(Index i) { return {assigner_.problem(i).costs, assigner_.stride(), A(1)}; }
 
-  void finish_pending(std::int64_t count) {
+  void finish_pending(Index count) {
     assigner_.reduce(count);
-    for (std::int64_t i = 0; i < count; ++i) {
+    for (Index i = 0; i < count; ++i) {
       if (!assigner_.finish(i)) assigner_.solve_by_crouse(packed(i), i);
       finish(images_[i], assigner_.problem(i).column_of_row, assigner_.problem(i).row_of_column);
     }
@@ -180,52 +211,52 @@ class Similarity {
 
   // All products of slots of the two views, in tiles. Meanwhile p may come from memory.
   void multiply(const Image& image, A* products) const {
-    const std::int64_t stride = assigner_.stride();
-    const std::int64_t tiles =
+    const Index stride = assigner_.stride();
+    const Index tiles =
         ((slots_ + kTileRows - 1) / kTileRows) * ((slots_ + kTileColumns - 1) / kTileColumns);
-    const std::int64_t prefetched =
+    const Index prefetched =
         task_.prefetches ? (2 * slots_ + tiles - 1) / tiles : 0;  // slots a tile
-    std::int64_t row = 0;
-    for (std::int64_t s = 0; s < slots_; s += kTileRows) {
+    Index row = 0;
+    for (Index s = 0; s < slots_; s += kTileRows) {
       const A* left[kTileRows];
-      for (std::int64_t i = 0; i < kTileRows; ++i)
+      for (Index i = 0; i < kTileRows; ++i)
         left[i] = image.rows[s + i < slots_ ? s + i : slots_ - 1];
-      for (std::int64_t t = 0; t < slots_; t += kTileColumns) {
+      for (Index t = 0; t < slots_; t += kTileColumns) {
         const A* right[kTileColumns];
-        for (std::int64_t j = 0; j < kTileColumns; ++j)
+        for (Index j = 0; j < kTileColumns; ++j)
           right[j] = image.rows[slots_ + (t + j < slots_ ? t + j : slots_ - 1)];
-        for (const std::int64_t end = row + prefetched < 2 * slots_ ? row + prefetched : 2 * slots_;
+        for (const Index end = row + prefetched < 2 * slots_ ? row + prefetched : 2 * slots_;
              row < end && prefetched > 0; ++row)
           prefetch(task_.p, image.index, row);
         alignas(64) A tile[kLanes];
         multiply_tile(left, right, padded_, tile);
-        for (std::int64_t i = 0; i < kTileRows && s + i < slots_; ++i) {
-          for (std::int64_t j = 0; j < kTileColumns; ++j)
+        for (Index i = 0; i < kTileRows && s + i < slots_; ++i) {
+          for (Index j = 0; j < kTileColumns; ++j)
             products[(s + i) * stride + t + j] = tile[i * kTileColumns + j];
         }
       }
     }
   }
 
-  static constexpr std::int64_t kTileColumns = kLanes >= 8   ? 4
-                                               : kLanes >= 4 ? 2
-                                                             : 1,
-                                kTileRows = kLanes / kTileColumns;
+  static constexpr Index kTileColumns = kLanes >= 8   ? 4
+                                        : kLanes >= 4 ? 2
+                                                      : 1,
+                         kTileRows = kLanes / kTileColumns;
 
   // As many products as a vector has lanes, so that their sums fill one vector. Every product adds
   // its channels in the same order, wherever it lies in a tile: equal slots have equal products. A
   // function of its own, so that nothing else competes for the registers.
   [[gnu::noinline]] static void multiply_tile(const A* const (&left)[kTileRows],
-                                              const A* const (&right)[kTileColumns],
-                                              std::int64_t channels, A* tile) {
+                                              const A* const (&right)[kTileColumns], Index channels,
+                                              A* tile) {
     Vector products[kLanes];
-    for (std::int64_t k = 0; k < kLanes; ++k) products[k] = V::set(0);
-    for (std::int64_t c = 0; c < channels; c += kLanes) {
+    for (Index k = 0; k < kLanes; ++k) products[k] = V::set(0);
+    for (Index c = 0; c < channels; c += kLanes) {
       Vector b[kTileColumns];
-      for (std::int64_t j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
-      for (std::int64_t i = 0; i < kTileRows; ++i) {
+      for (Index j = 0; j < kTileColumns; ++j) b[j] = V::load(right[j] + c);
+      for (Index i = 0; i < kTileRows; ++i) {
         const Vector a = V::load(left[i] + c);
-        for (std::int64_t j = 0; j < kTileColumns; ++j)
+        for (Index j = 0; j < kTileColumns; ++j)
           products[i * kTileColumns + j] = V::mul_add(a, b[j], products[i * kTileColumns + j]);
       }
     }
@@ -233,12 +264,8 @@ class Similarity {
   }
 
   void finish_as_given(const Image& image) {
-    const std::int64_t* const given = task_.given_matching + image.index * slots_;
-    if (given[0] < 0) {
-      similarity_in_double(task_, image.index, in_double_);
-      return;
-    }
-    for (std::int64_t slot = 0; slot < slots_; ++slot) {
+    const Index* const given = task_.given_matching + image.index * slots_;
+    for (Index slot = 0; slot < slots_; ++slot) {
       matching_[slot] = static_cast<std::int32_t>(given[slot]);
       inverse_matching_[given[slot]] = static_cast<std::int32_t>(slot);
     }
@@ -249,19 +276,18 @@ class Similarity {
                                 const std::int32_t* inverse_matching) {
     write_indices(matching, slots_, true,
                   task_.matching ? task_.matching + image.index * slots_ : nullptr);
-    if (task_.has_p && !compare(image, matching, inverse_matching))
-      similarity_in_double(task_, image.index, in_double_, matching, inverse_matching);
+    if (task_.has_p && !compare(image, matching, inverse_matching)) write_masked(image.index);
   }
 
-  // p against the matched slots: losses and gradients.
+  // p against the matched slots: losses and gradients. False: a slot of p is not finite.
   bool compare(const Image& image, const std::int32_t* matching,
                const std::int32_t* inverse_matching) const {
     const bool prefetches_f = task_.prefetches && image.index + 1 < task_.f.sizes[1];
     double image_sum = 0;
-    for (std::int64_t view = 0; view < 2; ++view) {
+    for (Index view = 0; view < 2; ++view) {
       const std::int32_t* const partner = view == 0 ? matching : inverse_matching;
-      for (std::int64_t slot = 0; slot < slots_; ++slot) {
-        const std::int64_t index = (view * task_.f.sizes[1] + image.index) * slots_ + slot;
+      for (Index slot = 0; slot < slots_; ++slot) {
+        const Index index = (view * task_.f.sizes[1] + image.index) * slots_ + slot;
         if (prefetches_f) prefetch(task_.f, image.index + 1, view * slots_ + slot);
         double loss = 0;
         if (!compare_slot(image, view, slot, (1 - view) * slots_ + partner[slot], index, loss))
@@ -274,14 +300,13 @@ class Similarity {
     return true;
   }
 
-  [[gnu::always_inline]] bool compare_slot(const Image& image, std::int64_t view, std::int64_t slot,
-                                           std::int64_t target_row, std::int64_t index,
-                                           double& loss) const {
+  [[gnu::always_inline]] bool compare_slot(const Image& image, Index view, Index slot,
+                                           Index target_row, Index index, double& loss) const {
     const T* const x = slot_of(task_.p, view, image.index, slot);
     const A* const target = image.rows[target_row];
-    const std::int64_t channels = channels_;
+    const Index channels = channels_;
     Vector squares[2] = {V::set(0), V::set(0)}, products[2] = {V::set(0), V::set(0)};
-    std::int64_t c = 0;
+    Index c = 0;
     for (; c + 2 * kLanes <= channels; c += 2 * kLanes) {
       for (int k = 0; k < 2; ++k) {
         const Vector value = widen(x, c + k * kLanes, kLanes);
@@ -296,7 +321,8 @@ class Similarity {
     }
     const A square = V::sum(V::add(squares[0], squares[1]));
     const bool zero = square == 0 && is_zero(x);
-    if (!zero && !Units<T>::is_exact(square)) return false;
+    if (!is_usual_eps_ || (!zero && !Units<T>::is_exact(square)))
+      return compare_slot_in_double(x, image.index, view, slot, target_row, loss);
     const double length = __builtin_sqrt(static_cast<double>(square));
     const bool floored = !(length > task_.eps);
     const double inverse = 1 / (floored ? task_.eps : length);
@@ -316,7 +342,8 @@ class Similarity {
     if (are_in_range(half, of_target, of_p) || (half == 0 && grad_output == 0)) {
       write_gradient(slot_of(task_.grad_p, view, image.index, slot), x, target, of_target, of_p);
     } else {
-      write_gradient_in_double(view, image.index, slot, target_row % slots_);
+      double unchanged = loss;
+      return compare_slot_in_double(x, image.index, view, slot, target_row, unchanged);
     }
     return true;
   }
@@ -332,19 +359,22 @@ class Similarity {
     return a > b ? a : b;
   }
 
-  [[gnu::noinline, gnu::cold]] void write_gradient_in_double(std::int64_t view, std::int64_t image,
-                                                             std::int64_t slot,
-                                                             std::int64_t target) const {
-    similarity_gradient_in_double(task_, view, image, slot, target, in_double_);
+  [[gnu::noinline, gnu::cold]] bool compare_slot_in_double(const T* x, Index image, Index view,
+                                                           Index slot, Index target_row,
+                                                           double& loss) const {
+    if (!is_finite(x, channels_)) return false;
+    loss = loss_of_cosine(
+        compare_in_double(task_, view, image, slot, target_row % slots_, in_double_));
+    return true;
   }
 
   // The channels of a slot of p from c on. Those of 16 bits are widened once, to widened_.
-  Vector widen(const T* x, std::int64_t c, std::int64_t count) const {
+  Vector widen(const T* x, Index c, Index count) const {
     const Vector value = Units<T>::load(x + c, count);
     if constexpr (!kReadInPlace) V::store(widened_ + c, value);
     return value;
   }
-  Vector widened(const T* x, std::int64_t c, std::int64_t count) const {
+  Vector widened(const T* x, Index c, Index count) const {
     if constexpr (!kReadInPlace) return V::load(widened_ + c);
     return Units<T>::load(x + c, count);
   }
@@ -352,16 +382,16 @@ class Similarity {
   // of_target * target + of_p * p
   [[gnu::always_inline]] void write_gradient(T* gradient, const T* x, const A* target,
                                              double of_target, double of_p) const {
-    const std::int64_t channels = channels_;
+    const Index channels = channels_;
     const Vector a = V::set(static_cast<A>(of_target)), b = V::set(static_cast<A>(of_p));
     if (task_.streams && channels == padded_ &&
         reinterpret_cast<std::uintptr_t>(gradient) % (kLanes * sizeof(T)) == 0) {
-      for (std::int64_t c = 0; c < channels; c += kLanes)
+      for (Index c = 0; c < channels; c += kLanes)
         V::stream(gradient + c,
                   V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
       return;
     }
-    std::int64_t c = 0;
+    Index c = 0;
     for (; c + kLanes <= channels; c += kLanes)
       V::store(gradient + c, V::mul_add(a, V::load(target + c), V::mul(b, widened(x, c, kLanes))));
     if (c < channels)
@@ -370,21 +400,23 @@ class Similarity {
   }
 
   const SimilarityTask<T>& task_;
-  std::int64_t slots_, channels_, padded_;
+  Index slots_, channels_, padded_;
   bool in_place_;
-  std::int64_t most_pending_;       // images that may wait
+  Index most_pending_;  // images that may wait
+  bool is_usual_eps_;
   double weight_;                   // of every grad_output
   A* inverse_;                      // [stride], of view 1
   A* widened_;                      // [padded_], a slot of p
   std::int32_t* matching_;          // [S], as given
   std::int32_t* inverse_matching_;  // [S]
   Assigner<A> assigner_;
-  SimilarityInDouble in_double_;
+  A* units_;           // [2S, padded_], of an image whose squares are not exact
+  double* in_double_;  // [2, C]
   Image images_[kMostPending];
 };
 
 template <typename T>
-std::size_t memory_of(std::int64_t slots, std::int64_t channels) {
+std::size_t memory_of(Index slots, Index channels) {
   Arena arena;
   SimilarityTask<T> task{};
   task.f.sizes[2] = slots;
@@ -394,7 +426,7 @@ std::size_t memory_of(std::int64_t slots, std::int64_t channels) {
 }
 
 template <typename T>
-void run(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+void run(const SimilarityTask<T>& task, Index begin, Index end, void* memory) {
   Arena arena(memory);
   Similarity<T>(task, arena).run(begin, end);
 }

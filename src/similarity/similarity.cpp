@@ -14,16 +14,17 @@ namespace {
 
 // A gradient of more bytes than this is written past the caches: a core's own could not keep it,
 // and need not read what will be overwritten.
-constexpr std::int64_t kStreamBytes = std::int64_t{4} << 20;
-// From here on f and p are read from memory, and worth loading ahead of time.
-constexpr std::int64_t kPrefetchBytes = std::int64_t{16} << 20;
+constexpr Index kStreamBytes = Index{4} << 20;
+// Slots of more bytes than this come from memory. Where a gradient goes there too, they are worth
+// loading ahead of time.
+constexpr Index kPrefetchBytes = Index{16} << 20;
 
 // Runs the task of a call, whose losses are added up where `sum` is wanted: in the order of the
 // images, so that threads do not change the sum.
 template <typename Call, typename T>
 Status run(const Call& call, SimilarityTask<T>& task, const SimilarityKernels<T>& kernels,
            double* sum) {
-  const std::int64_t images = task.f.sizes[1], slots = task.f.sizes[2], channels = task.f.sizes[3];
+  const Index images = task.f.sizes[1], slots = task.f.sizes[2], channels = task.f.sizes[3];
   if (images == 0 || slots == 0) {
     if (task.statuses) std::fill_n(task.statuses, images, ImageStatus::ok);
     return {};
@@ -46,7 +47,9 @@ Status run(const Call& call, SimilarityTask<T>& task, const SimilarityKernels<T>
     parts = Parts::take(arena, plan, part_bytes);
   });
   if (!status.ok()) return status;
-  run_similarity(task, kernels, parts);
+  for_each_range(parts, images, [&](Index begin, Index end, void* part_memory) {
+    kernels.run(task, begin, end, part_memory);
+  });
   if (sum) *sum = std::accumulate(task.image_sums, task.image_sums + images, 0.0);
   return {};
 }
@@ -55,21 +58,21 @@ template <typename T>
 Status similarity_loss(const osc_similarity_loss& call, const SimilarityKernels<T>& kernels) {
   SimilarityTask<T> task{.f = view<const T, 4>(call.f, 0)};
   task.eps = or_default(call.eps, 1e-10);
-  task.given_matching = elements<const std::int64_t>(call.given_matching);
-  task.matching = elements<std::int64_t>(call.matching);
+  task.given_matching = elements<const Index>(call.given_matching);
+  task.matching = elements<Index>(call.matching);
   task.statuses = elements<ImageStatus>(call.statuses);
   task.has_p = true;
   task.p = view<const T, 4>(call.p, 0);
   task.grad_p = gradient_view<T, 4>(call.grad_p, task.p, 0);
   task.grad_output = elements<const T>(call.grad_output);
   task.grad_output_per_slot = call.reduction == OSC_NONE;
-  const std::int64_t losses = 2 * task.f.sizes[1] * task.f.sizes[2];
+  const Index losses = 2 * task.f.sizes[1] * task.f.sizes[2];
   if (call.reduction == OSC_MEAN) task.divisor = static_cast<double>(losses);
   std::atomic<bool> gradient_scales = sizeof(T) >= 4;
   task.gradient_scales = &gradient_scales;
-  const std::int64_t bytes = losses * task.f.sizes[3] * static_cast<std::int64_t>(sizeof(T));
+  const Index bytes = losses * task.f.sizes[3] * static_cast<Index>(sizeof(T));
   task.streams = bytes > kStreamBytes;
-  task.prefetches = bytes > kPrefetchBytes;
+  task.prefetches = task.grad_p.data && bytes > kPrefetchBytes;
 
   T* const loss = elements<T>(call.loss);
   const bool is_reduced = loss && call.reduction != OSC_NONE;
@@ -88,7 +91,7 @@ template <typename T>
 Status match_slots(const osc_slot_matching& call, const SimilarityKernels<T>& kernels) {
   SimilarityTask<T> task{.f = view<const T, 4>(call.slots, 0)};
   task.eps = or_default(call.eps, 1e-10);
-  task.matching = elements<std::int64_t>(call.matching);
+  task.matching = elements<Index>(call.matching);
   task.statuses = elements<ImageStatus>(call.statuses);
   return run(call, task, kernels, nullptr);
 }
@@ -99,14 +102,12 @@ Status match_slots(const osc_slot_matching& call, const SimilarityKernels<T>& ke
 osc_status osc_matching_similarity_loss_per_img(const osc_similarity_loss* call) {
   using namespace osc::cpu;
   return run_call<osc_matching_similarity_loss_per_img>(
-      call,
-      [](const auto& checked, const auto& kernels) { return similarity_loss(checked, kernels); },
+      call, [](const auto&... arguments) { return similarity_loss(arguments...); },
       similarity_kernels);
 }
 
 osc_status osc_match_slots(const osc_slot_matching* call) {
   using namespace osc::cpu;
   return run_call<osc_match_slots>(
-      call, [](const auto& checked, const auto& kernels) { return match_slots(checked, kernels); },
-      similarity_kernels);
+      call, [](const auto&... arguments) { return match_slots(arguments...); }, similarity_kernels);
 }

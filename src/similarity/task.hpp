@@ -3,11 +3,11 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 
 #include "osc/status.hpp"
 #include "osc/view.hpp"
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -16,10 +16,10 @@ template <typename T>
 struct SimilarityTask {
   View<const T, 4> f;  // [2, B, S, C]
   double eps = 0;
-  const std::int64_t* given_matching = nullptr;  // [B, S], rows of -1 allowed; null: computed
+  const Index* given_matching = nullptr;  // [B, S], rows of -1 allowed; null: computed
   // Results; null: not wanted.
-  std::int64_t* matching = nullptr;  // [B, S]
-  ImageStatus* statuses = nullptr;   // [B]
+  Index* matching = nullptr;        // [B, S]
+  ImageStatus* statuses = nullptr;  // [B]
 
   bool has_p = false;
   View<const T, 4> p{};
@@ -41,9 +41,9 @@ struct SimilarityTask {
 template <typename T>
 struct SimilarityKernels {
   // The bytes that run() works in, aligned to 64.
-  std::size_t (*memory)(std::int64_t slots, std::int64_t channels);
+  std::size_t (*memory)(Index slots, Index channels);
   // Does the images [begin, end).
-  void (*run)(const SimilarityTask<T>& task, std::int64_t begin, std::int64_t end, void* memory);
+  void (*run)(const SimilarityTask<T>& task, Index begin, Index end, void* memory);
 };
 
 OSC_DECLARE_KERNELS(SimilarityKernels, similarity_kernels)

@@ -2,7 +2,6 @@
 
 // The similarity loss of small crops against large ones, image after image: units of all slots,
 // their products, mutual bests, and the gradient from the units of the matches.
-#include <cstdint>
 #include <limits>
 
 #include "runtime/arena.hpp"
@@ -20,7 +19,7 @@ class SmallToLarge {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes;
+  static constexpr Index kLanes = V::kLanes;
   static constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
  public:
@@ -43,18 +42,18 @@ class SmallToLarge {
         greatest_(arena.take<A>(large_slots_)),
         inverse_norms_(arena.take<double>(small_rows_)),
         factors_(arena.take<double>(large_crops_ * small_crops_)),
-        best_small_(arena.take<std::int64_t>(large_slots_)),
-        best_large_(arena.take<std::int64_t>(small_slots_)) {}
+        best_small_(arena.take<Index>(large_slots_)),
+        best_large_(arena.take<Index>(small_slots_)) {}
 
-  void run(std::int64_t begin, std::int64_t end) {
+  void run(Index begin, Index end) {
     // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
     // hundred times as slow.
-    for (std::int64_t i = small_rows_ * padded_; i < whole(small_rows_, kRows) * padded_; ++i)
+    for (Index i = small_rows_ * padded_; i < whole(small_rows_, kRows) * padded_; ++i)
       small_units_[i] = 0;
-    for (std::int64_t c = 0; c < channels_; ++c) {
-      for (std::int64_t j = large_rows_; j < width_; ++j) panel_[c * width_ + j] = 0;
+    for (Index c = 0; c < channels_; ++c) {
+      for (Index j = large_rows_; j < width_; ++j) panel_[c * width_ + j] = 0;
     }
-    for (std::int64_t image = begin; image < end; ++image) {
+    for (Index image = begin; image < end; ++image) {
       const bool finite = read(image);
       if (task_.statuses) task_.statuses[image] = finite ? ImageStatus::ok : ImageStatus::nonfinite;
       if (task_.totals) {
@@ -68,7 +67,7 @@ class SmallToLarge {
         if (finite) {
           write_gradient(image);
         } else {
-          for (std::int64_t row = 0; row < small_rows_; ++row)
+          for (Index row = 0; row < small_rows_; ++row)
             fill(target_of(image, row), static_cast<A>(kNaN));
         }
       }
@@ -76,31 +75,28 @@ class SmallToLarge {
   }
 
  private:
-  static constexpr std::int64_t kRows = MatrixProduct<A>::kRows;
+  static constexpr Index kRows = MatrixProduct<A>::kRows;
 
-  static std::int64_t whole(std::int64_t count, std::int64_t of) {
-    return (count + of - 1) / of * of;
-  }
+  static Index whole(Index count, Index of) { return (count + of - 1) / of * of; }
 
-  T* target_of(std::int64_t image, std::int64_t row) const {
+  T* target_of(Index image, Index row) const {
     return slot_of(task_.grad_p_small, image, row / small_slots_, row % small_slots_);
   }
-  std::int64_t pair(std::int64_t image, std::int64_t large_crop, std::int64_t small_crop) const {
+  Index pair(Index image, Index large_crop, Index small_crop) const {
     return (image * large_crops_ + large_crop) * small_crops_ + small_crop;
   }
 
   // Units. False where the image holds a NaN or an infinity.
-  bool read(std::int64_t image) const {
-    for (std::int64_t row = 0; row < large_rows_; ++row) {
+  bool read(Index image) const {
+    for (Index row = 0; row < large_rows_; ++row) {
       A* const unit = large_units_ + row * padded_;
       double inverse_norm = 0;
       if (!read_slot(slot_of(task_.f_large, image, row / large_slots_, row % large_slots_), unit,
                      inverse_norm))
         return false;
-      for (std::int64_t c = 0; c < channels_ && task_.totals; ++c)
-        panel_[c * width_ + row] = unit[c];
+      for (Index c = 0; c < channels_ && task_.totals; ++c) panel_[c * width_ + row] = unit[c];
     }
-    for (std::int64_t row = 0; row < small_rows_; ++row) {
+    for (Index row = 0; row < small_rows_; ++row) {
       if (!read_slot(slot_of(task_.p_small, image, row / small_slots_, row % small_slots_),
                      small_units_ + row * padded_, inverse_norms_[row]))
         return false;
@@ -110,28 +106,28 @@ class SmallToLarge {
 
   bool read_slot(const T* x, A* unit, double& inverse_norm) const {
     inverse_norm = Units<T>::read(x, channels_, task_.eps, unit);
-    for (std::int64_t c = channels_; c < padded_; ++c) unit[c] = 0;
+    for (Index c = channels_; c < padded_; ++c) unit[c] = 0;
     return inverse_norm > 0 || is_finite(x, channels_);
   }
 
-  void match(std::int64_t image) const {
+  void match(Index image) const {
     MatrixProduct<A>::template multiply<false>(small_units_, padded_, 1, small_rows_, panel_,
                                                width_, width_ / kLanes, channels_, products_,
                                                width_);
     double sum = 0;
-    std::int64_t counted = 0, pairs = 0;
-    for (std::int64_t a = 0; a < large_crops_; ++a) {
-      for (std::int64_t b = 0; b < small_crops_; ++b) {
+    Index counted = 0, pairs = 0;
+    for (Index a = 0; a < large_crops_; ++a) {
+      for (Index b = 0; b < small_crops_; ++b) {
         const A* const products = products_ + b * small_slots_ * width_ + a * large_slots_;
-        std::int64_t* const matching = task_.matching + pair(image, a, b) * small_slots_;
-        const std::int64_t* const given =
-            task_.given_matching ? task_.given_matching + pair(image, a, b) * small_slots_
-                                 : nullptr;
+        Index* const matching = task_.matching + pair(image, a, b) * small_slots_;
+        const Index* const given = task_.given_matching
+                                       ? task_.given_matching + pair(image, a, b) * small_slots_
+                                       : nullptr;
         if (!given) find_bests(products);
         double cosines = 0;
-        std::int64_t count = 0;
-        for (std::int64_t s = 0; s < small_slots_; ++s) {
-          const std::int64_t l = given ? given[s] : best_large_[s];
+        Index count = 0;
+        for (Index s = 0; s < small_slots_; ++s) {
+          const Index l = given ? given[s] : best_large_[s];
           const bool counts = l >= 0 && (given || best_small_[l] == s);
           matching[s] = counts ? l : -1;
           if (!counts) continue;
@@ -155,11 +151,11 @@ class SmallToLarge {
   // where there is none.
   void find_bests(const A* products) const {
     constexpr A kLess = -std::numeric_limits<A>::infinity();
-    for (std::int64_t l = 0; l < large_slots_; ++l) greatest_[l] = kLess;
-    for (std::int64_t s = 0; s < small_slots_; ++s) {
+    for (Index l = 0; l < large_slots_; ++l) greatest_[l] = kLess;
+    for (Index s = 0; s < small_slots_; ++s) {
       A greatest = kLess;
       best_large_[s] = -1;
-      for (std::int64_t l = 0; l < large_slots_; ++l) {
+      for (Index l = 0; l < large_slots_; ++l) {
         const A product = products[s * width_ + l];
         if (product > greatest) greatest = product, best_large_[s] = l;
         if (product > greatest_[l]) greatest_[l] = product, best_small_[l] = s;
@@ -167,24 +163,22 @@ class SmallToLarge {
     }
   }
 
-  void write_no_match(std::int64_t image) const {
-    const std::int64_t pairs = large_crops_ * small_crops_;
-    for (std::int64_t i = 0; i < pairs * small_slots_; ++i)
+  void write_no_match(Index image) const {
+    const Index pairs = large_crops_ * small_crops_;
+    for (Index i = 0; i < pairs * small_slots_; ++i)
       task_.matching[image * pairs * small_slots_ + i] = -1;
-    for (std::int64_t i = 0; i < pairs && task_.losses; ++i)
+    for (Index i = 0; i < pairs && task_.losses; ++i)
       V::store_first(task_.losses + image * pairs + i, 1, V::set(static_cast<A>(kNaN)));
     task_.totals[image] = {pairs > 0 ? kNaN : 0, 0, 0};
   }
 
-  void write_gradient(std::int64_t image) const {
-    const std::int64_t* const matching =
-        task_.given_matching ? task_.given_matching : task_.matching;
-    for (std::int64_t a = 0; a < large_crops_; ++a) {
-      for (std::int64_t b = 0; b < small_crops_; ++b) {
-        const std::int64_t index = pair(image, a, b);
-        std::int64_t count = 0;
-        for (std::int64_t s = 0; s < small_slots_; ++s)
-          count += matching[index * small_slots_ + s] >= 0;
+  void write_gradient(Index image) const {
+    const Index* const matching = task_.given_matching ? task_.given_matching : task_.matching;
+    for (Index a = 0; a < large_crops_; ++a) {
+      for (Index b = 0; b < small_crops_; ++b) {
+        const Index index = pair(image, a, b);
+        Index count = 0;
+        for (Index s = 0; s < small_slots_; ++s) count += matching[index * small_slots_ + s] >= 0;
         double grad_output = task_.weight;
         if (task_.grad_output)
           grad_output *= static_cast<double>(V::first(V::load_first(
@@ -192,16 +186,16 @@ class SmallToLarge {
         factors_[a * small_crops_ + b] = -0.5 * grad_output / static_cast<double>(count);
       }
     }
-    for (std::int64_t row = 0; row < small_rows_; ++row) write_slot(image, row, matching);
+    for (Index row = 0; row < small_rows_; ++row) write_slot(image, row, matching);
   }
 
   // The gradient of a slot's unit is the sum of its matches' units, each times its pair's factor;
   // relative to the largest of these, so that none vanishes on the way.
-  void write_slot(std::int64_t image, std::int64_t row, const std::int64_t* matching) const {
-    const std::int64_t b = row / small_slots_, s = row % small_slots_;
+  void write_slot(Index image, Index row, const Index* matching) const {
+    const Index b = row / small_slots_, s = row % small_slots_;
     const auto each_match = [&](const auto& work) {
-      for (std::int64_t a = 0; a < large_crops_; ++a) {
-        const std::int64_t l = matching[pair(image, a, b) * small_slots_ + s];
+      for (Index a = 0; a < large_crops_; ++a) {
+        const Index l = matching[pair(image, a, b) * small_slots_ + s];
         if (l >= 0)
           work(factors_[a * small_crops_ + b], large_units_ + (a * large_slots_ + l) * padded_);
       }
@@ -214,10 +208,10 @@ class SmallToLarge {
       fill(target_of(image, row), A(0));
       return;
     }
-    for (std::int64_t c = 0; c < padded_; c += kLanes) V::store(unit_gradient_ + c, V::set(0));
+    for (Index c = 0; c < padded_; c += kLanes) V::store(unit_gradient_ + c, V::set(0));
     each_match([&](double factor, const A* unit) {
       const Vector relative = V::set(static_cast<A>(factor / largest));
-      for (std::int64_t c = 0; c < padded_; c += kLanes)
+      for (Index c = 0; c < padded_; c += kLanes)
         V::store(unit_gradient_ + c,
                  V::mul_add(relative, V::load(unit + c), V::load(unit_gradient_ + c)));
     });
@@ -227,25 +221,25 @@ class SmallToLarge {
   }
 
   void fill(T* target, A value) const {
-    std::int64_t c = 0;
+    Index c = 0;
     for (; c + kLanes <= channels_; c += kLanes) V::store(target + c, V::set(value));
     if (c < channels_) V::store_first(target + c, channels_ - c, V::set(value));
   }
 
   const SmallToLargeTask<T>& task_;
-  std::int64_t large_crops_, large_slots_, small_crops_, small_slots_, channels_;
-  std::int64_t large_rows_, small_rows_;  // of an image
-  std::int64_t padded_, width_;           // channels and rows of large crops in whole vectors
-  A* large_units_;                        // [Al, L, padded_]
-  A* small_units_;                        // [As, S, padded_]
-  A* panel_;                  // [C, width_], the units of large crops channel by channel
-  A* products_;               // [As, S, width_]
-  A* unit_gradient_;          // [padded_]
-  A* greatest_;               // [L]
-  double* inverse_norms_;     // [As, S]
-  double* factors_;           // [Al, As], of the gradient
-  std::int64_t* best_small_;  // [L]
-  std::int64_t* best_large_;  // [S]
+  Index large_crops_, large_slots_, small_crops_, small_slots_, channels_;
+  Index large_rows_, small_rows_;  // of an image
+  Index padded_, width_;           // channels and rows of large crops in whole vectors
+  A* large_units_;                 // [Al, L, padded_]
+  A* small_units_;                 // [As, S, padded_]
+  A* panel_;                       // [C, width_], the units of large crops channel by channel
+  A* products_;                    // [As, S, width_]
+  A* unit_gradient_;               // [padded_]
+  A* greatest_;                    // [L]
+  double* inverse_norms_;          // [As, S]
+  double* factors_;                // [Al, As], of the gradient
+  Index* best_small_;              // [L]
+  Index* best_large_;              // [S]
 };
 
 template <typename T>
@@ -256,7 +250,7 @@ std::size_t memory_of(const SmallToLargeTask<T>& task) {
 }
 
 template <typename T>
-void run(const SmallToLargeTask<T>& task, std::int64_t begin, std::int64_t end, void* memory) {
+void run(const SmallToLargeTask<T>& task, Index begin, Index end, void* memory) {
   Arena arena(memory);
   SmallToLarge<T>(task, arena).run(begin, end);
 }

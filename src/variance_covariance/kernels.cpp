@@ -7,7 +7,6 @@
 //   covary     products of two tiles of features over blocks of samples, which are added up in
 //              double; and the gradients of the covariances
 //   gradient   factor * centred * gradients of the covariances, a symmetric matrix
-#include <cstdint>
 
 #include "simd/matrix_product.hpp"
 #include "variance_covariance/task.hpp"
@@ -21,8 +20,8 @@ class VarianceCovariance {
   using A = typename Computed<T>::Type;
   using V = Simd<A>;
   using Vector = typename V::Vector;
-  static constexpr std::int64_t kLanes = V::kLanes, kTile = Task::kTile, kBlock = Task::kBlock,
-                                kVectors = kTile / kLanes;
+  static constexpr Index kLanes = V::kLanes, kTile = Task::kTile, kBlock = Task::kBlock,
+                         kVectors = kTile / kLanes;
 
  public:
   // `memory` has kVarianceMemory bytes.
@@ -35,12 +34,12 @@ class VarianceCovariance {
     static_assert(kTile * kTile * sizeof(double) + kBlock * kTile * sizeof(A) <= kVarianceMemory);
   }
 
-  void centre(std::int64_t tile) const {
-    const std::int64_t features = features_of(tile), rows = task_.rows;
+  void centre(Index tile) const {
+    const Index features = features_of(tile), rows = task_.rows;
     A* const centred = task_.centred + tile * rows * kTile;
     const T* const x = task_.x + tile * kTile;
-    const auto read = [&](std::int64_t n, std::int64_t v) {
-      const std::int64_t left = features - v * kLanes;
+    const auto read = [&](Index n, Index v) {
+      const Index left = features - v * kLanes;
       const T* const place = x + n * task_.sample_stride + v * kLanes;
       return left >= kLanes ? V::load(place)
              : left > 0     ? V::load_first(place, left, A(0))
@@ -48,40 +47,40 @@ class VarianceCovariance {
     };
     A* const means = products_;
     find_means(means, read);
-    find_means(means + kTile, [&](std::int64_t n, std::int64_t v) {
+    find_means(means + kTile, [&](Index n, Index v) {
       const Vector value = V::sub(read(n, v), V::load(means + v * kLanes));
       V::store(centred + n * kTile + v * kLanes, value);
       return value;
     });
-    for (std::int64_t n = 0; n < task_.samples; ++n) {
-      for (std::int64_t v = 0; v < kVectors; ++v) {
+    for (Index n = 0; n < task_.samples; ++n) {
+      for (Index v = 0; v < kVectors; ++v) {
         A* const place = centred + n * kTile + v * kLanes;
         V::store(place, V::sub(V::load(place), V::load(means + kTile + v * kLanes)));
       }
     }
-    for (std::int64_t i = task_.samples * kTile; i < rows * kTile; ++i) centred[i] = 0;
+    for (Index i = task_.samples * kTile; i < rows * kTile; ++i) centred[i] = 0;
   }
 
-  void covary(std::int64_t pair) const {
-    std::int64_t x = 0, y = pair;
+  void covary(Index pair) const {
+    Index x = 0, y = pair;
     for (; y >= task_.tiles - x; ++x) y -= task_.tiles - x;
     y += x;
-    for (std::int64_t i = 0; i < kTile * kTile; ++i) totals_[i] = 0;
-    const std::int64_t rows = features_of(x), columns = features_of(y),
-                       vectors = (columns + kLanes - 1) / kLanes;
-    for (std::int64_t n = 0; n < task_.samples; n += kBlock) {
-      const std::int64_t depth = least(kBlock, task_.samples - n);
+    for (Index i = 0; i < kTile * kTile; ++i) totals_[i] = 0;
+    const Index rows = features_of(x), columns = features_of(y),
+                vectors = (columns + kLanes - 1) / kLanes;
+    for (Index n = 0; n < task_.samples; n += kBlock) {
+      const Index depth = least(kBlock, task_.samples - n);
       MatrixProduct<A>::template multiply<false>(centred_at(x, n), 1, kTile, rows, centred_at(y, n),
                                                  kTile, vectors, depth, products_, kTile);
-      for (std::int64_t i = 0; i < rows; ++i) {
-        for (std::int64_t j = 0; j < vectors * kLanes; ++j)
+      for (Index i = 0; i < rows; ++i) {
+        for (Index j = 0; j < vectors * kLanes; ++j)
           totals_[i * kTile + j] += static_cast<double>(products_[i * kTile + j]);
       }
     }
     double squares = 0;
-    for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t j = x == y ? i : 0; j < columns; ++j) {
-        const std::int64_t d = x * kTile + i, e = y * kTile + j;
+    for (Index i = 0; i < rows; ++i) {
+      for (Index j = x == y ? i : 0; j < columns; ++j) {
+        const Index d = x * kTile + i, e = y * kTile + j;
         const double covariance = totals_[i * kTile + j] / static_cast<double>(task_.samples - 1);
         double gradient = task_.covariance_weight * covariance;
         if (d == e) {
@@ -95,26 +94,26 @@ class VarianceCovariance {
         gradient_at(y, d)[j] = static_cast<A>(gradient);
         gradient_at(x, e)[i] = static_cast<A>(gradient);
       }
-      for (std::int64_t j = columns; j < kTile && task_.covariance_gradients; ++j)
+      for (Index j = columns; j < kTile && task_.covariance_gradients; ++j)
         gradient_at(y, x * kTile + i)[j] = 0;
     }
     task_.squares[pair] = squares;
   }
 
-  void write_gradient(std::int64_t block) const {
-    const std::int64_t first = block * kBlock, rows = least(kBlock, task_.samples - first);
+  void write_gradient(Index block) const {
+    const Index first = block * kBlock, rows = least(kBlock, task_.samples - first);
     const Vector factor = V::set(static_cast<A>(task_.factor));
-    for (std::int64_t y = 0; y < task_.tiles; ++y) {
-      const std::int64_t columns = features_of(y), vectors = (columns + kLanes - 1) / kLanes;
-      for (std::int64_t i = 0; i < kBlock * kTile; ++i) products_[i] = 0;
-      for (std::int64_t x = 0; x < task_.tiles; ++x) {
+    for (Index y = 0; y < task_.tiles; ++y) {
+      const Index columns = features_of(y), vectors = (columns + kLanes - 1) / kLanes;
+      for (Index i = 0; i < kBlock * kTile; ++i) products_[i] = 0;
+      for (Index x = 0; x < task_.tiles; ++x) {
         MatrixProduct<A>::template multiply<true>(centred_at(x, first), kTile, 1, rows,
                                                   gradient_at(y, x * kTile), kTile, vectors,
                                                   features_of(x), products_, kTile);
       }
-      for (std::int64_t i = 0; i < rows; ++i) {
+      for (Index i = 0; i < rows; ++i) {
         T* const target = task_.grad_x + (first + i) * task_.grad_x_stride + y * kTile;
-        for (std::int64_t v = 0; v < vectors; ++v) {
+        for (Index v = 0; v < vectors; ++v) {
           const Vector value = V::mul(V::load(products_ + i * kTile + v * kLanes), factor);
           if ((v + 1) * kLanes <= columns) {
             V::store(target + v * kLanes, value);
@@ -127,31 +126,29 @@ class VarianceCovariance {
   }
 
  private:
-  static std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-  std::int64_t features_of(std::int64_t tile) const {
-    return least(kTile, task_.features - tile * kTile);
-  }
-  const A* centred_at(std::int64_t tile, std::int64_t n) const {
+  static Index least(Index a, Index b) { return a < b ? a : b; }
+  Index features_of(Index tile) const { return least(kTile, task_.features - tile * kTile); }
+  const A* centred_at(Index tile, Index n) const {
     return task_.centred + (tile * task_.rows + n) * kTile;
   }
-  A* gradient_at(std::int64_t tile, std::int64_t feature) const {
+  A* gradient_at(Index tile, Index feature) const {
     return task_.covariance_gradients + (tile * task_.features + feature) * kTile;
   }
 
   // The mean of read(n, v) over samples n, for each vector v of a tile. Reads each once, in order.
   template <typename Read>
   void find_means(A* means, const Read& read) const {
-    for (std::int64_t i = 0; i < kTile; ++i) totals_[i] = 0;
-    for (std::int64_t first = 0; first < task_.samples; first += kBlock) {
+    for (Index i = 0; i < kTile; ++i) totals_[i] = 0;
+    for (Index first = 0; first < task_.samples; first += kBlock) {
       Vector sums[kVectors];
-      for (std::int64_t v = 0; v < kVectors; ++v) sums[v] = V::set(0);
-      for (std::int64_t n = first; n < least(first + kBlock, task_.samples); ++n) {
-        for (std::int64_t v = 0; v < kVectors; ++v) sums[v] = V::add(sums[v], read(n, v));
+      for (Index v = 0; v < kVectors; ++v) sums[v] = V::set(0);
+      for (Index n = first; n < least(first + kBlock, task_.samples); ++n) {
+        for (Index v = 0; v < kVectors; ++v) sums[v] = V::add(sums[v], read(n, v));
       }
-      for (std::int64_t v = 0; v < kVectors; ++v) V::store(means + v * kLanes, sums[v]);
-      for (std::int64_t i = 0; i < kTile; ++i) totals_[i] += static_cast<double>(means[i]);
+      for (Index v = 0; v < kVectors; ++v) V::store(means + v * kLanes, sums[v]);
+      for (Index i = 0; i < kTile; ++i) totals_[i] += static_cast<double>(means[i]);
     }
-    for (std::int64_t i = 0; i < kTile; ++i)
+    for (Index i = 0; i < kTile; ++i)
       means[i] = static_cast<A>(totals_[i] / static_cast<double>(task_.samples));
   }
 
@@ -161,10 +158,9 @@ class VarianceCovariance {
 };
 
 template <typename T, auto step>
-void steps(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end,
-           void* memory) {
+void steps(const VarianceCovarianceTask<T>& task, Index begin, Index end, void* memory) {
   const VarianceCovariance<T> computation(task, memory);
-  for (std::int64_t i = begin; i < end; ++i) (computation.*step)(i);
+  for (Index i = begin; i < end; ++i) (computation.*step)(i);
 }
 
 template <typename T>

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 
 #include "runtime/dispatch.hpp"
+#include "runtime/sizes.hpp"
 
 namespace osc::cpu {
 
@@ -15,18 +15,18 @@ inline constexpr double kVarianceFloor = 1e-4;  // under the root of a variance
 template <typename T>
 struct VarianceCovarianceTask {
   using A = typename Computed<T>::Type;
-  static constexpr std::int64_t kTile = 32;    // features
-  static constexpr std::int64_t kBlock = 128;  // samples
+  static constexpr Index kTile = 32;    // features
+  static constexpr Index kBlock = 128;  // samples
   // Whole blocks of rows of a product of matrices, on any instruction set.
-  static constexpr std::int64_t kWholeRows = 8;
+  static constexpr Index kWholeRows = 8;
 
-  std::int64_t samples = 0, features = 0;
-  std::int64_t tiles = 0;   // of features
-  std::int64_t pairs = 0;   // of tiles
-  std::int64_t blocks = 0;  // of samples
-  std::int64_t rows = 0;    // samples in whole rows
-  const T* x = nullptr;     // of the group
-  std::int64_t sample_stride = 0;
+  Index samples = 0, features = 0;
+  Index tiles = 0;       // of features
+  Index pairs = 0;       // of tiles
+  Index blocks = 0;      // of samples
+  Index rows = 0;        // samples in whole rows
+  const T* x = nullptr;  // of the group
+  Index sample_stride = 0;
   A* centred = nullptr;         // [tiles, rows, kTile]
   double* variances = nullptr;  // [features]
   // [pairs]: the sum of the squares of the covariances of two different features
@@ -34,19 +34,19 @@ struct VarianceCovarianceTask {
 
   // [tiles, features, kTile], the gradients of the covariances; null: no gradient
   A* covariance_gradients = nullptr;
-  // Of a feature's standard deviation, and of a covariance, in these gradients.
+  // The weights of a feature's standard deviation, and of a covariance, in these gradients.
   double variance_weight = 0, covariance_weight = 0;
   double factor = 0;  // of grad_x
   T* grad_x = nullptr;
-  std::int64_t grad_x_stride = 0;
+  Index grad_x_stride = 0;
 };
 
-// The steps, in memory of kVarianceMemory bytes: of tiles of features, of pairs of tiles (x <= y,
-// row by row), of blocks of samples.
+// The steps work in memory of kVarianceMemory bytes. They take tiles of features, of pairs of tiles
+// (x <= y, row by row), of blocks of samples.
 inline constexpr std::size_t kVarianceMemory = std::size_t{48} << 10;
 template <typename T>
 struct VarianceCovarianceKernels {
-  using Step = void (*)(const VarianceCovarianceTask<T>& task, std::int64_t begin, std::int64_t end,
+  using Step = void (*)(const VarianceCovarianceTask<T>& task, Index begin, Index end,
                         void* memory);
   Step centre, covary, write_gradient;
 };

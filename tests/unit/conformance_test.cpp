@@ -151,6 +151,9 @@ TEST_P(Conformance, SizesOfNoneAndOne) {
                    {"on_unsolvable", OSC_UNSOLVABLE_UNMATCHED}});
         RandomCall(static_cast<std::uint64_t>(bits)).fill(call, kind);
         if (is_gathered()) call["grad_slots"].is_given = false;
+        call.tamper = [](const Array& array, osc_array& described) {
+          if (array.values.empty()) described.data = nullptr;
+        };
         const Status status = call.run();
         ASSERT_TRUE(status.ok()) << status.text();
         ASSERT_EQ(wrong_of(call), "");
@@ -346,6 +349,37 @@ TEST_P(Conformance, TheGradientIsTheSlopeOfTheLoss) {
   }
 }
 
+// Slots times a power of two, and grad_output too, have the same gradient: down to slots of
+// denormal numbers, and up to those whose norm is none.
+TEST_P(Conformance, GradientsOfSlotsOfAnyMagnitude) {
+  const bool is_double = dtype() == OSC_FLOAT64;
+  if (!row().differentiated || is_gathered() || (!is_double && dtype() != OSC_FLOAT32)) return;
+  Call call(
+      row(), dtype(),
+      {{"B", 3}, {"S", 4}, {"C", 9}, {"Al", 2}, {"L", 3}, {"As", 2}, {"G", 1}, {"N", 1}, {"D", 1}},
+      {{"temperature", 0.2}, {"reduction", OSC_SUM}, {"eps", 5e-324}});
+  if (call.has("x")) return;  // samples have no units
+  RandomCall(1).fill(call, Kind::ordinary);
+  call["grad_output"].values = {1};
+  const std::string slots = row().differentiated;
+  for (double& x : call[slots].values) x = std::round(x * 8) / 8;  // so that scaling is exact
+  const Call original = call;
+  ASSERT_TRUE(call.run().ok());
+  const int least = is_double ? -1071 : -146, most = is_double ? 1021 : 125;
+  for (int exponent = least; exponent < most; ++exponent) {
+    Call scaled = original;
+    const int of_grad = std::max(exponent, least + 40);  // a normal number
+    for (double& x : scaled[slots].values) x = std::ldexp(x, exponent);
+    scaled["grad_output"].values[0] = std::ldexp(1.0, of_grad);
+    ASSERT_TRUE(scaled.run().ok());
+    const auto& gradient = scaled["grad_" + slots].values;
+    for (std::size_t i = 0; i < gradient.size(); ++i)
+      ASSERT_NEAR(std::ldexp(gradient[i], exponent - of_grad), call["grad_" + slots].values[i],
+                  (call.has("slots") ? 32 : 1) * (is_double ? 0x1p-45 : 0x1p-17))
+          << "2^" << exponent;
+  }
+}
+
 // The image, group or problem that an element belongs to; -1 for none.
 std::int64_t image_of(const Call& call, const Array& array, std::int64_t element) {
   const std::string shape = array.row->shape;
@@ -507,7 +541,7 @@ TEST_P(Conformance, RefusesBadOptionsAndStructs) {
       EXPECT_TRUE(is_untouched(call));
     }
     if (option.kind != OSC_OPTION_DOUBLE) continue;
-    // Zero stands for the default in C, and is refused in C++.
+    // Zero selects the default in C, and is refused in C++.
     Call by_default = good, by_zero = good;
     by_default.set_option(option.name, option.default_value);
     by_zero.set_option(option.name, 0);
@@ -549,7 +583,7 @@ TEST_P(Conformance, TheInstructionSetIsOneForTheWholeOfACall) {
   RandomCall(2).fill(call, Kind::ordinary);
   if (is_gathered()) call["grad_slots"].is_given = false;
   ThreadPool one(1), two(2);
-  std::vector<const char*> names;
+  std::vector<std::string> names;
   std::vector<Call> expected;
   for (const auto& [name, outcome] : on_every_instruction_set([&] {
          Call on_set = call;
@@ -584,7 +618,7 @@ TEST_P(Conformance, TheInstructionSetIsOneForTheWholeOfACall) {
   const char* const before = instruction_set();
   std::atomic<bool> done = false;
   std::thread forces([&] {
-    for (std::size_t i = 0; !done; ++i) set_instruction_set(names[i % names.size()]);
+    for (std::size_t i = 0; !done; ++i) set_instruction_set(names[i % names.size()].c_str());
   });
   std::atomic<int> wrong = 0;
   const auto compute = [&] {

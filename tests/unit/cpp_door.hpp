@@ -1,4 +1,4 @@
-// A call of the table through the functions in C++.
+// A call of the table through the functions in C++: the arrays and options that they take.
 #pragma once
 
 #include <map>
@@ -15,17 +15,22 @@
 namespace osc {
 
 template <typename T>
+class CppDoor;
+// Calls the function of the operator; expected.hpp has it, beside what the operator must give.
+template <typename T>
+Status call_through_cpp(CppDoor<T>& door, const Call& call);
+
+template <typename T>
 class CppDoor {
  public:
   explicit CppDoor(Call& call) : call_(call) {}
 
   Status run() {
-    const Status status = dispatch(call_.row().name);
+    const Status status = call_through_cpp(*this, call_);
     for (const auto& [name, read_back] : written_) read_back();
     return status;
   }
 
- private:
   // The elements of an array in memory of their own; null if it is not given.
   template <typename Element>
   Element* data(const char* name) {
@@ -100,54 +105,7 @@ class CppDoor {
             slots_gradient("grad_slots")};
   }
 
-  Status dispatch(const std::string& name) {
-    if (name == "matching_similarity_loss_per_img") {
-      return try_matching_similarity_loss_per_img(
-          slots("f"), slots("p"), options<SimilarityLossOptions>(),
-          {data<T>("loss"), data<std::int64_t>("matching"), data<ImageStatus>("statuses"),
-           data<std::int32_t>("gradient_scales"), data<T>("grad_output"),
-           slots_gradient("grad_p")});
-    }
-    if (name == "matching_contrastive_loss") {
-      auto options = this->options<ContrastiveLossOptions>();
-      options.candidates = static_cast<Candidates>(call_.code("candidates"));
-      return try_matching_contrastive_loss(slots("slots"), options, contrastive_results());
-    }
-    if (name == "matching_contrastive_loss_gathered") {
-      const auto& sizes = call_["slots"].sizes;
-      return try_matching_contrastive_loss_gathered(
-          contiguous(static_cast<const T*>(data<T>("slots")),
-                     {sizes[0], 2, sizes[1] / 2, sizes[2], sizes[3]}),
-          static_cast<std::int64_t>(call_.option("rank")), options<ContrastiveLossOptions>(),
-          contrastive_results());
-    }
-    if (name == "matching_similarity_loss_small_to_large") {
-      return try_matching_similarity_loss_small_to_large(
-          view<const T, 4>("f_large"), view<const T, 4>("p_small"),
-          options<SmallToLargeLossOptions>(),
-          {data<T>("loss"), data<std::int64_t>("matching"), data<float>("counted_ratio"),
-           data<ImageStatus>("statuses"), data<T>("grad_output"), view<T, 4>("grad_p_small")});
-    }
-    if (name == "variance_covariance_loss") {
-      return try_variance_covariance_loss(
-          view<const T, 3>("x"), options<VarianceCovarianceOptions>(),
-          {data<T>("variance"), data<T>("covariance"), data<T>("grad_variance"),
-           data<T>("grad_covariance"), view<T, 3>("grad_x")});
-    }
-    if (name == "match_slots") {
-      return try_match_slots(slots("slots"),
-                             {data<std::int64_t>("matching"), data<ImageStatus>("statuses")},
-                             options<MatchSlotsOptions>());
-    }
-    auto options = this->options<AssignmentOptions>();
-    options.maximize = call_.code("maximize") != 0;
-    options.on_unsolvable = static_cast<OnUnsolvable>(call_.code("on_unsolvable"));
-    return try_linear_sum_assignment(view<const T, 3>("cost"),
-                                     {data<std::int64_t>("col4row"), data<std::int64_t>("row4col"),
-                                      data<AssignmentStatus>("statuses")},
-                                     options);
-  }
-
+ private:
   Call& call_;
   std::map<std::string, std::function<void()>> written_;
 };

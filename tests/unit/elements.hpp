@@ -3,6 +3,7 @@
 
 #include <cstring>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -39,16 +40,29 @@ bool same_bits(std::span<const T> a, std::span<const T> b) {
          (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
-// What action() returns on each instruction set of this processor, the baseline first, with its
-// name. The one that was in force is so again.
+// The instruction sets of this processor, the baseline first: the error for another name lists
+// them.
+inline std::vector<std::string> instruction_sets() {
+  std::string text = try_set_instruction_set("none").text();
+  text.erase(0, text.find(" have ") + 6);
+  std::vector<std::string> names;
+  for (std::size_t at = 0; at != std::string::npos; at = text.find(", ", at + 1)) {
+    const std::size_t begin = names.empty() ? 0 : at + 2;
+    names.push_back(text.substr(begin, text.find(", ", begin) - begin));
+  }
+  return names;
+}
+
+// What action() returns on each of them, with its name. The one that was in force is so again.
 template <typename Action>
 auto on_every_instruction_set(const Action& action) {
-  const char* const before = instruction_set();
-  std::vector<std::pair<const char*, decltype(action())>> results;
-  for (const char* const name : {"generic", "neon", "x86-64", "avx2", "avx512"}) {
-    if (try_set_instruction_set(name).ok()) results.emplace_back(name, action());
+  const std::string before = instruction_set();
+  std::vector<std::pair<std::string, decltype(action())>> results;
+  for (const std::string& name : instruction_sets()) {
+    set_instruction_set(name.c_str());
+    results.emplace_back(name, action());
   }
-  set_instruction_set(before);
+  set_instruction_set(before.c_str());
   return results;
 }
 

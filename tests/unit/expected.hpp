@@ -1,5 +1,6 @@
-// What a call of the table must give, from its definition: plain loops in long double, whose range
-// no norm, product or exponential of doubles leaves.
+// What is said of each operator: how it is called in C++, and what it must give, from its
+// definition: plain loops in long double, whose range no norm, product or exponential of doubles
+// leaves.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "call.hpp"
+#include "cpp_door.hpp"
 #include "oracle.hpp"
 
 namespace osc {
@@ -334,7 +336,7 @@ inline Expected expect_small_to_large(const Call& call, std::string& problem) {
     is_masked[i / (small_crops * slots)] = is_masked[i / (small_crops * slots)] || !is_finite(p[i]);
   std::vector<Bound> losses, counted_losses;
   std::vector<std::size_t> counts;
-  bool is_spoilt = false;
+  bool any_masked = false;
   Real counted = 0;
   const std::vector<double>& matching = call["matching"].values;
   for (std::size_t image = 0; image < images; ++image) {
@@ -377,7 +379,7 @@ inline Expected expect_small_to_large(const Call& call, std::string& problem) {
         losses.push_back(
             {is_masked[image] || count == 0 ? nan() : sum / static_cast<Real>(count), slack});
         if (count > 0) counted_losses.push_back(losses.back());
-        is_spoilt |= is_masked[image];
+        any_masked |= is_masked[image];
       }
     }
   }
@@ -412,7 +414,7 @@ inline Expected expect_small_to_large(const Call& call, std::string& problem) {
   expected["loss"] = call.code("reduction") == OSC_NONE
                          ? losses
                          : reduced(call, counted_losses, counted_losses.size());
-  if (call.code("reduction") != OSC_NONE && is_spoilt) expected["loss"] = {{nan(), 0}};
+  if (call.code("reduction") != OSC_NONE && any_masked) expected["loss"] = {{nan(), 0}};
   expected["counted_ratio"] = {
       {counted / static_cast<Real>(images * large_crops * small_crops * slots), 0}};
   expected["statuses"] = statuses_of(is_masked);
@@ -542,6 +544,62 @@ inline Expected expect(const Call& call, std::string& problem) {
   if (name == "match_slots") return expect_match_slots(call, problem);
   if (name == "linear_sum_assignment") return expect_assignment(call, problem);
   throw std::logic_error("no oracle for " + name);
+}
+
+// Through the function in C++ of each operator.
+template <typename T>
+Status call_through_cpp(CppDoor<T>& door, const Call& call) {
+  const std::string name = call.row().name;
+  if (name == "matching_similarity_loss_per_img") {
+    return try_matching_similarity_loss_per_img(
+        door.slots("f"), door.slots("p"), door.template options<SimilarityLossOptions>(),
+        {door.template data<T>("loss"), door.template data<std::int64_t>("matching"),
+         door.template data<ImageStatus>("statuses"),
+         door.template data<std::int32_t>("gradient_scales"), door.template data<T>("grad_output"),
+         door.slots_gradient("grad_p")});
+  }
+  if (name == "matching_contrastive_loss") {
+    auto options = door.template options<ContrastiveLossOptions>();
+    options.candidates = static_cast<Candidates>(call.code("candidates"));
+    return try_matching_contrastive_loss(door.slots("slots"), options, door.contrastive_results());
+  }
+  if (name == "matching_contrastive_loss_gathered") {
+    const auto& sizes = call["slots"].sizes;
+    return try_matching_contrastive_loss_gathered(
+        contiguous(static_cast<const T*>(door.template data<T>("slots")),
+                   {sizes[0], 2, sizes[1] / 2, sizes[2], sizes[3]}),
+        static_cast<std::int64_t>(call.option("rank")),
+        door.template options<ContrastiveLossOptions>(), door.contrastive_results());
+  }
+  if (name == "matching_similarity_loss_small_to_large") {
+    return try_matching_similarity_loss_small_to_large(
+        door.template view<const T, 4>("f_large"), door.template view<const T, 4>("p_small"),
+        door.template options<SmallToLargeLossOptions>(),
+        {door.template data<T>("loss"), door.template data<std::int64_t>("matching"),
+         door.template data<float>("counted_ratio"), door.template data<ImageStatus>("statuses"),
+         door.template data<T>("grad_output"), door.template view<T, 4>("grad_p_small")});
+  }
+  if (name == "variance_covariance_loss") {
+    return try_variance_covariance_loss(
+        door.template view<const T, 3>("x"), door.template options<VarianceCovarianceOptions>(),
+        {door.template data<T>("variance"), door.template data<T>("covariance"),
+         door.template data<T>("grad_variance"), door.template data<T>("grad_covariance"),
+         door.template view<T, 3>("grad_x")});
+  }
+  if (name == "match_slots") {
+    return try_match_slots(
+        door.slots("slots"),
+        {door.template data<std::int64_t>("matching"), door.template data<ImageStatus>("statuses")},
+        door.template options<MatchSlotsOptions>());
+  }
+  auto options = door.template options<AssignmentOptions>();
+  options.maximize = call.code("maximize") != 0;
+  options.on_unsolvable = static_cast<OnUnsolvable>(call.code("on_unsolvable"));
+  return try_linear_sum_assignment(
+      door.template view<const T, 3>("cost"),
+      {door.template data<std::int64_t>("col4row"), door.template data<std::int64_t>("row4col"),
+       door.template data<AssignmentStatus>("statuses")},
+      options);
 }
 
 // What of a call's results is not as it must be; "" for nothing.
