@@ -20,6 +20,7 @@ DTYPES = ("", *FLOATS, "int64", "int32")  # by the numbers of osc.h
 
 _SIZE_OF_ARRAY = 3 * ctypes.sizeof(ctypes.c_void_p) + 2 * ctypes.sizeof(ctypes.c_int32)
 _VIEWS = ", in which rows i and i + B are the views of image i"
+_MENDS = "x.swapaxes(0, 1).reshape(-1, *x.shape[2:])"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Option:
         return self.name.startswith("on_")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: it is a key of caches
+@dataclasses.dataclass(eq=False)  # hashed by identity: it is a key of caches
 class Operator:
     name: str
     run: Any  # the function in C, of a pointer to the struct of a call
@@ -87,27 +88,18 @@ class Operator:
     differentiated: str | None
     takes_features: bool = False  # [2B, C], which are slots of one each
 
+    def __post_init__(self) -> None:
+        # Not cached properties: torch.compile does not know their locks.
+        self.inputs, self.given = self.of_role(INPUT), self.of_role(GIVEN)
+        self.losses, self.outputs = self.of_role(LOSS), self.of_role(OUTPUT)
+        # The given arrays of a forward pass: a matching. Other residuals serve a backward pass.
+        is_accepted = [x.dtype == "int64" and self.differentiated is not None for x in self.given]
+        self.accepted = tuple(x for x, accepts in zip(self.given, is_accepted) if accepts)
+        self.accepts_integers = self.inputs[0].name == "cost"  # which become float64
+        self.backward_options = tuple(x for x in self.options if not x.is_policy)
+
     def of_role(self, *roles: int) -> tuple[Array, ...]:
         return tuple(array for array in self.arrays if array.role in roles)
-
-    inputs = functools.cached_property(lambda self: self.of_role(INPUT))
-    given = functools.cached_property(lambda self: self.of_role(GIVEN))
-    losses = functools.cached_property(lambda self: self.of_role(LOSS))
-    outputs = functools.cached_property(lambda self: self.of_role(OUTPUT))
-
-    @functools.cached_property
-    def accepted(self) -> tuple[Array, ...]:
-        """The given arrays of a forward pass: a matching. Other residuals serve a backward pass."""
-        return tuple(x for x in self.given if x.dtype == "int64") if self.differentiated else ()
-
-    @property
-    def accepts_integers(self) -> bool:
-        """Costs may be integers, which become float64."""
-        return bool(self.inputs[0].name == "cost")
-
-    @functools.cached_property
-    def backward_options(self) -> tuple[Option, ...]:
-        return tuple(option for option in self.options if not option.is_policy)
 
     def array(self, name: str) -> Array:
         return next(array for array in self.arrays if array.name == name)
@@ -142,15 +134,18 @@ class Operator:
                 raise ValueError(_refused(array, given, known))
         return sizes
 
-    def sizes_of_arguments(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-        """The same of inputs by what the caller of an array function calls them."""
+    def sizes_of_arguments(
+        self, shapes: Mapping[str, Sequence[int]], mends: str = _MENDS
+    ) -> dict[str, Any]:
+        """As `sizes`, of inputs by what the caller calls them. ``mends``: what makes views of x
+        ``[B, 2, ...]``, for the error."""
         names = dict(zip((x.name for x in self.inputs), shapes))
         try:
             return self.sizes(dict(zip(names, shapes.values())))
         except ValueError as error:
             text, dims = _library.renamed(str(error), names), len(self.inputs[0].shape)
             if _VIEWS in text and any(len(x) == dims + 1 and x[1] == 2 for x in shapes.values()):
-                text += "; x [B, 2, ...] becomes that by x.swapaxes(0, 1).reshape(-1, *x.shape[2:])"
+                text += f"; x [B, 2, ...] becomes that by {mends}"
             raise ValueError(text) from None
 
     def check(

@@ -12,12 +12,17 @@ except ImportError as error:
 
 from . import _torch
 from ._documentation import options_of
+from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
 __all__ = ["contrastive_loss", "cosine_sim_loss", "variance_covariance_loss"]
+
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"].of_features
+_CONTRASTIVE = TABLE["matching_contrastive_loss"].of_features
+_VARIANCE_COVARIANCE = TABLE["variance_covariance_loss"]
 
 
 @options_of("matching_similarity_loss_per_img")
@@ -72,16 +77,9 @@ def cosine_sim_loss(
     >>> float(cosine_sim_loss(feats, feats))
     0.5
     """
-    _torch.check_pair("feats", feats, "projs", projs)
-    f, p = _torch.as_slots("feats", feats), _torch.as_slots("projs", projs)
-    loss: torch.Tensor = _torch.call(
-        "matching_similarity_loss_per_img",
-        (_torch.constant(f), p, None),
-        {"f": "feats", "p": "projs"},
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )[0]
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    arrays = {"feats": feats, "projs": projs}
+    loss: torch.Tensor = _torch.call(_SIMILARITY, arrays, **options)[0]
     return loss
 
 
@@ -155,7 +153,7 @@ def contrastive_loss(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("projs", projs, group, options)
+    return _torch.contrastive_loss(_CONTRASTIVE, {"projs": projs}, group, **options)
 
 
 @options_of("variance_covariance_loss")
@@ -208,6 +206,5 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    _torch.check_tensor("x", x)
-    variance, covariance = _torch.call("variance_covariance_loss", (x,), on_nonfinite=on_nonfinite)
+    variance, covariance = _torch.call(_VARIANCE_COVARIANCE, {"x": x}, on_nonfinite=on_nonfinite)
     return variance, covariance

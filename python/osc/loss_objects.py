@@ -12,6 +12,7 @@ except ImportError as error:
 from . import _torch
 from ._documentation import options_of
 from ._library import matching_contrastive_loss_best_worst
+from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ __all__ = [
     "matching_similarity_loss_per_img",
     "matching_similarity_loss_small_to_large",
 ]
+
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"]
+_CONTRASTIVE = TABLE["matching_contrastive_loss"]
+_SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
 
 
 @options_of("matching_similarity_loss_per_img")
@@ -84,14 +89,8 @@ def matching_similarity_loss_per_img(
     >>> float(matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    _torch.check_pair("f", f, "p", p)
-    loss: torch.Tensor = _torch.call(
-        "matching_similarity_loss_per_img",
-        (_torch.constant(f), p, None),
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )[0]
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    loss: torch.Tensor = _torch.call(_SIMILARITY, {"f": f, "p": p}, **options)[0]
     return loss
 
 
@@ -168,7 +167,7 @@ def matching_contrastive_loss(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("slots", slots, group, options)[0]
+    return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, group, **options)[0]
 
 
 @options_of("matching_contrastive_loss")
@@ -228,7 +227,7 @@ def matching_contrastive_loss_per_img(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("slots", slots, None, options)[0]
+    return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, None, **options)[0]
 
 
 @options_of("matching_similarity_loss_small_to_large")
@@ -262,9 +261,9 @@ def matching_similarity_loss_small_to_large(
     loss : tensor, scalar or of shape [B, Al, As]
         In the dtype of `p_small`; float32 under autocast. A pair in which no slot counts has NaN
         with ``"none"`` and is left out of the mean and the sum; the mean of no pair is NaN. With an
-        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout of
-        `p_small`; contiguous where their channels are not adjacent. A pair in which no slot counts
-        sends none.
+        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout
+        of `p_small`; contiguous where their channels are not adjacent. A pair in which no slot
+        counts sends none.
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 
@@ -294,12 +293,7 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    _torch.check_pair("f_large", f_large, "p_small", p_small)
-    loss, _, counted_ratio = _torch.call(
-        "matching_similarity_loss_small_to_large",
-        (_torch.constant(f_large), p_small, None),
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    arrays = {"f_large": f_large, "p_small": p_small}
+    loss, _, counted_ratio = _torch.call(_SMALL_TO_LARGE, arrays, **options)
     return loss, counted_ratio
