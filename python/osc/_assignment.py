@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from . import _numpy
 from ._arrays import ArrayLike
-from ._documentation import options_of
+from ._documentation import documented
 from ._operators import TABLE, Operator
 from ._options import OnNonFinite, OnUnsolvable
 
@@ -29,7 +29,7 @@ def linear_sum_assignment(
     *,
     on_unsolvable: OnUnsolvable = "raise",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
-@options_of("linear_sum_assignment")
+@documented("linear_sum_assignment")
 def linear_sum_assignment(
     cost: ArrayLike | torch.Tensor,
     maximize: bool = False,
@@ -93,7 +93,7 @@ def match_slots(
 def match_slots(
     f: ArrayLike, *, eps: float = 1e-10, on_nonfinite: OnNonFinite = "propagate"
 ) -> npt.NDArray[np.int64]: ...
-@options_of("match_slots")
+@documented("match_slots")
 def match_slots(
     f: ArrayLike | torch.Tensor,
     *,
@@ -115,20 +115,14 @@ def match_slots(
     int64 array, or tensor on the device of `f`, shape [B, S]
         Slot ``s`` of view 0 of image ``i`` is matched to slot ``result[i, s]`` of view 1.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, or an array that is not a PyTorch tensor is in the
-        memory of an accelerator.
-    ValueError
-        Where the shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
     Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
-    No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    No copy where the channels are contiguous.
+
+    {paper}
 
     Examples
     --------

@@ -84,7 +84,7 @@ class Operator:
     struct_size: int
     arrays: tuple[Array, ...]
     options: tuple[Option, ...]
-    executor_offset: int
+    workspace_offset: int
     differentiated: str | None
     takes_features: bool = False  # [2B, C], which are slots of one each
 
@@ -302,7 +302,7 @@ def _operator(row: Any) -> Operator:
     run = _library.function("osc_" + name, ctypes.c_void_p)
     differentiated = row.differentiated.decode() if row.differentiated else None
     return Operator(
-        name, run, row.struct_size, arrays, options, row.executor_offset, differentiated
+        name, run, row.struct_size, arrays, options, row.workspace_offset, differentiated
     )
 
 

@@ -10,7 +10,7 @@ except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
 from . import _torch
-from ._documentation import options_of
+from ._documentation import documented
 from ._library import matching_contrastive_loss_best_worst
 from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
@@ -31,7 +31,7 @@ _CONTRASTIVE = TABLE["matching_contrastive_loss"]
 _SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
 
 
-@options_of("matching_similarity_loss_per_img")
+@documented("matching_similarity_loss_per_img", "dense tensor")
 def matching_similarity_loss_per_img(
     f: torch.Tensor,
     p: torch.Tensor,
@@ -62,23 +62,18 @@ def matching_similarity_loss_per_img(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `p`; contiguous
         where p's channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
-        `eps` is no number.
-    ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
-        image that is not finite.
+    {raises}
 
     Notes
     -----
     On the CPU: O(S² C + S³) an image, in parallel over images on PyTorch's threads with the
     interpreter's lock released, the same bits with any number of them, no copy where the channels
     are contiguous. On another device the assignments alone are made on the CPU, for which a call
-    waits for the device once (docs/pytorch.md). Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997),
-    whose code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
+    waits for the device once (docs/pytorch.md).
+
+    {paper}
+
+    Its code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
     ``"none"``.
 
     Examples
@@ -94,7 +89,7 @@ def matching_similarity_loss_per_img(
     return loss
 
 
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "dense tensor")
 def matching_contrastive_loss(
     slots: torch.Tensor,
     temperature: float = 1.0,
@@ -134,14 +129,7 @@ def matching_contrastive_loss(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
         contiguous where their channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where `slots` is no dense tensor of these dtypes, `temperature` or `eps` no number, or
-        `group` no process group.
-    ValueError
-        Where a shape or an option is not as above, on every rank where the ranks differ; or, with
-        ``"raise"``, naming the first image that is not finite.
+    {raises}
 
     Notes
     -----
@@ -151,8 +139,9 @@ def matching_contrastive_loss(
     PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
     On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
     the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
-    forward, two of some bytes a slot backward. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    forward, two of some bytes a slot backward.
+
+    {paper}
 
     Examples
     --------
@@ -170,7 +159,7 @@ def matching_contrastive_loss(
     return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, group, **options)[0]
 
 
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "dense tensor")
 def matching_contrastive_loss_per_img(
     slots: torch.Tensor,
     temperature: float = 1.0,
@@ -199,19 +188,13 @@ def matching_contrastive_loss_per_img(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
         contiguous where their channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where `slots` is no dense tensor of these dtypes, or `temperature` or `eps` no number.
-    ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
     O(S² C + S³) an image, in parallel over images. On another device a call waits for it once.
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
-    object-centric representations", 2022 (arXiv 2203.05997).
+
+    {paper}
 
     Examples
     --------
@@ -230,7 +213,7 @@ def matching_contrastive_loss_per_img(
     return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, None, **options)[0]
 
 
-@options_of("matching_similarity_loss_small_to_large")
+@documented("matching_similarity_loss_small_to_large", "dense tensor")
 def matching_similarity_loss_small_to_large(
     f_large: torch.Tensor,
     p_small: torch.Tensor,
@@ -267,22 +250,15 @@ def matching_similarity_loss_small_to_large(
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 
-    Raises
-    ------
-    TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
-        `eps` is no number.
-    ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
-        image that is not finite.
+    {raises}
 
     Notes
     -----
     Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in
     parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
     with any number of them; on another device all of it is done there, and nothing is waited for.
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
-    object-centric representations", 2022 (arXiv 2203.05997).
+
+    {paper}
 
     Examples
     --------
