@@ -41,7 +41,7 @@ class Array:
     dtype: str  # "": that of the inputs
     help: str
 
-    @functools.cached_property
+    @property
     def wanted(self) -> str:
         """``[2B, S, C]``"""
         return "[" + ", ".join("..." if d.is_leading else d.text for d in self.shape) + "]"
@@ -148,13 +148,6 @@ class Operator:
                 text += f"; x [B, 2, ...] becomes that by {mends}"
             raise ValueError(text) from None
 
-    def check(
-        self, array: Array, given: Sequence[int], sizes: Mapping[str, Any], reduces: bool
-    ) -> None:
-        """That an array which is not an input has the shape that the inputs ask for."""
-        if tuple(given) != self.shape(array, sizes, reduces):
-            raise ValueError(_refused(array, given, sizes, self.reduced(array, reduces)))
-
     def shape(self, array: Array, sizes: Mapping[str, Any], reduces: bool) -> tuple[Any, ...]:
         """Of an array for inputs of these sizes."""
         shape: list[Any] = []
@@ -194,25 +187,20 @@ def _bind(shape: tuple[Dimension, ...], given: tuple[Any, ...], sizes: dict[str,
     return True
 
 
-def _refused(
-    array: Array,
-    given: Sequence[int],
-    sizes: Mapping[str, Any],
-    shape: tuple[Dimension, ...] | None = None,
-) -> str:
-    shape = array.shape if shape is None else shape
-    wanted = "[" + ", ".join("..." if d.is_leading else d.text for d in shape) + "]"
-    if sizes and shape:
-        known = ", ".join(
-            str(d.factor * functools.reduce(lambda a, b: a * b, (sizes[x] for x in d.letters)))
-            if all(x in sizes and not d.is_leading for x in d.letters)
+def _refused(array: Array, given: Sequence[int], sizes: Mapping[str, Any]) -> str:
+    """``sizes``: those of the letters that inputs before this one have bound."""
+    wanted = array.wanted
+    if sizes:
+        known = (
+            str(d.factor * sizes[d.letters[0]])
+            if not d.is_leading and all(x in sizes for x in d.letters)
             else "..."
             if d.is_leading
             else d.text
-            for d in shape
+            for d in array.shape
         )
-        wanted += f" = [{known}]"
-    views = _VIEWS if any(d.text == "2B" for d in shape) else ""
+        wanted += f" = [{', '.join(known)}]"
+    views = _VIEWS if any(d.text == "2B" for d in array.shape) else ""
     return f"{array.name} has shape {list(given)}; wanted {wanted}{views}"
 
 

@@ -78,8 +78,8 @@ def matching_similarity_loss_per_img(
 
     Notes
     -----
-    The matching is done once, in the forward pass, and kept for the backward pass; `vmap` makes one
-    call of the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
+    The matching is solved once, in the forward pass, and is a residual; `vmap` makes one call of
+    the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
     images on XLA's threads, and the same bits with any number of threads.
 
     {paper}
@@ -176,8 +176,8 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    Slots of an image that is not finite are nobody's candidates: the other images have what they
-    would have without it. With N = 2BS, N² C / 2 multiplications forward and 3 N² C / 2 backward;
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of
+    the other images are those of a batch without that image. With N = 2BS, N² C / 2 multiplications forward and 3 N² C / 2 backward;
     no N x N matrix is stored.
 
     {paper}
@@ -393,7 +393,7 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
 
     Notes
     -----
-    As `osc.match_slots`, which says the rest.
+    Cost, ties and source are those of `osc.match_slots`.
 
     Examples
     --------
@@ -432,7 +432,7 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
 
     Notes
     -----
-    As `osc.linear_sum_assignment`, which says the rest.
+    Cost, ties and source are those of `osc.linear_sum_assignment`.
 
     Examples
     --------

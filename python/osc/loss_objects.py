@@ -133,8 +133,8 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    Slots of an image that is not finite are nobody's candidates: the other images have what they
-    would have without it. With N = 2BS, some N² C / 2 multiplications forward and as many again
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of
+    the other images are those of a batch without that image. With N = 2BS, some N² C / 2 multiplications forward and as many again
     backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device. On the CPU on
     PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
     On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
@@ -171,8 +171,8 @@ def matching_contrastive_loss_per_img(
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
 
-    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image
-    as candidates: ``log(2S - 1)`` where all slots are equal.
+    This is `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
+    ``log(2S - 1)`` where all slots are equal.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def similarity(f, p, eps=1e-10):
 
 
 def contrastive(slots, temperature=1.0, eps=1e-10, within_images=False):
-    """And the accuracy. Slots of an image that is not finite are nobody's candidates."""
+    """The losses and the accuracy. Slots of a non-finite image are no candidates."""
     images, count = len(slots) // 2, slots.shape[1]
     units, partner = {}, {}
     for i in range(images):
@@ -58,7 +58,7 @@ def contrastive(slots, temperature=1.0, eps=1e-10, within_images=False):
 
 
 def small_to_large(f_large, p_small, eps=1e-10):
-    """And the share of slots that are counted."""
+    """The losses and the share of slots that are counted."""
     images, large_crops, large_slots, _ = f_large.shape
     _, small_crops, small_slots, _ = p_small.shape
     shape = images, large_crops, small_crops
@@ -77,7 +77,7 @@ def small_to_large(f_large, p_small, eps=1e-10):
 
 
 def variance_covariance(x):
-    """Both terms, as two losses."""
+    """The variance and the covariance term, as two losses."""
     samples, features = x.shape[-2:]
     terms = []
     for group in x.reshape(-1, samples, features):

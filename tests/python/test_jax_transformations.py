@@ -226,6 +226,7 @@ def test_other_arguments_are_named():
 
 def test_custom_calls_check_their_buffers():
     """A call from elsewhere is an error where it does not fit, and reads nothing beyond its end."""
+    assert osc.jax.export_checks()  # osc.jax is imported, which registers the handler
     slots, half = jnp.ones((4, 3, 2), "float32"), jnp.ones((2, 3, 2), "float32")
     loss, matching = jax.ShapeDtypeStruct((), "float32"), jax.ShapeDtypeStruct((2, 3, 2), "int32")
     name = "matching_similarity_loss_per_img"

@@ -52,8 +52,7 @@ def value_and_gradient(loss, slots, *arguments):
 def test_ties_with_the_match_are_not_right(each_way):
     projs = torch.eye(3, dtype=torch.float64).repeat(2, 1)
     assert float(loss_global.contrastive_loss(projs)[1]) == 1
-    # row 0 resembles its match, row 1 and nobody more: a tie; row 4 is right no more, row 3 has
-    # rows 0 and 1
+    # Row 0 equals its match and row 1: a tie, which is not counted as right.
     projs[1] = projs[0]
     assert float(loss_global.contrastive_loss(projs)[1]) == pytest.approx(2 / 6)
     assert oracle.contrastive(projs.unsqueeze(1).numpy())[1] == 2 / 6
@@ -167,8 +166,8 @@ def test_gathered_ranks_are_the_joined_batch(reduction, each_way):
 def test_gathered_ranks_of_which_one_is_not_finite(each_way):
     ranks = gaussian(2, 4, 2, 5)
     ranks[1, 2, 0, 0] = float("nan")  # image 0 of rank 1
-    kept = torch.cat([ranks[0, :2], ranks[1, 1:2], ranks[0, 2:], ranks[1, 3:]])
-    want, want_gradient = value_and_gradient(matching_contrastive_loss, kept, 0.3, "none")
+    finite = torch.cat([ranks[0, :2], ranks[1, 1:2], ranks[0, 2:], ranks[1, 3:]])
+    want, want_gradient = value_and_gradient(matching_contrastive_loss, finite, 0.3, "none")
     results = [
         torch.ops.osc.matching_contrastive_loss_gathered(ranks, None, rank, 0.3, NONE, 1e-10, 0)
         for rank in range(2)

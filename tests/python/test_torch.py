@@ -38,7 +38,7 @@ def allocations(call):
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
-        outputs = call()  # kept, so that their memory is not given back
+        outputs = call()  # referenced until the profile ends, so that nothing is freed
     del outputs
     return sorted(
         event.nbytes()

@@ -83,8 +83,8 @@ def assert_keeps_nothing(call):
     heap_before, resident_before = heap(), resident()
     for _ in range(CALLS):
         call()
-    kept = heap() - heap_before
-    assert kept < HEAP_BYTES, f"{kept / CALLS:.1f} bytes a call"
+    leaked = heap() - heap_before
+    assert leaked < HEAP_BYTES, f"{leaked / CALLS:.1f} bytes a call"
     assert resident() - resident_before < RESIDENT_BYTES
 
 

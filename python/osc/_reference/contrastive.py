@@ -111,7 +111,7 @@ class _Whole:
         itself = torch.eye(self.units.shape[1], dtype=torch.bool, device=slots.device)
         logits = self.units @ self.units.transpose(1, 2) / options.temperature
         logits = logits.masked_fill(itself | masked.unsqueeze(1), float("-inf"))
-        logits = logits.masked_fill(masked.unsqueeze(2), 0)  # nobody's, but finite
+        logits = logits.masked_fill(masked.unsqueeze(2), 0)  # masked rows stay finite
         self.probabilities = logits.softmax(-1)
         self.positive = _positives(matching, self.within)
 
