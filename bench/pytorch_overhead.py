@@ -3,10 +3,9 @@ and backward of (B, S, C) = (4, 3, 8), float32, one thread.
 
     .venv/bin/python bench/pytorch_overhead.py
 
-In turns of 200 calls: the kernels through the C interface (in a workspace; some 1 µs of ctypes a call
-is included), the loss, PyTorch's own sum of the same tensor, and an autograd.Function that does
-nothing. Microseconds for forward and backward, median and minimum over 61 turns.
-"""
+In turns of 200 calls: the kernels through the C interface (in a workspace; some 1 µs of ctypes a
+call is included), the loss, PyTorch's own sum of the same tensor, and an autograd.Function that
+does nothing. Microseconds for forward and backward, median and minimum over 61 turns."""
 
 import ctypes
 import statistics

@@ -119,9 +119,9 @@ def contrastive_loss(
     Notes
     -----
     Non-finite images are masked: they are no candidates of others, whose losses are those of a
-    batch without them. `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator:
-    2B² C multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and
-    no device is waited for.
+    batch without them. `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is
+    the operator: 2B² C multiplications forward and three times as many backward, no 2B x 2B matrix
+    is stored, and no device is waited for.
 
     {SimCLR}
 
@@ -172,8 +172,8 @@ def variance_covariance_loss(
     Notes
     -----
     N D² / 2 multiplications a group forward, three times as many backward, which computes K again:
-    `x` is the only residual. On the CPU in parallel on PyTorch's threads with the interpreter's lock
-    released, the same bits with any number of them; on another device there, with D² numbers a
+    `x` is the only residual. On the CPU in parallel on PyTorch's threads with the interpreter's
+    lock released, the same bits with any number of them; on another device there, with D² numbers a
     group, and nothing is waited for.
 
     {VICReg}

@@ -133,13 +133,13 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of
-    the other images are those of a batch without that image. With N = 2BS, some N² C / 2 multiplications forward and as many again
-    backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device. On the CPU on
-    PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
-    On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
-    the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
-    forward, two of some bytes a slot backward.
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of the
+    other images are those of a batch without that image. With N = 2BS, some N² C / 2
+    multiplications forward and as many again backward per use of a cosine, 3 N² C / 2; no N x N
+    matrix is stored, on no device. On the CPU on PyTorch's threads with the interpreter's lock
+    released, the same bits with any number of them. On another device a call waits for it once, for
+    the assignments. A `group` of R ranks: R times the work, one all-gather of the slots and one of
+    some bytes (shapes, which the host reads) forward, two of some bytes a slot backward.
 
     {paper}
 

@@ -238,9 +238,9 @@ def matching_contrastive_loss(
 
     Notes
     -----
-    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of
-    the other images are those of a batch without that image. With N = 2BS, N² C / 2 multiplications for the loss and 3 N² C / 2 more
-    for the gradient; no N x N matrix is stored.
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of the
+    other images are those of a batch without that image. With N = 2BS, N² C / 2 multiplications for
+    the loss and 3 N² C / 2 more for the gradient; no N x N matrix is stored.
 
     {paper}
 

@@ -229,6 +229,7 @@ def test_custom_calls_check_their_buffers():
     assert osc.jax.export_checks()  # osc.jax is imported, which registers the handler
     slots, half = jnp.ones((4, 3, 2), "float32"), jnp.ones((2, 3, 2), "float32")
     loss, matching = jax.ShapeDtypeStruct((), "float32"), jax.ShapeDtypeStruct((2, 3, 2), "int32")
+    matching_of_3 = jax.ShapeDtypeStruct((2, 3, 3), "int32")
     name = "matching_similarity_loss_per_img"
     options = {"operator": name, "backward": np.bool_(False)}
     options |= {"reduction": np.int64(0), "eps": np.float64(1e-10), "on_nonfinite": np.int64(0)}
@@ -237,6 +238,13 @@ def test_custom_calls_check_their_buffers():
         ((slots.astype("float16"), slots), (loss, matching), {}, "p is float32; wanted float16"),
         ((slots[0], slots[0]), (loss, matching), {}, "f has another type or number"),
         ((slots, slots), (loss, loss), {}, "matching has another type or number"),
+        (
+            (slots, slots),
+            (loss, jax.ShapeDtypeStruct(half.shape, "float32")),
+            {},
+            "matching has another type or number",
+        ),
+        ((slots, slots), (loss, matching_of_3), {}, "matching has another type or number"),
         ((slots, slots), (matching, matching), {}, "loss .*"),
         ((slots.astype(int), slots.astype(int)), (loss, matching), {}, "f is of no dtype|float64"),
         ((slots, slots), (loss, matching), {"reduction": np.int64(7)}, "reduction is 7; wanted"),
