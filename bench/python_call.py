@@ -9,17 +9,13 @@ less than a microsecond.
 Prints microseconds a call, the least of 15 turns.
 """
 
-import ctypes
-import struct
 import timeit
 
 import numpy as np
+from prepared_call import prepared
 
 import osc
 import osc.numpy
-from osc._operators import DTYPES, TABLE
-
-FLOAT32 = DTYPES.index("float32")
 
 
 def microseconds(call):
@@ -29,19 +25,16 @@ def microseconds(call):
 
 def main():
     f, p = np.random.default_rng(0).standard_normal((2, 4, 3, 8)).astype(np.float32)
-    operator = TABLE["matching_similarity_loss_per_img"]
-    sizes = (ctypes.c_int64 * 3)(*f.shape)
     results = [np.empty((), np.float32), np.empty_like(p)]
-    call = bytearray(operator.struct_size)
-    struct.pack_into("N", call, 0, len(call))
-    for name, array in zip(("f", "p", "loss", "grad_p"), (f, p, *results)):
-        offset = operator.offset(operator.array(name))
-        struct.pack_into("PP", call, offset, array.ctypes.data, ctypes.addressof(sizes))
-        struct.pack_into("ii", call, offset + struct.calcsize("PPP"), array.ndim, FLOAT32)
-    prepared = bytes(call)
+    arrays = dict(zip(("f", "p", "loss", "grad_p"), (f, p, *results)))
+    library = prepared(
+        "matching_similarity_loss_per_img",
+        {name: array.ctypes.data for name, array in arrays.items()},
+        {name: array.shape for name, array in arrays.items()},
+    )
     costs = f[:3, :, :3].astype(np.float64)
     ways = {
-        "library: loss and gradient": lambda: operator.run(prepared),
+        "library: loss and gradient": library,
         "osc.numpy: loss and gradient": lambda: osc.numpy.matching_similarity_loss_per_img(
             f, p, with_grad=True
         ),

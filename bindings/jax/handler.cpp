@@ -18,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "osc/osc.h"
 #include "osc/workspace.hpp"
@@ -82,6 +83,9 @@ class Calls {
         field<std::int64_t>(call_, option.offset) = code;
         continue;
       }
+      if (!std::in_range<std::int32_t>(code))
+        refuse(option.name + std::string(" is ") + std::to_string(code) +
+               "; wanted an integer of 32 bits");
       field<std::int32_t>(call_, option.offset) = static_cast<std::int32_t>(code);
       if (std::string_view(option.name) == "reduction") reduces_ = code != OSC_NONE;
     }

@@ -136,9 +136,9 @@ class Losses : public torch::autograd::Function<Losses> {
     arguments.insert(arguments.end(), options.values.begin(), options.values.end());
     arguments.emplace_back(static_cast<std::int64_t>(on_nonfinite));
     const variable_list results = call(loss->name, std::move(arguments));
-    variable_list kept = inputs.vec();
-    for (const int i : loss->residuals) kept.push_back(results[static_cast<std::size_t>(i)]);
-    context->save_for_backward(kept);
+    variable_list tensors = inputs.vec();
+    for (const int i : loss->residuals) tensors.push_back(results[static_cast<std::size_t>(i)]);
+    context->save_for_backward(tensors);
     save(context, loss, options);
     context->mark_non_differentiable({results.begin() + loss->losses, results.end()});
     return results;
@@ -155,8 +155,8 @@ class Losses : public torch::autograd::Function<Losses> {
     variable_list tensors;
     for (std::size_t i = 0; i < losses; ++i)
       tensors.push_back(grads[i].defined() ? grads[i] : torch::zeros_like(*known));
-    const variable_list kept = context->get_saved_variables();
-    tensors.insert(tensors.end(), kept.begin(), kept.end());
+    const variable_list saved_tensors = context->get_saved_variables();
+    tensors.insert(tensors.end(), saved_tensors.begin(), saved_tensors.end());
     results[last] = Gradient::apply(at::TensorList(tensors), loss, options);
     return results;
   }

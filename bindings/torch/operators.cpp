@@ -376,8 +376,10 @@ class Call {
     } else {
       const std::int64_t code =
           option.kind == OSC_OPTION_BOOLEAN ? to<bool>(value) : to<std::int64_t>(value);
-      field<std::int32_t>(option.offset) =
-          std::in_range<std::int32_t>(code) ? static_cast<std::int32_t>(code) : -1;
+      if (!std::in_range<std::int32_t>(code))
+        refuse(option.name + std::string(" is ") + std::to_string(code) +
+               "; wanted an integer of 32 bits");
+      field<std::int32_t>(option.offset) = static_cast<std::int32_t>(code);
       if (std::string_view(option.name) == "reduction") reduces_ = code != OSC_NONE;
     }
   }

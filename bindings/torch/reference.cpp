@@ -74,7 +74,7 @@ std::vector<Tensor> contrastive(const std::vector<Tensor>& inputs,
   const Tensor itself = torch::eye(units.size(1), units.options().dtype(torch::kBool));
   const Tensor logits = (units.matmul(units.transpose(1, 2)) / options.temperature)
                             .masked_fill(itself | is_masked.unsqueeze(1), -kInfinity)
-                            .masked_fill(is_masked.unsqueeze(2), 0);  // nobody's, but finite
+                            .masked_fill(is_masked.unsqueeze(2), 0);  // masked rows stay finite
   const std::int64_t images = matching.size(0), count = matching.size(1);
   Tensor first = torch::arange(2 * images).roll(images);  // the rows of the other views
   if (within_images) first = first.div(std::max<std::int64_t>(images, 1), "floor");
@@ -110,8 +110,8 @@ std::vector<Tensor> small_to_large(const std::vector<Tensor>& inputs,
                             .masked_fill(nonfinite.view({-1, 1, 1}), kNaN);
   const auto dtype = p_small.scalar_type();
   if (options.reduction == OSC_NONE) return {losses.masked_fill(~is_pair, kNaN).to(dtype)};
-  const Tensor kept = losses.masked_fill(~is_pair & ~nonfinite.view({-1, 1, 1}), 0).sum();
-  return {(options.reduction == OSC_MEAN ? kept / is_pair.sum() : kept).to(dtype)};
+  const Tensor total = losses.masked_fill(~is_pair & ~nonfinite.view({-1, 1, 1}), 0).sum();
+  return {(options.reduction == OSC_MEAN ? total / is_pair.sum() : total).to(dtype)};
 }
 
 std::vector<Tensor> variance_covariance(const std::vector<Tensor>& inputs,

@@ -29,7 +29,9 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import jax, loss_global, loss_objects, numpy
+    from . import jax, numpy
+    from . import loss_global as loss_global
+    from . import loss_objects as loss_objects
     from ._assignment import linear_sum_assignment, match_slots
     from ._library import instruction_set, set_instruction_set
 

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, TypeGuard, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _numpy
 from ._arrays import ArrayLike
-from ._documentation import options_of
-from ._operators import TABLE
+from ._documentation import documented
+from ._operators import TABLE, Operator
 from ._options import OnNonFinite, OnUnsolvable
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["linear_sum_assignment", "match_slots"]
-
-_LINEAR_SUM_ASSIGNMENT = TABLE["linear_sum_assignment"]
-_MATCH_SLOTS = TABLE["match_slots"]
 
 
 @overload
@@ -32,7 +29,7 @@ def linear_sum_assignment(
     *,
     on_unsolvable: OnUnsolvable = "raise",
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
-@options_of("linear_sum_assignment")
+@documented("linear_sum_assignment")
 def linear_sum_assignment(
     cost: ArrayLike | torch.Tensor,
     maximize: bool = False,
@@ -84,18 +81,8 @@ def linear_sum_assignment(
     >>> col4row
     array([1, 0, 2])
     """
-    if _is_tensor(cost):
-        from . import _torch
-
-        return _torch.linear_sum_assignment(cost, maximize, on_unsolvable)
-    assigned: tuple[Any, Any] = _numpy.call(
-        _LINEAR_SUM_ASSIGNMENT,
-        {"cost": cost},
-        ("col4row", "row4col"),
-        maximize=maximize,
-        on_unsolvable=on_unsolvable,
-    )
-    return assigned
+    options = {"maximize": maximize, "on_unsolvable": on_unsolvable}
+    return _call(TABLE["linear_sum_assignment"], {"cost": cost}, ("col4row", "row4col"), options)  # type: ignore[no-any-return]
 
 
 @overload
@@ -106,7 +93,7 @@ def match_slots(
 def match_slots(
     f: ArrayLike, *, eps: float = 1e-10, on_nonfinite: OnNonFinite = "propagate"
 ) -> npt.NDArray[np.int64]: ...
-@options_of("match_slots")
+@documented("match_slots")
 def match_slots(
     f: ArrayLike | torch.Tensor,
     *,
@@ -128,20 +115,14 @@ def match_slots(
     int64 array, or tensor on the device of `f`, shape [B, S]
         Slot ``s`` of view 0 of image ``i`` is matched to slot ``result[i, s]`` of view 1.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, or an array that is not a PyTorch tensor is in the
-        memory of an accelerator.
-    ValueError
-        Where the shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
     Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
-    No copy where the channels are contiguous. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    No copy where the channels are contiguous.
+
+    {paper}
 
     Examples
     --------
@@ -150,15 +131,16 @@ def match_slots(
     >>> osc.match_slots([view, view[[2, 0, 1]]])
     array([[1, 2, 0]])
     """
-    if _is_tensor(f):
-        from . import _torch
-
-        return _torch.match_slots(f, eps, on_nonfinite)
-    return _numpy.call(_MATCH_SLOTS, {"f": f}, ("matching",), eps=eps, on_nonfinite=on_nonfinite)
+    options = {"eps": eps, "on_nonfinite": on_nonfinite}
+    return _call(TABLE["match_slots"], {"f": f}, ("matching",), options)
 
 
-def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:
-    if type(value) is np.ndarray:
-        return False
-    torch = sys.modules.get("torch")  # whoever has a tensor has imported it
-    return torch is not None and isinstance(value, torch.Tensor)
+def _call(op: Operator, arrays: dict[str, Any], wanted: tuple[str, ...], options: Any) -> Any:
+    (array,) = arrays.values()
+    if type(array) is not np.ndarray:
+        torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+        if torch is not None and isinstance(array, torch.Tensor):
+            from . import _torch
+
+            return _torch.call(op, arrays, **options)
+    return _numpy.call(op, arrays, wanted, **options)

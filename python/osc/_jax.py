@@ -89,7 +89,8 @@ def _floating(name: str, value: Any) -> jax.Array:
     if not isinstance(value, (jax.Array, np.ndarray)):
         raise TypeError(f"{name} is {type(value).__name__}; wanted a JAX array")
     dtype = value.dtype
-    _operators.check_dtypes({name: dtype.name if dtype.isnative else str(dtype)})
+    if dtype.name not in _operators.FLOATS or not dtype.isnative:
+        _operators.check_dtypes({name: str(dtype)})
     array = value if isinstance(value, jax.Array) else jnp.asarray(value)
     if array.dtype == np.float64 and jnp.result_type(float) != np.float64:
         raise TypeError(f"{name} is float64, which takes jax_enable_x64; wanted that or float32")

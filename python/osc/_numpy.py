@@ -1,8 +1,7 @@
 """An operator of the table on NumPy arrays: one call of its function in C.
 
-What is done for every call is kept short: a call on small slots takes the library less than a
-microsecond. So the struct of a call is made once for each layout of the arrays, and a call fills in
-the pointers.
+A call on small slots takes the library less than a microsecond. So the struct of a call is prepared
+once for each layout of the arrays, and a call only fills in the pointers.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ DTYPES = ("", *FLOATS, "int64", "int32")  # by the numbers of osc.h
 
 _SIZE_OF_ARRAY = 3 * ctypes.sizeof(ctypes.c_void_p) + 2 * ctypes.sizeof(ctypes.c_int32)
 _VIEWS = ", in which rows i and i + B are the views of image i"
+_MENDS = "x.swapaxes(0, 1).reshape(-1, *x.shape[2:])"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Array:
     dtype: str  # "": that of the inputs
     help: str
 
-    @functools.cached_property
+    @property
     def wanted(self) -> str:
         """``[2B, S, C]``"""
         return "[" + ", ".join("..." if d.is_leading else d.text for d in self.shape) + "]"
@@ -76,38 +77,29 @@ class Option:
         return self.name.startswith("on_")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity: it is a key of caches
+@dataclasses.dataclass(eq=False)  # hashed by identity: it is a key of caches
 class Operator:
     name: str
     run: Any  # the function in C, of a pointer to the struct of a call
     struct_size: int
     arrays: tuple[Array, ...]
     options: tuple[Option, ...]
-    executor_offset: int
+    workspace_offset: int
     differentiated: str | None
     takes_features: bool = False  # [2B, C], which are slots of one each
 
+    def __post_init__(self) -> None:
+        # Not cached properties: torch.compile does not know their locks.
+        self.inputs, self.given = self.of_role(INPUT), self.of_role(GIVEN)
+        self.losses, self.outputs = self.of_role(LOSS), self.of_role(OUTPUT)
+        # The given arrays of a forward pass: a matching. Other residuals serve a backward pass.
+        is_accepted = [x.dtype == "int64" and self.differentiated is not None for x in self.given]
+        self.accepted = tuple(x for x, accepts in zip(self.given, is_accepted) if accepts)
+        self.accepts_integers = self.inputs[0].name == "cost"  # which become float64
+        self.backward_options = tuple(x for x in self.options if not x.is_policy)
+
     def of_role(self, *roles: int) -> tuple[Array, ...]:
         return tuple(array for array in self.arrays if array.role in roles)
-
-    inputs = functools.cached_property(lambda self: self.of_role(INPUT))
-    given = functools.cached_property(lambda self: self.of_role(GIVEN))
-    losses = functools.cached_property(lambda self: self.of_role(LOSS))
-    outputs = functools.cached_property(lambda self: self.of_role(OUTPUT))
-
-    @functools.cached_property
-    def accepted(self) -> tuple[Array, ...]:
-        """The given arrays of a forward pass: a matching. Other residuals serve a backward pass."""
-        return tuple(x for x in self.given if x.dtype == "int64") if self.differentiated else ()
-
-    @property
-    def accepts_integers(self) -> bool:
-        """Costs may be integers, which become float64."""
-        return bool(self.inputs[0].name == "cost")
-
-    @functools.cached_property
-    def backward_options(self) -> tuple[Option, ...]:
-        return tuple(option for option in self.options if not option.is_policy)
 
     def array(self, name: str) -> Array:
         return next(array for array in self.arrays if array.name == name)
@@ -142,23 +134,19 @@ class Operator:
                 raise ValueError(_refused(array, given, known))
         return sizes
 
-    def sizes_of_arguments(self, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-        """The same of inputs by what the caller of an array function calls them."""
+    def sizes_of_arguments(
+        self, shapes: Mapping[str, Sequence[int]], mends: str = _MENDS
+    ) -> dict[str, Any]:
+        """As `sizes`, of inputs by what the caller calls them. ``mends``: what makes views of x
+        ``[B, 2, ...]``, for the error."""
         names = dict(zip((x.name for x in self.inputs), shapes))
         try:
             return self.sizes(dict(zip(names, shapes.values())))
         except ValueError as error:
             text, dims = _library.renamed(str(error), names), len(self.inputs[0].shape)
             if _VIEWS in text and any(len(x) == dims + 1 and x[1] == 2 for x in shapes.values()):
-                text += "; x [B, 2, ...] becomes that by x.swapaxes(0, 1).reshape(-1, *x.shape[2:])"
+                text += f"; x [B, 2, ...] becomes that by {mends}"
             raise ValueError(text) from None
-
-    def check(
-        self, array: Array, given: Sequence[int], sizes: Mapping[str, Any], reduces: bool
-    ) -> None:
-        """That an array which is not an input has the shape that the inputs ask for."""
-        if tuple(given) != self.shape(array, sizes, reduces):
-            raise ValueError(_refused(array, given, sizes, self.reduced(array, reduces)))
 
     def shape(self, array: Array, sizes: Mapping[str, Any], reduces: bool) -> tuple[Any, ...]:
         """Of an array for inputs of these sizes."""
@@ -199,25 +187,20 @@ def _bind(shape: tuple[Dimension, ...], given: tuple[Any, ...], sizes: dict[str,
     return True
 
 
-def _refused(
-    array: Array,
-    given: Sequence[int],
-    sizes: Mapping[str, Any],
-    shape: tuple[Dimension, ...] | None = None,
-) -> str:
-    shape = array.shape if shape is None else shape
-    wanted = "[" + ", ".join("..." if d.is_leading else d.text for d in shape) + "]"
-    if sizes and shape:
-        known = ", ".join(
-            str(d.factor * functools.reduce(lambda a, b: a * b, (sizes[x] for x in d.letters)))
-            if all(x in sizes and not d.is_leading for x in d.letters)
+def _refused(array: Array, given: Sequence[int], sizes: Mapping[str, Any]) -> str:
+    """``sizes``: those of the letters that inputs before this one have bound."""
+    wanted = array.wanted
+    if sizes:
+        known = (
+            str(d.factor * sizes[d.letters[0]])
+            if not d.is_leading and all(x in sizes for x in d.letters)
             else "..."
             if d.is_leading
             else d.text
-            for d in shape
+            for d in array.shape
         )
-        wanted += f" = [{known}]"
-    views = _VIEWS if any(d.text == "2B" for d in shape) else ""
+        wanted += f" = [{', '.join(known)}]"
+    views = _VIEWS if any(d.text == "2B" for d in array.shape) else ""
     return f"{array.name} has shape {list(given)}; wanted {wanted}{views}"
 
 
@@ -307,7 +290,7 @@ def _operator(row: Any) -> Operator:
     run = _library.function("osc_" + name, ctypes.c_void_p)
     differentiated = row.differentiated.decode() if row.differentiated else None
     return Operator(
-        name, run, row.struct_size, arrays, options, row.executor_offset, differentiated
+        name, run, row.struct_size, arrays, options, row.workspace_offset, differentiated
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 # PyTorch does not type what registers operators, which is what this module does.
 # mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
 import contextlib
-import types
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -54,20 +53,7 @@ def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
         raise TypeError(f"{name} is {value.dtype}; wanted {wanted}")
 
 
-def check_pair(name: str, x: Any, other_name: str, other: Any) -> None:
-    """Two tensors of one dtype. Under autocast, which makes them float32, 16 bits and float32 may
-    meet."""
-    check_tensor(name, x)
-    check_tensor(other_name, other)
-    if x.dtype != other.dtype and (
-        not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, other.dtype)
-    ):
-        raise TypeError(
-            f"{name} is {x.dtype} and {other_name} is {other.dtype}; wanted the same dtype"
-        )
-
-
-def constant(x: Tensor) -> Tensor:
+def _constant(x: Tensor) -> Tensor:
     """Without a gradient: a loss of which nothing else needs one does not need one either."""
     return x.detach() if x.requires_grad else x
 
@@ -81,11 +67,6 @@ def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) ->
             raise TypeError(
                 f"{op.inputs[0].name} is {first.dtype} and {array.name} is {tensor.dtype}; "
                 "wanted the same dtype"
-            )
-        if tensor.device != first.device:
-            raise ValueError(
-                f"{op.inputs[0].name} is on {first.device} and {array.name} on {tensor.device}; "
-                "wanted the same device"
             )
     for option, value in zip(op.options, options):
         if option.kind == _operators.ENUMERATION and not 0 <= value < len(option.values):
@@ -121,10 +102,16 @@ class _Implementation:
         self.taken = self.inputs + len(op.accepted)
         self.grads = len(op.of_role(_operators.GRAD_OUTPUT))
 
+    def checked(self, inputs: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
+        sizes = _checked(self.op, inputs, options)
+        if hasattr(self.reference, "check"):
+            self.reference.check(self.options(options), *inputs)
+        return sizes
+
     def results(self, *arguments: Any) -> Any:
         """Without their values, as tracers want them."""
         op, inputs, options = self.op, arguments[: self.inputs], arguments[self.taken :]
-        sizes = _checked(op, inputs, options)
+        sizes = self.checked(inputs, options)
         reduces = getattr(self.options(options), "reduction", "none") != "none"
         results = tuple(
             inputs[0].new_empty(op.shape(x, sizes, reduces), dtype=_dtype(x.dtype, inputs[0]))
@@ -137,7 +124,7 @@ class _Implementation:
 
     def gradient_result(self, *arguments: Any) -> Tensor:
         inputs = arguments[self.grads : self.grads + self.inputs]
-        _checked(self.op, inputs, arguments[self.grads + self.inputs + len(self.op.given) :])
+        self.checked(inputs, arguments[self.grads + self.inputs + len(self.op.given) :])
         return self.empty_gradient(inputs)
 
     def empty_gradient(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -154,7 +141,7 @@ class _Implementation:
     def compute(self, *arguments: Any) -> Any:
         inputs, options = arguments[: self.inputs], arguments[self.taken :]
         given = arguments[self.inputs : self.taken]
-        _checked(self.op, inputs, options)
+        self.checked(inputs, options)
         named = self.options(options)
         if hasattr(self.reference, "losses_and_outputs"):
             return self.reference.losses_and_outputs(named, *inputs, *given)
@@ -176,7 +163,7 @@ class _Implementation:
         grads, rest = arguments[: self.grads], arguments[self.grads :]
         inputs, rest = rest[: self.inputs], rest[self.inputs :]
         residuals, options = rest[: len(self.op.given)], rest[len(self.op.given) :]
-        _checked(self.op, inputs, options)
+        self.checked(inputs, options)
         gradient = self.reference.gradient(self.options(options), grads, *inputs, *residuals)
         wanted = self.empty_gradient(inputs)
         return gradient if gradient.stride() == wanted.stride() else wanted.copy_(gradient)
@@ -282,6 +269,7 @@ def on_cpu_tensors() -> Iterator[None]:
         yield
 
 
+_overloads = {name: getattr(torch.ops.osc, name).default for name in TABLE}
 for _op in TABLE.values():
     _register(_op)
 _devices["match_slots"] = _reference.in_full_precision(_match_slots)
@@ -299,49 +287,50 @@ def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, *options: Any) -> Any:
 # What the public functions call.
 
 
-def as_slots(name: str, features: Tensor) -> Tensor:
-    """Features of whole images ``[2B, C]`` as slots of one each."""
-    if features.dim() != 2 or features.shape[0] % 2:
-        raise ValueError(
-            f"{name} has shape {list(features.shape)}; wanted [2B, C], in which rows i and i + B "
-            f"are the views of image i{_hint((features,), 3)}"
-        )
-    return features.unsqueeze(1)
+def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
+    """The inputs of the operator. ``arrays`` are these by what the caller calls them. No gradient
+    flows to any but the last. Under autocast 16 bits and float32, which all become float32, may
+    meet."""
+    first = next(iter(arrays))
+    for name, x in arrays.items():
+        check_tensor(name, x, op.accepts_integers)
+        wanted, device = arrays[first].dtype, arrays[first].device
+        if x.dtype != wanted and (
+            not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, wanted)
+        ):
+            raise TypeError(f"{first} is {wanted} and {name} is {x.dtype}; wanted the same dtype")
+        if x.device != device:
+            text = f"{first} is on {device} and {name} on {x.device}; wanted the same device"
+            raise ValueError(text)
+    *constants, last = arrays.values()
+    tensors = [*map(_constant, constants), last]
+    if not op.takes_features:
+        return tensors
+    if any(x.dim() != 2 for x in tensors):
+        check_shapes(op, arrays)
+    return [x.unsqueeze(1) for x in tensors]
 
 
-def call(
-    name: str,
-    tensors: Sequence[Tensor | None],
-    names: Mapping[str, str] = types.MappingProxyType({}),
-    **options: Any,
-) -> Any:
-    """The operator, with options as the public functions take them. ``names``: what the caller
-    calls the operator's inputs."""
-    op = getattr(torch.ops.osc, name).default
+def check_shapes(op: Operator, arrays: Mapping[str, Tensor]) -> None:
+    mends = "x.transpose(0, 1).flatten(0, 1)"
+    op.sizes_of_arguments({name: x.shape for name, x in arrays.items()}, mends)
+
+
+def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Any:
+    """The losses and outputs of the operator. Options are those of the public functions."""
+    tensors, codes = inputs(op, arrays), _options.codes(op, options)
     try:
-        return op(*tensors, *_options.codes(TABLE[name], options))
+        return _overloads[op.name](*tensors, *(None for _ in op.accepted), *codes)
     except ValueError as error:
-        text = _library.renamed(str(error), names)
-        hint = _hint(tensors, 4) if "[2B, S, C]" in text else ""
-        raise ValueError(text + hint) from None
-
-
-def _hint(tensors: Sequence[Tensor | None], dims: int) -> str:
-    """What mends a batch [B, 2, ...]."""
-    if any(x is not None and x.dim() == dims and x.shape[1] == 2 for x in tensors):
-        return "; x [B, 2, ...] becomes that by x.transpose(0, 1).flatten(0, 1)"
-    return ""
+        check_shapes(op, arrays)
+        names = dict(zip((x.name for x in op.inputs), arrays))
+        raise ValueError(_library.renamed(str(error), names)) from None
 
 
 def contrastive_loss(
-    name: str, value: Any, group: Any, options: dict[str, Any]
+    op: Operator, arrays: Mapping[str, Any], group: Any, **options: Any
 ) -> tuple[Tensor, Tensor]:
-    """The loss and the accuracy of slots, or of features of whole images, ``projs``."""
-
-    def slots() -> Tensor:
-        check_tensor(name, value)
-        return value if name == "slots" else as_slots(name, value)
-
+    """The loss and the accuracy."""
     if group is not None:
         if not isinstance(group, torch.distributed.ProcessGroup):
             raise TypeError(
@@ -352,25 +341,8 @@ def contrastive_loss(
             from . import _torch_group
 
             gathered: tuple[Tensor, Tensor] = _torch_group.contrastive_loss(
-                slots, value, group, options
+                op, arrays, group, options
             )
             return gathered
-    names = {"slots": name}
-    loss, _, _, accuracy = call("matching_contrastive_loss", (slots(), None), names, **options)
+    loss, _, _, accuracy = call(op, arrays, **options)
     return loss, accuracy
-
-
-def match_slots(f: Tensor, eps: float, on_nonfinite: str) -> Tensor:
-    check_tensor("f", f)
-    matching: Tensor = call("match_slots", (f,), {"slots": "f"}, eps=eps, on_nonfinite=on_nonfinite)
-    return matching
-
-
-def linear_sum_assignment(
-    cost: Tensor, maximize: bool, on_unsolvable: str
-) -> tuple[Tensor, Tensor]:
-    check_tensor("cost", cost, accepts_integers=True)
-    assigned: tuple[Tensor, Tensor] = call(
-        "linear_sum_assignment", (cost,), maximize=maximize, on_unsolvable=on_unsolvable
-    )
-    return assigned

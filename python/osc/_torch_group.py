@@ -11,14 +11,14 @@ from __future__ import annotations
 # PyTorch does not type what is called here.
 # mypy: disable-error-code="no-untyped-call, untyped-decorator, misc"
 import struct
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import distributed
 
 from . import _options, _reference, _torch
-from ._operators import TABLE
+from ._operators import TABLE, Operator
 
 Tensor = torch.Tensor
 
@@ -32,26 +32,25 @@ _gradient_op = getattr(torch.ops.osc, _NAME + "_backward").default
 
 @torch.compiler.disable(reason="the collectives of a loss with group= are not traced")
 def contrastive_loss(
-    checked: Callable[[], Tensor], value: Any, group: Any, options: dict[str, Any]
+    op: Operator, arrays: Mapping[str, Any], group: Any, options: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
-    """``checked`` gives ``value`` as slots or raises: here, so that the other ranks learn of it and
-    do not wait for this one."""
+    """The arguments are checked here, so that the other ranks learn of an error and do not wait for
+    this one."""
     failure: Exception | None = None
+    (value,) = arrays.values()
     device = value.device if isinstance(value, Tensor) else torch.device("cpu")
     try:
-        slots = checked()
+        (slots,) = _torch.inputs(op, arrays)
+        _torch.check_shapes(op, arrays)
         if torch.is_autocast_enabled(device.type):
             slots = _reference.wide(slots)
         rank, *codes = _options.codes(TABLE[_NAME], {**options, "rank": group.rank()})
-        own = _Call(
-            1,
-            *slots.shape,
-            _torch.FLOATS.index(slots.dtype),
-            *(_bits(x) if isinstance(x, float) else x for x in codes),
-            slots.requires_grad and torch.is_grad_enabled(),
-        )
+        bits = [_bits(x) if isinstance(x, float) else x for x in codes]
+        wants_gradient = slots.requires_grad and torch.is_grad_enabled()
+        dtype = _torch.FLOATS.index(slots.dtype)
+        own = _Call._make((1, *slots.shape, dtype, *bits, wants_gradient))
     except Exception as error:  # whatever it is, the others must not wait
-        failure, own = error, _Call(*(0,) * len(_Call._fields))
+        failure, own = error, _Call._make(0 for _ in _Call._fields)
     # Waits for the other ranks, and for the device.
     everyones = _gathered(torch.tensor(own, dtype=torch.int64, device=device), group).tolist()
     if failure is not None:
@@ -133,7 +132,8 @@ class _LastDerivative(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
         raise NotImplementedError(
-            "the contrastive loss of a group has no second derivative; that of one process (group=None) has"
+            "the contrastive loss of a group has no second derivative; that of one process "
+            "(group=None) has"
         )
 
 

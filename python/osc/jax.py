@@ -23,7 +23,7 @@ except ImportError as error:
     raise ImportError("osc.jax needs JAX: pip install jax") from error
 
 from . import _jax
-from ._documentation import options_of
+from ._documentation import documented
 from ._library import matching_contrastive_loss_best_worst
 from ._operators import TABLE
 from ._options import Reduction
@@ -50,7 +50,7 @@ _SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
 _STATIC = "Static under ``jit``."
 
 
-@options_of("matching_similarity_loss_per_img", _STATIC)
+@documented("matching_similarity_loss_per_img", note=_STATIC)
 def matching_similarity_loss_per_img(
     f: ArrayLike, p: ArrayLike, reduction: Reduction = "mean", *, eps: float = 1e-10
 ) -> jax.Array:
@@ -74,22 +74,18 @@ def matching_similarity_loss_per_img(
         In the dtype of `p`; all losses in the order (view, image, slot). The mean of no loss is
         NaN.
 
-    Raises
-    ------
-    TypeError
-        Where a dtype is none of those above, or the two differ, an argument is no
-        array, or `eps` no number.
-    ValueError
-        Where a shape or an option is not as above.
+    {raises}
 
     Notes
     -----
-    The matching is done once, in the forward pass, and kept for the backward pass; `vmap` makes one
-    call of the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
-    images on XLA's threads, and the same bits with any number of threads. Source: F. Baldassarre
-    and H. Azizpour, "Towards self-supervised learning of global and object-centric
-    representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
-    ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
+    The matching is solved once, in the forward pass, and is a residual; `vmap` makes one call of
+    the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
+    images on XLA's threads, and the same bits with any number of threads.
+
+    {paper}
+
+    Its code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
+    ``"none"``.
 
     Examples
     --------
@@ -106,7 +102,7 @@ def matching_similarity_loss_per_img(
     return _jax.call(_SIMILARITY, {"f": f, "p": p}, reduction=reduction, eps=eps)[0]
 
 
-@options_of("matching_similarity_loss_per_img", _STATIC)
+@documented("matching_similarity_loss_per_img", note=_STATIC)
 def cosine_sim_loss(
     feats: ArrayLike,
     projs: ArrayLike,
@@ -129,15 +125,13 @@ def cosine_sim_loss(
     loss : array, scalar or of shape [2B]
         In the dtype of `projs`; all losses in the order (view, image). The mean of no loss is NaN.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_similarity_loss_per_img`, which this is with one slot.
+    {raises}
 
     Notes
     -----
-    O(C) an image. Source: X. Chen and K. He, "Exploring simple Siamese representation learning",
-    CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    O(C) an image.
+
+    {SimSiam}
 
     Examples
     --------
@@ -150,7 +144,7 @@ def cosine_sim_loss(
     return _jax.call(_SIMILARITY.of_features, arrays, reduction=reduction, eps=eps)[0]
 
 
-@options_of("matching_contrastive_loss", _STATIC)
+@documented("matching_contrastive_loss", note=_STATIC)
 def matching_contrastive_loss(
     slots: ArrayLike,
     temperature: float = 1.0,
@@ -178,20 +172,15 @@ def matching_contrastive_loss(
         In the dtype of `slots`; all losses in the order (view, image, slot). The mean of no loss is
         NaN.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, or an argument is no array, or no
-        number.
-    ValueError
-        Where a shape or an option is not as above.
+    {raises}
 
     Notes
     -----
-    Slots of an image that is not finite are nobody's candidates: the other images have what they
-    would have without it. With N = 2BS, N² C / 2 multiplications forward and 3 N² C / 2 backward;
-    no N x N matrix is stored. Source: F. Baldassarre and H. Azizpour, "Towards self-supervised
-    learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of the
+    other images are those of a batch without that image. With N = 2BS, N² C / 2 multiplications
+    forward and 3 N² C / 2 backward; no N x N matrix is stored.
+
+    {paper}
 
     Examples
     --------
@@ -204,7 +193,7 @@ def matching_contrastive_loss(
     return _jax.call(_CONTRASTIVE, {"slots": slots}, **options)[0]
 
 
-@options_of("matching_contrastive_loss", _STATIC)
+@documented("matching_contrastive_loss", note=_STATIC)
 def matching_contrastive_loss_per_img(
     slots: ArrayLike,
     temperature: float = 1.0,
@@ -229,10 +218,7 @@ def matching_contrastive_loss_per_img(
     loss : array, scalar or of shape [2BS]
         As of `matching_contrastive_loss`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_contrastive_loss`.
+    {raises}
 
     Examples
     --------
@@ -245,7 +231,7 @@ def matching_contrastive_loss_per_img(
     return _jax.call(_CONTRASTIVE, {"slots": slots}, candidates="image", **options)[0]
 
 
-@options_of("matching_contrastive_loss", _STATIC)
+@documented("matching_contrastive_loss", note=_STATIC)
 def contrastive_loss(
     projs: ArrayLike,
     temperature: float = 1.0,
@@ -270,16 +256,11 @@ def contrastive_loss(
         The share of (finite) rows that resemble their other view strictly more than every other
         candidate; NaN where there are none. Its gradient is zero.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_contrastive_loss`, which this is with one slot.
+    {raises}
 
     Notes
     -----
-    Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive
-    learning of visual representations", ICML 2020, in the form of F. Baldassarre and H. Azizpour,
-    2022 (arXiv 2203.05997).
+    {SimCLR}
 
     Examples
     --------
@@ -294,7 +275,7 @@ def contrastive_loss(
     return loss, accuracy
 
 
-@options_of("matching_similarity_loss_small_to_large", _STATIC)
+@documented("matching_similarity_loss_small_to_large", note=_STATIC)
 def matching_similarity_loss_small_to_large(
     f_large: ArrayLike,
     p_small: ArrayLike,
@@ -326,20 +307,14 @@ def matching_similarity_loss_small_to_large(
     counted_ratio : array, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. Its gradient is zero.
 
-    Raises
-    ------
-    TypeError
-        Where a dtype is none of those above, or the two differ, an argument is no
-        array, or `eps` no number.
-    ValueError
-        Where a shape or an option is not as above.
+    {raises}
 
     Notes
     -----
     With an image that is not finite the mean and the sum are NaN. Al L As S C multiplications an
-    image; of equal cosines the first is the greatest. Source: F. Baldassarre and H. Azizpour,
-    "Towards self-supervised learning of global and object-centric representations", 2022 (arXiv
-    2203.05997).
+    image; of equal cosines the first is the greatest.
+
+    {paper}
 
     Examples
     --------
@@ -355,6 +330,7 @@ def matching_similarity_loss_small_to_large(
     return loss, counted_ratio
 
 
+@documented("variance_covariance_loss")
 def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     """How little the features of samples vary, and how much they vary together: two regularisers of
     embeddings.
@@ -374,19 +350,15 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
         In the dtype of `x`. NaN of one sample, or where a size is 0; the covariance also of one
         feature.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, or `x` is no array.
-    ValueError
-        Where there are fewer than two dimensions.
+    {raises}
 
     Notes
     -----
     A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN, which
     leaves that of other groups alone. N D² / 2 multiplications a group forward, three times as many
-    backward. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg", ICLR 2022, in the form of F.
-    Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    backward.
+
+    {VICReg}
 
     Examples
     --------
@@ -400,7 +372,7 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     return variance, covariance
 
 
-@options_of("match_slots", _STATIC)
+@documented("match_slots", note=_STATIC)
 def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     """Match the slots of two views of each image, so that the sum of their cosines is greatest;
     under ``jit`` and ``vmap``, too.
@@ -417,14 +389,11 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
         Slot ``s`` of view 0 of image ``i`` is matched to slot ``result[i, s]`` of view 1; -1
         throughout for an image that holds a NaN or an infinity. No gradient flows.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Where a dtype, a shape or `eps` is not as above.
+    {raises}
 
     Notes
     -----
-    As `osc.match_slots`, which says the rest.
+    Cost, ties and source are those of `osc.match_slots`.
 
     Examples
     --------
@@ -437,7 +406,7 @@ def match_slots(f: ArrayLike, *, eps: float = 1e-10) -> jax.Array:
     return matching
 
 
-@options_of("linear_sum_assignment", _STATIC)
+@documented("linear_sum_assignment", note=_STATIC)
 def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.Array, jax.Array]:
     """Solve a batch of linear sum assignment problems exactly; under ``jit`` and ``vmap``, too.
 
@@ -463,7 +432,7 @@ def linear_sum_assignment(cost: ArrayLike, maximize: bool = False) -> tuple[jax.
 
     Notes
     -----
-    As `osc.linear_sum_assignment`, which says the rest.
+    Cost, ties and source are those of `osc.linear_sum_assignment`.
 
     Examples
     --------

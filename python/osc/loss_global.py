@@ -11,7 +11,8 @@ except ImportError as error:
     raise ImportError("osc.loss_global needs PyTorch 2.10 or later: pip install torch") from error
 
 from . import _torch
-from ._documentation import options_of
+from ._documentation import documented
+from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["contrastive_loss", "cosine_sim_loss", "variance_covariance_loss"]
 
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"].of_features
+_CONTRASTIVE = TABLE["matching_contrastive_loss"].of_features
+_VARIANCE_COVARIANCE = TABLE["variance_covariance_loss"]
 
-@options_of("matching_similarity_loss_per_img")
+
+@documented("matching_similarity_loss_per_img", "dense tensor")
 def cosine_sim_loss(
     feats: torch.Tensor,
     projs: torch.Tensor,
@@ -49,21 +54,14 @@ def cosine_sim_loss(
         the mean of no loss is NaN. The gradient has the dtype and layout of `projs`; contiguous
         where its channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
-        `eps` is no number.
-    ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
-        image that is not finite.
+    {raises}
 
     Notes
     -----
     `osc.loss_objects.matching_similarity_loss_per_img` with one slot, of which it is the operator:
-    no copy, O(C) an image, and nothing to wait for on any device. Source: X. Chen and K. He,
-    "Exploring simple Siamese representation learning", CVPR 2021, in the form of F. Baldassarre and
-    H. Azizpour, 2022 (arXiv 2203.05997).
+    no copy, O(C) an image, and nothing to wait for on any device.
+
+    {SimSiam}
 
     Examples
     --------
@@ -72,20 +70,13 @@ def cosine_sim_loss(
     >>> float(cosine_sim_loss(feats, feats))
     0.5
     """
-    _torch.check_pair("feats", feats, "projs", projs)
-    f, p = _torch.as_slots("feats", feats), _torch.as_slots("projs", projs)
-    loss: torch.Tensor = _torch.call(
-        "matching_similarity_loss_per_img",
-        (_torch.constant(f), p, None),
-        {"f": "feats", "p": "projs"},
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )[0]
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    arrays = {"feats": feats, "projs": projs}
+    loss: torch.Tensor = _torch.call(_SIMILARITY, arrays, **options)[0]
     return loss
 
 
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "dense tensor")
 def contrastive_loss(
     projs: torch.Tensor,
     temperature: float = 1.0,
@@ -123,23 +114,16 @@ def contrastive_loss(
         candidate; NaN where there are none. It has no gradient; of a `group`, that of this rank's
         rows.
 
-    Raises
-    ------
-    TypeError
-        Where `projs` is no dense tensor of these dtypes, `temperature` or `eps` no number, or
-        `group` no process group.
-    ValueError
-        Where a shape or an option is not as above, on every rank where the ranks differ; or, with
-        ``"raise"``, naming the first image that is not finite.
+    {raises}
 
     Notes
     -----
-    Images that are not finite are nobody's candidates: the others have what they would have without
-    them. `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is the operator:
-    2B² C multiplications forward and three times as many backward, no 2B x 2B matrix is stored, and
-    no device is waited for. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple
-    framework for contrastive learning of visual representations", ICML 2020, in the form of F.
-    Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    Non-finite images are masked: they are no candidates of others, whose losses are those of a
+    batch without them. `osc.loss_objects.matching_contrastive_loss` with one slot, of which it is
+    the operator: 2B² C multiplications forward and three times as many backward, no 2B x 2B matrix
+    is stored, and no device is waited for.
+
+    {SimCLR}
 
     Examples
     --------
@@ -155,10 +139,10 @@ def contrastive_loss(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("projs", projs, group, options)
+    return _torch.contrastive_loss(_CONTRASTIVE, {"projs": projs}, group, **options)
 
 
-@options_of("variance_covariance_loss")
+@documented("variance_covariance_loss", "dense tensor")
 def variance_covariance_loss(
     x: torch.Tensor, *, on_nonfinite: OnNonFinite = "propagate"
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -183,22 +167,16 @@ def variance_covariance_loss(
         covariance also of one feature. The gradient has the dtype and layout of `x`; contiguous
         where its features are not adjacent or its groups not evenly spaced.
 
-    Raises
-    ------
-    TypeError
-        Where `x` is no dense tensor of these dtypes.
-    ValueError
-        Where there are fewer than two dimensions; or, with ``"raise"``, naming the first group that
-        is not finite.
+    {raises}
 
     Notes
     -----
     N D² / 2 multiplications a group forward, three times as many backward, which computes K again:
-    nothing but `x` is kept. On the CPU in parallel on PyTorch's threads with the interpreter's lock
-    released, the same bits with any number of them; on another device there, with D² numbers a
-    group, and nothing is waited for. Source: A. Bardes, J. Ponce and Y. LeCun, "VICReg:
-    variance-invariance-covariance regularization for self-supervised learning", ICLR 2022, in the
-    form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    `x` is the only residual. On the CPU in parallel on PyTorch's threads with the interpreter's
+    lock released, the same bits with any number of them; on another device there, with D² numbers a
+    group, and nothing is waited for.
+
+    {VICReg}
 
     Examples
     --------
@@ -208,6 +186,5 @@ def variance_covariance_loss(
     >>> float(variance), float(covariance)
     (0.0, 4.0)
     """
-    _torch.check_tensor("x", x)
-    variance, covariance = _torch.call("variance_covariance_loss", (x,), on_nonfinite=on_nonfinite)
+    variance, covariance = _torch.call(_VARIANCE_COVARIANCE, {"x": x}, on_nonfinite=on_nonfinite)
     return variance, covariance

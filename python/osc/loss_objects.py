@@ -10,8 +10,9 @@ except ImportError as error:
     raise ImportError("osc.loss_objects needs PyTorch 2.10 or later: pip install torch") from error
 
 from . import _torch
-from ._documentation import options_of
+from ._documentation import documented
 from ._library import matching_contrastive_loss_best_worst
+from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
 
 if TYPE_CHECKING:
@@ -25,8 +26,12 @@ __all__ = [
     "matching_similarity_loss_small_to_large",
 ]
 
+_SIMILARITY = TABLE["matching_similarity_loss_per_img"]
+_CONTRASTIVE = TABLE["matching_contrastive_loss"]
+_SMALL_TO_LARGE = TABLE["matching_similarity_loss_small_to_large"]
 
-@options_of("matching_similarity_loss_per_img")
+
+@documented("matching_similarity_loss_per_img", "dense tensor")
 def matching_similarity_loss_per_img(
     f: torch.Tensor,
     p: torch.Tensor,
@@ -57,23 +62,18 @@ def matching_similarity_loss_per_img(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `p`; contiguous
         where p's channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
-        `eps` is no number.
-    ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
-        image that is not finite.
+    {raises}
 
     Notes
     -----
     On the CPU: O(S² C + S³) an image, in parallel over images on PyTorch's threads with the
     interpreter's lock released, the same bits with any number of them, no copy where the channels
     are contiguous. On another device the assignments alone are made on the CPU, for which a call
-    waits for the device once (docs/pytorch.md). Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997),
-    whose code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
+    waits for the device once (docs/pytorch.md).
+
+    {paper}
+
+    Its code returns ``(1 - Σ cosines) / 2`` for ``"sum"`` and an array ``[2, B, S]`` for
     ``"none"``.
 
     Examples
@@ -84,18 +84,12 @@ def matching_similarity_loss_per_img(
     >>> float(matching_similarity_loss_per_img(slots, slots))
     0.0
     """
-    _torch.check_pair("f", f, "p", p)
-    loss: torch.Tensor = _torch.call(
-        "matching_similarity_loss_per_img",
-        (_torch.constant(f), p, None),
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )[0]
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    loss: torch.Tensor = _torch.call(_SIMILARITY, {"f": f, "p": p}, **options)[0]
     return loss
 
 
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "dense tensor")
 def matching_contrastive_loss(
     slots: torch.Tensor,
     temperature: float = 1.0,
@@ -135,25 +129,19 @@ def matching_contrastive_loss(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
         contiguous where their channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where `slots` is no dense tensor of these dtypes, `temperature` or `eps` no number, or
-        `group` no process group.
-    ValueError
-        Where a shape or an option is not as above, on every rank where the ranks differ; or, with
-        ``"raise"``, naming the first image that is not finite.
+    {raises}
 
     Notes
     -----
-    Slots of an image that is not finite are nobody's candidates: the other images have what they
-    would have without it. With N = 2BS, some N² C / 2 multiplications forward and as many again
-    backward per use of a cosine, 3 N² C / 2; no N x N matrix is stored, on no device. On the CPU on
-    PyTorch's threads with the interpreter's lock released, the same bits with any number of them.
-    On another device a call waits for it once, for the assignments. A `group` of R ranks: R times
-    the work, one all-gather of the slots and one of some bytes (shapes, which the host reads)
-    forward, two of some bytes a slot backward. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of the
+    other images are those of a batch without that image. With N = 2BS, some N² C / 2
+    multiplications forward and as many again backward per use of a cosine, 3 N² C / 2; no N x N
+    matrix is stored, on no device. On the CPU on PyTorch's threads with the interpreter's lock
+    released, the same bits with any number of them. On another device a call waits for it once, for
+    the assignments. A `group` of R ranks: R times the work, one all-gather of the slots and one of
+    some bytes (shapes, which the host reads) forward, two of some bytes a slot backward.
+
+    {paper}
 
     Examples
     --------
@@ -168,10 +156,10 @@ def matching_contrastive_loss(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("slots", slots, group, options)[0]
+    return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, group, **options)[0]
 
 
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "dense tensor")
 def matching_contrastive_loss_per_img(
     slots: torch.Tensor,
     temperature: float = 1.0,
@@ -183,8 +171,8 @@ def matching_contrastive_loss_per_img(
     """Contrastive loss of each slot: to tell its match in the other view of its image from all
     other slots of that image.
 
-    As `matching_contrastive_loss`, which says the rest, with the 2S slots of the slot's own image
-    as candidates: ``log(2S - 1)`` where all slots are equal.
+    This is `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
+    ``log(2S - 1)`` where all slots are equal.
 
     Parameters
     ----------
@@ -200,19 +188,13 @@ def matching_contrastive_loss_per_img(
         slot); the mean of no loss is NaN. The gradient has the dtype and layout of `slots`;
         contiguous where their channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where `slots` is no dense tensor of these dtypes, or `temperature` or `eps` no number.
-    ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
     O(S² C + S³) an image, in parallel over images. On another device a call waits for it once.
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
-    object-centric representations", 2022 (arXiv 2203.05997).
+
+    {paper}
 
     Examples
     --------
@@ -228,10 +210,10 @@ def matching_contrastive_loss_per_img(
         "eps": eps,
         "on_nonfinite": on_nonfinite,
     }
-    return _torch.contrastive_loss("slots", slots, None, options)[0]
+    return _torch.contrastive_loss(_CONTRASTIVE, {"slots": slots}, None, **options)[0]
 
 
-@options_of("matching_similarity_loss_small_to_large")
+@documented("matching_similarity_loss_small_to_large", "dense tensor")
 def matching_similarity_loss_small_to_large(
     f_large: torch.Tensor,
     p_small: torch.Tensor,
@@ -262,28 +244,21 @@ def matching_similarity_loss_small_to_large(
     loss : tensor, scalar or of shape [B, Al, As]
         In the dtype of `p_small`; float32 under autocast. A pair in which no slot counts has NaN
         with ``"none"`` and is left out of the mean and the sum; the mean of no pair is NaN. With an
-        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout of
-        `p_small`; contiguous where their channels are not adjacent. A pair in which no slot counts
-        sends none.
+        image that is not finite the mean and the sum are NaN. The gradient has the dtype and layout
+        of `p_small`; contiguous where their channels are not adjacent. A pair in which no slot
+        counts sends none.
     counted_ratio : tensor, float32 scalar
         The share of the B Al As S slots that count; NaN where there are none. It has no gradient.
 
-    Raises
-    ------
-    TypeError
-        Where an argument is no dense tensor, a dtype is none of those above, or the two differ, or
-        `eps` is no number.
-    ValueError
-        Where a shape, a device or an option is not as above; or, with ``"raise"``, naming the first
-        image that is not finite.
+    {raises}
 
     Notes
     -----
     Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in
     parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
     with any number of them; on another device all of it is done there, and nothing is waited for.
-    Source: F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and
-    object-centric representations", 2022 (arXiv 2203.05997).
+
+    {paper}
 
     Examples
     --------
@@ -294,12 +269,7 @@ def matching_similarity_loss_small_to_large(
     >>> float(loss), float(counted_ratio)
     (0.0, 1.0)
     """
-    _torch.check_pair("f_large", f_large, "p_small", p_small)
-    loss, _, counted_ratio = _torch.call(
-        "matching_similarity_loss_small_to_large",
-        (_torch.constant(f_large), p_small, None),
-        reduction=reduction,
-        eps=eps,
-        on_nonfinite=on_nonfinite,
-    )
+    options = {"reduction": reduction, "eps": eps, "on_nonfinite": on_nonfinite}
+    arrays = {"f_large": f_large, "p_small": p_small}
+    loss, _, counted_ratio = _torch.call(_SMALL_TO_LARGE, arrays, **options)
     return loss, counted_ratio

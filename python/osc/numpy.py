@@ -16,7 +16,7 @@ import numpy as np
 
 from . import _numpy
 from ._arrays import Array, ArrayLike, on_host
-from ._documentation import options_of
+from ._documentation import documented
 from ._library import matching_contrastive_loss_best_worst
 from ._operators import TABLE
 from ._options import OnNonFinite, Reduction
@@ -64,7 +64,7 @@ def matching_similarity_loss_per_img(
     with_grad: bool = ...,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_similarity_loss_per_img")
+@documented("matching_similarity_loss_per_img", "array in the memory of the host")
 def matching_similarity_loss_per_img(
     f: ArrayLike,
     p: ArrayLike,
@@ -97,14 +97,7 @@ def matching_similarity_loss_per_img(
         Only with `with_grad`; in the dtype and memory order of `p`; in C order where its channels
         are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where a dtype is none of those above, the two differ, an array is in the memory of an
-        accelerator, or `eps` is no number.
-    ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
@@ -144,7 +137,7 @@ def cosine_sim_loss(
     with_grad: bool = ...,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_similarity_loss_per_img")
+@documented("matching_similarity_loss_per_img", "array in the memory of the host")
 def cosine_sim_loss(
     feats: ArrayLike,
     projs: ArrayLike,
@@ -171,15 +164,13 @@ def cosine_sim_loss(
     grad_projs : array, shape [2B, C]
         Only with `with_grad`; in the dtype and memory order of `projs`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_similarity_loss_per_img`, which this is with one slot.
+    {raises}
 
     Notes
     -----
-    O(C) an image. Source: X. Chen and K. He, "Exploring simple Siamese representation learning",
-    CVPR 2021, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv 2203.05997).
+    O(C) an image.
+
+    {SimSiam}
 
     Examples
     --------
@@ -211,7 +202,7 @@ def matching_contrastive_loss(
     with_grad: bool = ...,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "array in the memory of the host")
 def matching_contrastive_loss(
     slots: ArrayLike,
     temperature: float = 1.0,
@@ -243,21 +234,15 @@ def matching_contrastive_loss(
         Only with `with_grad`; in the dtype and memory order of `slots`; in C order where their
         channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, the array is in the memory of an accelerator, or
-        `temperature` or `eps` is no number.
-    ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
-    Slots of an image that is not finite are nobody's candidates: the other images have what they
-    would have without it. With N = 2BS, N² C / 2 multiplications for the loss and 3 N² C / 2 more
-    for the gradient; no N x N matrix is stored. Source: F. Baldassarre and H. Azizpour, "Towards
-    self-supervised learning of global and object-centric representations", 2022 (arXiv 2203.05997).
+    Slots of a non-finite image are masked: they are no candidates of other slots. The losses of the
+    other images are those of a batch without that image. With N = 2BS, N² C / 2 multiplications for
+    the loss and 3 N² C / 2 more for the gradient; no N x N matrix is stored.
+
+    {paper}
 
     Examples
     --------
@@ -294,7 +279,7 @@ def matching_contrastive_loss_per_img(
     with_grad: bool = ...,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "array in the memory of the host")
 def matching_contrastive_loss_per_img(
     slots: ArrayLike,
     temperature: float = 1.0,
@@ -321,10 +306,7 @@ def matching_contrastive_loss_per_img(
     loss, grad_slots
         As of `matching_contrastive_loss`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_contrastive_loss`.
+    {raises}
 
     Examples
     --------
@@ -371,7 +353,7 @@ def contrastive_loss(
     with_grad: bool,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_contrastive_loss")
+@documented("matching_contrastive_loss", "array in the memory of the host")
 def contrastive_loss(
     projs: ArrayLike,
     temperature: float = 1.0,
@@ -400,16 +382,11 @@ def contrastive_loss(
     grad_projs : array, shape [2B, C]
         Only with `with_grad`; in the dtype and memory order of `projs`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        As `matching_contrastive_loss`, which this is with one slot.
+    {raises}
 
     Notes
     -----
-    Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive
-    learning of visual representations", ICML 2020, in the form of F. Baldassarre and H. Azizpour,
-    2022 (arXiv 2203.05997).
+    {SimCLR}
 
     Examples
     --------
@@ -456,7 +433,7 @@ def matching_similarity_loss_small_to_large(
     with_grad: bool,
     **options: Unpack[_Options],
 ) -> Any: ...
-@options_of("matching_similarity_loss_small_to_large")
+@documented("matching_similarity_loss_small_to_large", "array in the memory of the host")
 def matching_similarity_loss_small_to_large(
     f_large: ArrayLike,
     p_small: ArrayLike,
@@ -493,21 +470,14 @@ def matching_similarity_loss_small_to_large(
         Only with `with_grad`; in the dtype and memory order of `p_small`; in C order where their
         channels are not adjacent.
 
-    Raises
-    ------
-    TypeError
-        Where a dtype is none of those above, the two differ, an array is in the memory of an
-        accelerator, or `eps` is no number.
-    ValueError
-        Where a shape or an option is not as above; or, with ``"raise"``, naming the first image
-        that is not finite.
+    {raises}
 
     Notes
     -----
     With an image that is not finite the mean and the sum are NaN. Al L As S C multiplications an
-    image, in parallel over images; of equal cosines the first is the greatest. Source: F.
-    Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric
-    representations", 2022 (arXiv 2203.05997).
+    image, in parallel over images; of equal cosines the first is the greatest.
+
+    {paper}
 
     Examples
     --------
@@ -535,7 +505,7 @@ def variance_covariance_loss(
 def variance_covariance_loss(
     x: ArrayLike, *, on_nonfinite: OnNonFinite = ..., with_grad: bool
 ) -> Any: ...
-@options_of("variance_covariance_loss")
+@documented("variance_covariance_loss", "array in the memory of the host")
 def variance_covariance_loss(
     x: ArrayLike, *, on_nonfinite: OnNonFinite = "propagate", with_grad: bool = False
 ) -> Any:
@@ -561,19 +531,13 @@ def variance_covariance_loss(
         Only with `with_grad`: the gradient of each term, in the dtype and memory order of `x`; in C
         order where its features are not adjacent or its groups not evenly spaced.
 
-    Raises
-    ------
-    TypeError
-        Where the dtype is none of those above, or the array is in the memory of an accelerator.
-    ValueError
-        Where there are fewer than two dimensions; or, with ``"raise"``, naming the first group that
-        is not finite.
+    {raises}
 
     Notes
     -----
-    N D² / 2 multiplications a group, and N D² more for each gradient. Source: A. Bardes, J. Ponce
-    and Y. LeCun, "VICReg", ICLR 2022, in the form of F. Baldassarre and H. Azizpour, 2022 (arXiv
-    2203.05997).
+    N D² / 2 multiplications a group, and N D² more for each gradient.
+
+    {VICReg}
 
     Examples
     --------

@@ -50,46 +50,56 @@ def test_there_are_several_devices():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_values_and_gradients_inside(name, each_way):
-    loss, _, shape = LOSSES[name]
+    if each_way == "formulas" and name in ("SimSiam", "SimCLR", "covariance"):
+        pytest.skip("the operator of another")
+    loss, shape = LOSSES[name]
+    parts = gaussian(DEVICES, *shape)
+
+    @jax.jit
+    def function(x):
+        return loss(x, "none"), *jax.value_and_grad(lambda x: loss(x, "mean"))(x)
+
+    assert_close(jax.jit(sharded(of_each(function)))(parts), stacked(function, parts))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_without_jit(name):
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, *shape)
     value_and_grad = jax.value_and_grad(lambda x: loss(x, "mean"))
-    want = stacked(value_and_grad, parts)
-    assert_close(sharded(of_each(value_and_grad))(parts), want)
-    assert_close(jax.jit(sharded(of_each(value_and_grad)))(parts), want)
-    each = jax.jit(sharded(of_each(lambda x: loss(x, "none"))))(parts)
-    assert_close(each, stacked(lambda x: loss(x, "none"), parts))
+    assert_close(sharded(of_each(value_and_grad))(parts), stacked(value_and_grad, parts))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradients_from_outside(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, *shape)
-    want = stacked(jax.grad(lambda x: loss(x, "mean")), parts)
-    summed = sharded(lambda parts: jax.lax.psum(loss(parts[0], "mean"), "i"), out_specs=P())
-    assert_close(jax.jit(jax.grad(summed))(parts), want)
-    each = sharded(of_each(lambda x: loss(x, "mean")))
-    assert_close(jax.grad(lambda parts: each(parts).sum())(parts), want)
+    total = sharded(lambda parts: jax.lax.psum(loss(parts[0], "mean"), "i"), out_specs=P())
+    want = stacked(jax.jit(jax.grad(lambda x: loss(x, "mean"))), parts)
+    assert_close(jax.jit(jax.grad(total))(parts), want)
 
 
-@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.skipif(VERSION < (0, 10), reason="JAX cannot differentiate integers there")
+@pytest.mark.parametrize("name", ["similarity", "contrastive", "small to large", "variance"])
 def test_second_derivatives(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, *shape)
 
     def norm_of_gradient(x):
         return (jax.grad(lambda x: loss(x, "mean"))(x) ** 2).sum()
 
-    want = stacked(jax.grad(norm_of_gradient), parts)
-    assert_close(jax.jit(sharded(of_each(jax.grad(norm_of_gradient))))(parts), want)
-    each = sharded(of_each(norm_of_gradient))
-    assert_close(jax.grad(lambda parts: each(parts).sum())(parts), want)
+    second = jax.jit(jax.grad(norm_of_gradient))
+    want = stacked(second, parts)
+    assert_close(jax.jit(sharded(of_each(second)))(parts), want)
+    if name == "similarity":  # the longest to compile are left out
+        each = sharded(of_each(norm_of_gradient))
+        assert_close(jax.jit(jax.grad(lambda parts: each(parts).sum()))(parts), want)
 
 
 @pytest.mark.skipif(VERSION < (0, 6), reason="JAX does not know there that a result is everywhere")
 @pytest.mark.parametrize("name", LOSSES)
 def test_an_array_that_every_device_has(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     x = gaussian(*shape)
     value_and_grad = jax.value_and_grad(lambda x: loss(x, "mean"))
     assert_close(sharded(value_and_grad, P(), P())(x), value_and_grad(x))
@@ -107,12 +117,12 @@ def test_two_arrays_of_which_one_is_everywhere():
 
 @pytest.mark.parametrize("name", ["similarity", "contrastive", "small to large", "variance"])
 def test_vmap_inside_and_outside(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, 3, *shape)
-    value_and_grad = jax.value_and_grad(lambda x: loss(x, "mean"))
+    value_and_grad = jax.jit(jax.value_and_grad(lambda x: loss(x, "mean")))
     want = stacked(lambda part: stacked(value_and_grad, part), parts)
     assert_close(jax.jit(sharded(of_each(jax.vmap(value_and_grad))))(parts), want)
-    assert_close(jax.vmap(sharded(of_each(value_and_grad)), 1, 1)(parts), want)
+    assert_close(jax.jit(jax.vmap(sharded(of_each(value_and_grad)), 1, 1))(parts), want)
 
 
 def test_assignments(each_way):
@@ -131,7 +141,7 @@ def test_assignments(each_way):
 @pytest.mark.skipif(experimental_shard_map is None, reason="this JAX has it no longer")
 @pytest.mark.parametrize("name", LOSSES)
 def test_experimental_shard_map_that_checks_replication(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, *shape)
     value_and_grad = jax.value_and_grad(lambda x: loss(x, "mean"))
     with warnings.catch_warnings():
@@ -144,13 +154,12 @@ def test_experimental_shard_map_that_checks_replication(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_pmap_and_vmap_of_jit(name):
-    loss, _, shape = LOSSES[name]
+    loss, shape = LOSSES[name]
     parts = gaussian(DEVICES, *shape)
-    value_and_grad = jax.value_and_grad(lambda x: loss(x, "mean"))
+    value_and_grad = jax.jit(jax.value_and_grad(lambda x: loss(x, "mean")))
     want = stacked(value_and_grad, parts)
-    assert_close(jax.pmap(value_and_grad)(parts), want)
-    assert_close(jax.vmap(jax.jit(value_and_grad))(parts), want)
-    got = jax.pmap(jax.vmap(jax.jit(value_and_grad)))(parts[:, None])
+    assert_close(jax.vmap(value_and_grad)(parts), want)
+    got = jax.pmap(jax.vmap(value_and_grad))(parts[:, None])
     assert_close(got, jax.tree.map(lambda x: x[:, None], want))
 
 
@@ -179,8 +188,9 @@ def test_arrays_that_are_divided_themselves():
         for loss, arrays in cases:
             divided = [jax.device_put(array, placement) for array in arrays]
             step = jax.jit(jax.value_and_grad(loss, len(arrays) - 1))
-            assert_close(step(*divided), step(*arrays))
-            assert_close(loss(*divided), loss(*arrays))
+            want = step(*arrays)
+            assert_close(step(*divided), want)
+            assert_close(loss(*divided), want[0])
         for function in (osc.jax.match_slots, osc.jax.linear_sum_assignment):
             got = function(jax.device_put(p, placement))
             jax.tree.map(np.testing.assert_array_equal, got, function(p))

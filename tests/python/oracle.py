@@ -1,137 +1,110 @@
-"""The specification of the losses, in double, one image after another, with SciPy's matching."""
+"""The specification of the losses in double, one image after another. SciPy solves the assignments.
+
+Arrays may be complex, so that `jacobian` can take complex steps. Choices (a matching, a greatest
+cosine) follow the real parts. A loss function returns all losses, NaN for what is not finite, and
+its second result or None."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
-def loss_and_gradient(f, p, reduction, eps=1e-10):
-    """The similarity loss of matched slots, and its gradient with respect to ``p`` (that of the
-    sum, for "none")."""
-    f, p = np.asarray(f, np.float64), np.asarray(p, np.float64)
+def unit(x, eps):
+    norm = np.sqrt((x * x).sum(-1, keepdims=True))
+    return x / np.where(norm.real > eps, norm, eps)
+
+
+def match(view0, view1, eps):
+    """Pairs of slots with the greatest sum of cosines."""
+    cosines = unit(view0, eps).real @ unit(view1, eps).real.T
+    return list(zip(*linear_sum_assignment(cosines, maximize=True)))
+
+
+def similarity(f, p, eps=1e-10):
     images = len(f) // 2
-
-    def unit(x):
-        return x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), eps)
-
-    target = np.empty_like(f)
+    losses = np.full(p.shape[:2], np.nan, np.result_type(f, p))
     for i in range(images):
-        matching = linear_sum_assignment(unit(f[i]) @ unit(f[i + images]).T, maximize=True)[1]
-        target[i] = f[i + images][matching]
-        target[i + images][matching] = f[i]
-    cosine = (unit(p) * unit(target)).sum(-1, keepdims=True)
-    norm = np.linalg.norm(p, axis=-1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        gradient = np.where(
-            norm > eps, -(unit(target) - cosine * p / norm) / (2 * norm), -unit(target) / (2 * eps)
-        )
-    losses = ((1 - cosine) / 2).ravel()
-    if reduction == "mean":
-        return losses.mean(), gradient / losses.size
-    return (losses.sum() if reduction == "sum" else losses), gradient
-
-
-# The other losses, as plain loops over slots. Gradients come from central differences of these.
-
-
-def _unit(x, eps):
-    return x / max(np.linalg.norm(x), eps)
-
-
-def contrastive_loss(slots, reduction, temperature=1.0, eps=1e-10, within_images=False):
-    """The loss, and the share of slots that resemble their match more than any other candidate. An
-    image that is not finite is nobody's candidate."""
-    slots = np.asarray(slots, np.float64)
-    images, count = len(slots) // 2, slots.shape[1]
-    finite = [np.isfinite(slots[[i, i + images]]).all() for i in range(images)]
-    unit = {
-        (r, s): _unit(slots[r, s], eps)
-        for r in range(2 * images)
-        for s in range(count)
-        if finite[r % images]
-    }
-    match = {}
-    for i in range(images):
-        if finite[i]:
-            cosines = np.array(
-                [[unit[i, s] @ unit[i + images, t] for t in range(count)] for s in range(count)]
-            ).reshape(count, count)
-            for s, t in zip(*linear_sum_assignment(cosines, maximize=True)):
-                match[i, s], match[i + images, t] = (i + images, t), (i, s)
-    losses, right = [], []
-    for r in range(2 * images):
-        for s in range(count):
-            if (r, s) not in unit:
-                losses.append(np.nan)
-                continue
-            candidates = [
-                c
-                for c in unit
-                if c != (r, s) and (not within_images or c[0] % images == r % images)
-            ]
-            cosine = {c: unit[r, s] @ unit[c] for c in candidates}
-            of_match = cosine[match[r, s]]
-            losses.append(
-                np.log(np.sum([np.exp((cosine[c] - of_match) / temperature) for c in candidates]))
-            )
-            right.append(all(of_match > cosine[c] for c in candidates if c != match[r, s]))
-    with np.errstate(invalid="ignore"):
-        losses = np.array(losses)
-        return (
-            losses
-            if reduction == "none"
-            else losses.sum()
-            if reduction == "sum"
-            else losses.sum() / np.float64(losses.size),
-            np.float64(sum(right)) / len(right) if right else np.nan,
-        )
-
-
-def small_to_large_loss(f_large, p_small, reduction, eps=1e-10):
-    """The loss, and the share of slots that count."""
-    f_large, p_small = np.asarray(f_large, np.float64), np.asarray(p_small, np.float64)
-    images, large_crops, _, _ = f_large.shape
-    _, small_crops, small_slots, _ = p_small.shape
-    losses, counted = np.full((images, large_crops, small_crops), np.nan), 0
-    spoilt = [
-        i
-        for i in range(images)
-        if not (np.isfinite(f_large[i]).all() and np.isfinite(p_small[i]).all())
-    ]
-    for i, a, b in np.ndindex(losses.shape):
-        if i in spoilt or f_large.shape[2] == 0 or small_slots == 0:
+        j = i + images
+        if not (np.isfinite(f[[i, j]]).all() and np.isfinite(p[[i, j]]).all()):
             continue
-        cosines = np.array(
-            [[_unit(s, eps) @ _unit(t, eps) for t in f_large[i, a]] for s in p_small[i, b]]
-        )
-        best = [(s, np.argmax(cosines[s])) for s in range(small_slots)]
-        counting = [cosines[s, t] for s, t in best if np.argmax(cosines[:, t]) == s]
-        counted += len(counting)
-        losses[i, a, b] = np.mean([(1 - c) / 2 for c in counting])
-    ratio = counted / np.float64(losses.size * small_slots) if losses.size * small_slots else np.nan
-    if reduction == "none":
-        return losses, ratio
-    there = losses[~np.isnan(losses)]
-    total = np.nan if spoilt else there.sum()
-    return total if reduction == "sum" else total / there.size if there.size else np.nan, ratio
+        for s, t in match(f[i], f[j], eps):
+            losses[i, s] = (1 - unit(p[i, s], eps) @ unit(f[j, t], eps)) / 2
+            losses[j, t] = (1 - unit(p[j, t], eps) @ unit(f[i, s], eps)) / 2
+    return losses.ravel(), None
 
 
-def variance_covariance_loss(x):
-    x = np.asarray(x, np.float64)
+def contrastive(slots, temperature=1.0, eps=1e-10, within_images=False):
+    """The losses and the accuracy. Slots of a non-finite image are no candidates."""
+    images, count = len(slots) // 2, slots.shape[1]
+    units, partner = {}, {}
+    for i in range(images):
+        j = i + images
+        if np.isfinite(slots[[i, j]]).all():
+            units |= {(r, s): unit(slots[r, s], eps) for r in (i, j) for s in range(count)}
+            for s, t in match(slots[i], slots[j], eps):
+                partner[i, s], partner[j, t] = (j, t), (i, s)
+    losses = np.full((2 * images, count), np.nan, slots.dtype)
+    right = []
+    for r, s in units:
+        cosines = {
+            c: units[r, s] @ units[c]
+            for c in units
+            if c != (r, s) and (not within_images or c[0] % images == r % images)
+        }
+        positive = cosines[partner[r, s]]
+        logits = np.array([cosine - positive for cosine in cosines.values()]) / temperature
+        losses[r, s] = np.log(np.exp(logits).sum())
+        right.append(all(positive.real > cosines[c].real for c in cosines if c != partner[r, s]))
+    return losses.ravel(), np.mean(right) if right else np.nan
+
+
+def small_to_large(f_large, p_small, eps=1e-10):
+    """The losses and the share of slots that are counted."""
+    images, large_crops, large_slots, _ = f_large.shape
+    _, small_crops, small_slots, _ = p_small.shape
+    shape = images, large_crops, small_crops
+    losses, counted = np.full(shape, np.nan, np.result_type(f_large, p_small)), 0
+    for i, a, b in np.ndindex(shape):
+        is_finite = np.isfinite(f_large[i]).all() and np.isfinite(p_small[i]).all()
+        if not is_finite or large_slots == 0 or small_slots == 0:
+            continue
+        cosines = unit(p_small[i, b], eps) @ unit(f_large[i, a], eps).T
+        nearest_large, nearest_small = cosines.real.argmax(1), cosines.real.argmax(0)
+        mutual = [(s, t) for s, t in enumerate(nearest_large) if nearest_small[t] == s]
+        losses[i, a, b] = np.mean([(1 - cosines[pair]) / 2 for pair in mutual])
+        counted += len(mutual)
+    slots = losses.size * small_slots
+    return losses, counted / slots if slots else np.nan
+
+
+def variance_covariance(x):
+    """The variance and the covariance term, as two losses."""
     samples, features = x.shape[-2:]
-    variances, covariances = [], []
+    terms = []
     for group in x.reshape(-1, samples, features):
-        covariance = np.cov(group.T).reshape(features, features)
-        variances.append(
-            np.mean([max(0, 1 - np.sqrt(covariance[d, d] + 1e-4)) for d in range(features)])
-        )
-        covariances.append(
-            np.mean(
-                [covariance[d, e] ** 2 for d in range(features) for e in range(features) if d != e]
-            )
-        )
-    return np.mean(variances), np.mean(covariances)
+        centred = group - group.mean(0)
+        covariance = centred.T @ centred / (samples - 1)
+        missing = 1 - np.sqrt(np.diag(covariance) + 1e-4)
+        others = covariance[~np.eye(features, dtype=bool)]
+        terms.append((np.where(missing.real > 0, missing, 0).mean(), (others**2).mean()))
+    return np.mean(terms, 0), None
 
 
-def slope(function, x, direction, step=1e-6):
-    """The derivative of ``function`` along ``direction``, by central differences."""
-    return (function(x + step * direction) - function(x - step * direction)) / (2 * step)
+def reduced(losses, reduction, skips_nan):
+    """``skips_nan``: pairs of crops in which no slot is counted are left out."""
+    if reduction == "none":
+        return losses
+    losses = losses[~np.isnan(losses)] if skips_nan else losses
+    with np.errstate(invalid="ignore"):
+        return losses.sum() / (losses.size if reduction == "mean" else 1)
+
+
+def jacobian(losses, x):
+    """The derivatives of all losses, ``[*losses, *x]``, by complex steps: a step so small leaves
+    no error of a difference."""
+    step, derivatives = 1e-30, []
+    for i in range(x.size):
+        moved = x.astype(complex)
+        moved.flat[i] += 1j * step
+        derivatives.append(losses(moved).imag / step)
+    shape = losses(x).shape
+    return np.reshape(np.stack(derivatives, -1) if derivatives else [], (*shape, *x.shape))

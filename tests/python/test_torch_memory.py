@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 import torch
-from codes import MEAN
+from operator_calls import MEAN, every_call, operators
 
 import osc
 from osc import loss_global, loss_objects
@@ -33,59 +33,13 @@ try:
 except (AttributeError, OSError):
     pytest.skip("needs mallinfo2 of glibc 2.33", allow_module_level=True)
 
-operators = torch.ops.osc
+OPERATORS = every_call()
 
 
 def random(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def operator_calls():
-    slots, crops, one = random(4, 3, 4), random(1, 2, 3, 4), torch.ones(())
-    matching = operators.match_slots(slots, 1e-10, 0)
-    ranks = slots.unsqueeze(0)
-    log_sums = operators.matching_contrastive_loss(slots, None, 0, 1.0, MEAN, 1e-10, 0)[2]
-    small_to_large = operators.matching_similarity_loss_small_to_large(
-        crops, crops, None, MEAN, 1e-10, 0
-    )[1]
-    return {
-        "match_slots": (slots, 1e-10, 0),
-        "linear_sum_assignment": (slots, False, 0),
-        "matching_similarity_loss_per_img": (slots, slots, None, MEAN, 1e-10, 0),
-        "matching_similarity_loss_per_img_with_gradient": (slots, slots, None, MEAN, 1e-10, 0),
-        "matching_similarity_loss_per_img_backward": (one, slots, slots, matching, MEAN, 1e-10),
-        "matching_contrastive_loss": (slots, None, 0, 1.0, MEAN, 1e-10, 0),
-        "matching_contrastive_loss_with_gradient": (slots, None, 0, 1.0, MEAN, 1e-10, 0),
-        "matching_similarity_loss_small_to_large_with_gradient": (
-            *(crops, crops, None),
-            *(MEAN, 1e-10, 0),
-        ),
-        "variance_covariance_loss_with_gradient": (slots, 0),
-        "matching_contrastive_loss_backward": (
-            *(one, slots, matching, log_sums),
-            *(0, 1.0, MEAN, 1e-10),
-        ),
-        "matching_contrastive_loss_gathered": (ranks, None, 0, 1.0, MEAN, 1e-10, 0),
-        "matching_contrastive_loss_gathered_backward": (
-            *(one.unsqueeze(0), ranks, matching, log_sums),
-            *(0, 1.0, MEAN, 1e-10),
-        ),
-        "matching_similarity_loss_small_to_large": (crops, crops, None, MEAN, 1e-10, 0),
-        "matching_similarity_loss_small_to_large_backward": (
-            *(one, crops, crops, small_to_large),
-            *(MEAN, 1e-10),
-        ),
-        "variance_covariance_loss": (slots, 0),
-        "variance_covariance_loss_backward": (one, one, slots),
-    }
-
-
-OPERATORS = operator_calls()
-SCHEMAS = {
-    schema.name.removeprefix("osc::"): schema
-    for schema in torch._C._jit_get_all_schemas()
-    if schema.name.startswith("osc::")
-}
 slots = random(4, 3, 4).requires_grad_()
 crops = random(1, 2, 3, 4).requires_grad_()
 LOSSES = {
@@ -129,14 +83,15 @@ def assert_keeps_nothing(call):
     heap_before, resident_before = heap(), resident()
     for _ in range(CALLS):
         call()
-    kept = heap() - heap_before
-    assert kept < HEAP_BYTES, f"{kept / CALLS:.1f} bytes a call"
+    leaked = heap() - heap_before
+    assert leaked < HEAP_BYTES, f"{leaked / CALLS:.1f} bytes a call"
     assert resident() - resident_before < RESIDENT_BYTES
 
 
 def test_every_operator_is_here_and_takes_no_string():
-    assert OPERATORS.keys() == SCHEMAS.keys()
-    for schema in SCHEMAS.values():
+    schemas = [x for x in torch._C._jit_get_all_schemas() if x.name.startswith("osc::")]
+    assert {"osc::" + name for name in OPERATORS} == {x.name for x in schemas}
+    for schema in schemas:
         assert not [x.name for x in schema.arguments if "str" in str(x.type)], schema
 
 

@@ -121,7 +121,8 @@ def test_the_wheel_passes_the_tests_where_nothing_else_of_ours_is(distributions,
         folder / name
         for name in (
             "test_assignment.py",
-            "test_numpy_loss.py",
+            "test_conformance.py",
+            "test_numpy.py",
             "test_package.py",
             "test_examples.py",
         )

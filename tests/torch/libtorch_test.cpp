@@ -192,11 +192,11 @@ TEST(SimilarityOnTensors, NonFiniteStaysInItsImage) {
   p.requires_grad_();
   const Tensor loss = matching_similarity_loss_per_img(f, p, "none");
   loss.sum().backward();
-  const Tensor spoilt = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
-  EXPECT_TRUE(torch::equal(loss.isnan().view({6, 4}), spoilt.unsqueeze(1).expand({6, 4})));
-  EXPECT_TRUE(torch::equal(p.grad().isnan().view({6, 32}), spoilt.unsqueeze(1).expand({6, 32})));
-  EXPECT_TRUE(torch::equal(loss.detach().view({6, 4}).index({spoilt.logical_not()}),
-                           clean.view({6, 4}).index({spoilt.logical_not()})));
+  const Tensor nonfinite = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
+  EXPECT_TRUE(torch::equal(loss.isnan().view({6, 4}), nonfinite.unsqueeze(1).expand({6, 4})));
+  EXPECT_TRUE(torch::equal(p.grad().isnan().view({6, 32}), nonfinite.unsqueeze(1).expand({6, 32})));
+  EXPECT_TRUE(torch::equal(loss.detach().view({6, 4}).index({nonfinite.logical_not()}),
+                           clean.view({6, 4}).index({nonfinite.logical_not()})));
   EXPECT_THROW(matching_similarity_loss_per_img(f, p, Reduction::mean, 1e-10, NonFinite::raise),
                c10::ValueError);
 }
@@ -395,10 +395,10 @@ TEST(ContrastiveOnTensors, NonFiniteStaysInItsImage) {
                without = matching_contrastive_loss(whole.index({torch::tensor({0, 2, 3, 5})}), 1,
                                                    Reduction::none);
   losses.sum().backward();
-  const Tensor spoilt = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
-  EXPECT_TRUE(torch::equal(losses.isnan().view({6, 2}), spoilt.unsqueeze(1).expand({6, 2})));
-  EXPECT_TRUE(torch::equal(x.grad().isnan().view({6, 8}), spoilt.unsqueeze(1).expand({6, 8})));
-  EXPECT_TRUE(torch::equal(losses.detach().view({6, 2}).index({spoilt.logical_not()}),
+  const Tensor nonfinite = torch::tensor({0, 1, 0, 0, 1, 0}, torch::kBool);
+  EXPECT_TRUE(torch::equal(losses.isnan().view({6, 2}), nonfinite.unsqueeze(1).expand({6, 2})));
+  EXPECT_TRUE(torch::equal(x.grad().isnan().view({6, 8}), nonfinite.unsqueeze(1).expand({6, 8})));
+  EXPECT_TRUE(torch::equal(losses.detach().view({6, 2}).index({nonfinite.logical_not()}),
                            without.view({4, 2})));
 }
 

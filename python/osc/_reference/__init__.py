@@ -77,7 +77,9 @@ class Unit(NamedTuple):
         along = (grad * self.value).sum(-1, keepdim=True)
         return torch.where(self.is_short, grad / self.eps, (grad - along * self.value) / self.norm)
 
-    jvp = vjp  # the Jacobian is symmetric
+    def jvp(self, v: Tensor) -> Tensor:
+        """The derivative of the unit along ``v``. The Jacobian is symmetric."""
+        return self.vjp(v)
 
     def hvp(self, v: Tensor, grad: Tensor) -> Tensor:
         """The derivative of ``vjp(grad)`` along ``v``."""

@@ -8,6 +8,7 @@ that memory stays linear; ``jvp`` and ``hvp`` build all logits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,6 +31,16 @@ from . import (
 Tensor = torch.Tensor
 
 BLOCK = 1 << 24  # logits of a block; the tests make it small
+
+
+def check(options: Any, slots: Tensor) -> None:
+    """Raises ValueError for options that the table cannot refuse."""
+    largest = torch.finfo(wide(slots.new_empty(0)).dtype).max
+    if 4 / (math.log(2) * options.temperature) > largest:
+        raise ValueError(
+            f"temperature is {options.temperature:g}; wanted one whose inverse is finite in the "
+            "type that is computed in"
+        )
 
 
 def losses_and_outputs(
@@ -84,7 +95,7 @@ def hvp(
     symmetric = moved_weights + moved_weights.transpose(1, 2)
     grad_units = _ungrouped(weights @ whole.units, slots, whole.within)
     moved_grad = _ungrouped(symmetric @ whole.units + weights @ moved_units, slots, whole.within)
-    result = whole.along.vjp(moved_grad) + whole.along.hvp(wide(v), grad_units)
+    result: Tensor = whole.along.vjp(moved_grad) + whole.along.hvp(wide(v), grad_units)
     return with_nan(result, matching).to(slots.dtype)
 
 
@@ -100,7 +111,7 @@ class _Whole:
         itself = torch.eye(self.units.shape[1], dtype=torch.bool, device=slots.device)
         logits = self.units @ self.units.transpose(1, 2) / options.temperature
         logits = logits.masked_fill(itself | masked.unsqueeze(1), float("-inf"))
-        logits = logits.masked_fill(masked.unsqueeze(2), 0)  # nobody's, but finite
+        logits = logits.masked_fill(masked.unsqueeze(2), 0)  # masked rows stay finite
         self.probabilities = logits.softmax(-1)
         self.positive = _positives(matching, self.within)
 
@@ -124,11 +135,18 @@ class _Whole:
 
     def moved_logits(self, moved_units: Tensor) -> Tensor:
         products = moved_units @ self.units.transpose(1, 2)
-        return (products + products.transpose(1, 2)) / self.options.temperature
+        moved: Tensor = (products + products.transpose(1, 2)) / self.options.temperature
+        return moved
 
 
 class Gathered:
-    """The same of the slots of one rank, ``slots [R, 2B, S, C]`` those of all."""
+    """The loss of one rank's slots; ``slots [R, 2B, S, C]`` are those of all ranks."""
+
+    @staticmethod
+    def check(options: Any, slots: Tensor) -> None:
+        check(options, slots)
+        if not 0 <= options.rank < slots.shape[0]:
+            raise ValueError(f"rank is {options.rank}; wanted one of 0 ... {slots.shape[0] - 1}")
 
     @staticmethod
     def losses_and_outputs(

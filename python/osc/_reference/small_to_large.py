@@ -78,7 +78,9 @@ def _units(f_large: Tensor, p_small: Tensor, eps: float) -> tuple[Unit, Tensor, 
 def _cosines(small: Tensor, large: Tensor, f_large: Tensor) -> Tensor:
     """``[B, Al, As, S, L]``: one matrix product of the image."""
     images, small_crops, small_slots, _ = small.shape
-    products = torch.bmm(small.flatten(1, 2), large.transpose(1, 2))
+    # Not flatten, which has no rule for batched tangents.
+    rows = small.reshape(images, small_crops * small_slots, small.shape[-1])
+    products = torch.bmm(rows, large.transpose(1, 2))
     shaped = products.view(images, small_crops, small_slots, *f_large.shape[1:3])
     return shaped.permute(0, 3, 1, 2, 4)
 

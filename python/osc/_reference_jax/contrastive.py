@@ -63,7 +63,8 @@ def _contrast(options: Any, slots: jax.Array, matching: jax.Array) -> tuple[jax.
 
         @jax.checkpoint
         def of_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            logits = jnp.matmul(units, units[row], precision=HIGHEST) / options.temperature
+            # The inverse is a number of this type, which a large temperature need not be.
+            logits = jnp.matmul(units, units[row], precision=HIGHEST) * (1 / options.temperature)
             logits = jnp.where(masked | (jnp.arange(candidates) == row), -jnp.inf, logits)
             # The loss of a masked slot becomes NaN below; here it is finite.
             logits = jnp.where(masked[row], 0, logits)

@@ -30,7 +30,7 @@ def results(options: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     return jnp.maximum(1 - deviation, 0).mean().astype(x.dtype), covariance_term.astype(x.dtype)
 
 
-losses = results  # nothing is kept
+losses = results  # there are no residuals
 
 
 def nonfinite(x: jax.Array) -> jax.Array:

@@ -47,7 +47,7 @@ inline torch::Tensor matching_similarity_loss_per_img(
 // batch, by their cosines over the temperature (positive). Gradients flow through every slot, not
 // through the matching. All embeddings equal: log(2BS - 1). The formula, and the policy for
 // non-finite values, are those of osc/contrastive_loss.hpp: an image with a NaN or an infinity has
-// NaN losses and gradients, and its slots are nobody's candidates.
+// NaN losses and gradients, and its slots are masked: no candidates of other slots.
 //
 // No (2BS)^2 matrix: O((BS)^2 C) time, O(BSC) memory. The backward pass keeps the slots, the
 // matching and 2BS logarithms. The same bits with any number of threads. Higher
