@@ -40,9 +40,9 @@ COLUMNS = [
     ("FG-ARI", lambda r: r["fg_ari"]),
     ("ARI", lambda r: r["ari"]),
     ("mIoU", lambda r: r["miou"]),
-    ("same kind", lambda r: r["recognition"]["same_kind"]),
-    ("this object, weak", lambda r: r["recognition"]["this_object_weak"]),
-    ("strong", lambda r: r["recognition"]["this_object_strong"]),
+    ("same kind", lambda r: r["recognition"]["category_recall"]),
+    ("this object, weak", lambda r: r["recognition"]["instance_recall_weak"]),
+    ("strong", lambda r: r["recognition"]["instance_recall_strong"]),
 ]
 
 

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <string>
 
-#include "training/run_data.hpp"
+#include "data/sources.hpp"
 #include "training/trainer.hpp"
 
 int main(int argc, char** argv) {
@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
   const int threads = std::stoi(argv[1]);
   torch::set_num_threads(threads);
   RunConfig config = preset("recipe");
-  config.train_images = 512;
+  config.source["train_images"] = 512;
   config.control = false;  // PyTorch's side trains none
   const ImageSet images = run_images(config, threads).trained;
   RunConfig second = config;

@@ -1,4 +1,4 @@
-// The osc program: one line on stderr and a non-zero status for whatever goes wrong.
+// The osc program. An error prints one line on stderr and gives a non-zero status.
 #include <CLI/CLI.hpp>
 
 #include <fcntl.h>
@@ -22,7 +22,7 @@ constexpr int kFailed = 1;
 constexpr int kBadUsage = 2;
 constexpr int kInterrupted = 130;  // as a shell reports a process ended by Ctrl-C
 
-// One line: of a longer text (libtorch's carry a stack trace) the first.
+// Prints the text without the stack trace of libtorch's errors.
 int complain(std::string_view text, int status) {
   const std::string line =
       osc::program::printable(text.substr(0, text.find("\nException raised from")));
@@ -30,16 +30,16 @@ int complain(std::string_view text, int status) {
   return status;
 }
 
-// Success, unless something that was printed is lost, now or since the start: a full disk, say. A
-// network file system may say so only when the file is closed.
+// Fails where printed text was lost, for example on a full disk. A network file system may report
+// that only when the file is closed.
 int finish_output() {
   const bool was_lost = std::ferror(stdout) != 0;
   const bool is_lost = std::fclose(stdout) != 0;
   return was_lost || is_lost ? complain("standard output cannot be written", kFailed) : 0;
 }
 
-// A standard stream that was closed would give its number to the next file that is opened, and what
-// is printed would end up in that file.
+// The descriptor of a closed standard stream would be given to the next file that is opened, and
+// printed text would end up in that file.
 void open_standard_streams() {
   for (int stream = 0; stream <= 2; ++stream) {
     if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) == -1) std::_Exit(kFailed);

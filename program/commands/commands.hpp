@@ -1,4 +1,4 @@
-// The subcommands of osc. Each adds itself, its flags and what it does to the program.
+// The subcommands of osc. Each function adds one with its flags.
 #pragma once
 
 #include <CLI/CLI.hpp>

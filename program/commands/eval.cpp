@@ -1,13 +1,12 @@
 #include <cstdio>
 
 #include "commands/commands.hpp"
-#include "commands/finish_run.hpp"
-#include "commands/run_outputs.hpp"
-#include "commands/threads.hpp"
+#include "commands/runs.hpp"
 #include "support/error.hpp"
+#include "support/json.hpp"
+#include "support/text.hpp"
 
 namespace osc::program {
-
 namespace {
 
 struct EvalFlags {
@@ -21,10 +20,10 @@ void eval(const EvalFlags& flags) {
   const RunConfig config = read_config(run);
   const int threads = use_threads(flags.threads);
   if (flags.data.empty()) check_run_outputs(run, config, {run.result()});
-  Progress progress(flags.json ? Progress::Kind::silent : Progress::Kind::shown);
-  HeldOutImages images;
+  Progress progress(/*silent=*/flags.json);
+  RunImages images;
   if (flags.data.empty()) {
-    images = held_out_images(config, threads);
+    images = run_images(config, threads, Needs::held_out);
   } else {
     images.scored = read_image_set(flags.data, static_cast<int>(config.image_size), threads);
     if (!images.scored.has_masks())
@@ -37,8 +36,7 @@ void eval(const EvalFlags& flags) {
   const nlohmann::json result = score_run(run, config, images, progress);
   if (flags.data.empty()) write_result(run, result);
   if (flags.json) {
-    std::printf("%s\n",
-                result.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", json_text(result).c_str());
   } else {
     progress.say(result_text(result));
   }
@@ -56,12 +54,25 @@ void add_eval_command(CLI::App& program) {
                       "leaves result.json alone");
   command
       ->add_option("--gallery", flags->gallery,
-                   "with --data: another such folder, searched for objects of the same kind")
+                   "with --data: another such folder, searched for objects of the same category")
       ->needs("--data");
   command->add_option("--threads", flags->threads, "0: the cores that this process may use")
       ->check(CLI::Range(0, 1024));
   command->add_flag("--json", flags->json, "print the result as one JSON object");
   command->callback([flags] { eval(*flags); });
+}
+
+void add_report_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("report", "Write a run's report.html again");
+  const auto folder = std::make_shared<std::string>();
+  command->add_option("RUN", *folder, "the run's folder")->required();
+  command->callback([folder] {
+    const RunFolder run = open_run(*folder);
+    const RunConfig config = read_config(run);
+    check_run_outputs(run, config, {run.report()});
+    write_report(run, config, run_images(config, use_threads(config.threads), Needs::held_out));
+    std::printf("%s\n", printable(run.report().string()).c_str());
+  });
 }
 
 }  // namespace osc::program

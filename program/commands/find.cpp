@@ -1,20 +1,16 @@
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "commands/commands.hpp"
-#include "commands/single_image.hpp"
-#include "commands/threads.hpp"
-#include "data/image_folder.hpp"
+#include "commands/runs.hpp"
 #include "report/drawing.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
-#include "support/outputs.hpp"
+#include "support/json.hpp"
 #include "support/text.hpp"
 #include "training/trainer.hpp"
 
 namespace osc::program {
-
 namespace {
 
 namespace fs = std::filesystem;
@@ -56,7 +52,7 @@ void find(const FindFlags& flags) {
     std::fprintf(stderr, "skipped: %s\n", printable(line).c_str());
   const ObjectIndex index =
       build_object_index(trained.model, among, static_cast<std::uint64_t>(config.seed));
-  std::optional<std::int64_t> itself;  // the query's own image says nothing about others
+  std::optional<std::int64_t> itself;  // the image of the query, which is left out
   for (std::int64_t i = 0; i < among.size(); ++i) {
     if (among.image(i).pixels == image.pixels) itself = i;
   }
@@ -81,8 +77,7 @@ void find(const FindFlags& flags) {
                                          {"among", flags.among},
                                          {"objects", index.objects.size()},
                                          {"results", results}};
-    std::printf("%s\n",
-                json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    std::printf("%s\n", json_text(json).c_str());
   } else {
     if (!is_object)
       std::printf("slot %d of %s looks like background; osc segment names the slots of objects\n",
@@ -98,7 +93,7 @@ void find(const FindFlags& flags) {
 
 void add_find_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand(
-      "find", "Rank the objects of a folder of images by how much they are one object");
+      "find", "Rank the objects of a folder of images by similarity to an object");
   const auto flags = std::make_shared<FindFlags>();
   command->add_option("RUN", flags->run, "the run's folder")->required();
   command->add_option("IMAGE", flags->image, "the image with the object")->required();

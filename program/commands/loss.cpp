@@ -7,10 +7,8 @@
 #include "osc/similarity_loss.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
-#include "support/outputs.hpp"
 
 namespace osc::program {
-
 namespace {
 
 struct LossFlags {
@@ -19,12 +17,8 @@ struct LossFlags {
   bool json = false;
 };
 
-std::string shape_text(const NpyArray& array) {
-  std::string text = "[";
-  for (std::int64_t size : array.shape)
-    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
-  return text +
-         (std::holds_alternative<std::vector<float>>(array.values) ? "] float32" : "] float64");
+std::string array_text(const NpyArray& array) {
+  return shape_text(array.shape) + (array.values.index() == 0 ? " float32" : " float64");
 }
 
 // The shortest digits that read back as the same number.
@@ -34,13 +28,13 @@ std::string number_text(T x) {
   return {text, std::to_chars(text, text + sizeof text, x).ptr};
 }
 
-// An array without channels holds no values, and a file of 128 bytes may claim any number of slots:
-// what is computed from each, the S² cosines of B images, is bounded here and not by the file.
+// An array without channels holds no values, so that a file of 128 bytes may claim any number of
+// slots. This bounds the S² cosines of B images.
 void check_work_without_values(const NpyArray& f, const std::string& path) {
   constexpr std::int64_t kMostCosines = 1'000'000;
   const std::int64_t images = f.shape[0] / 2, slots = f.shape[1];
   if (f.shape[2] != 0 || slots == 0 || images <= kMostCosines / slots / slots) return;
-  throw UserError(path + " is " + shape_text(f) + ", with no values and more than " +
+  throw UserError(path + " is " + array_text(f) + ", with no values and more than " +
                   std::to_string(kMostCosines) +
                   " pairs of slots; wanted channels, or fewer slots");
 }
@@ -96,9 +90,9 @@ void loss(const LossFlags& flags) {
   const NpyArray f = read_npy(flags.f);
   const NpyArray p = read_npy(flags.p);
   if (f.shape.size() != 3)
-    throw UserError(flags.f + " is " + shape_text(f) + ", wanted three dimensions [2B, S, C]");
+    throw UserError(flags.f + " is " + array_text(f) + ", wanted three dimensions [2B, S, C]");
   if (f.shape != p.shape || f.values.index() != p.values.index()) {
-    throw UserError(flags.f + " is " + shape_text(f) + " and " + flags.p + " is " + shape_text(p) +
+    throw UserError(flags.f + " is " + array_text(f) + " and " + flags.p + " is " + array_text(p) +
                     ", wanted the same shape and dtype");
   }
   check_work_without_values(f, flags.f);

@@ -1,16 +1,13 @@
 #include <cstdio>
 
 #include "commands/commands.hpp"
-#include "commands/single_image.hpp"
-#include "commands/threads.hpp"
+#include "commands/runs.hpp"
 #include "report/drawing.hpp"
 #include "support/files.hpp"
-#include "support/outputs.hpp"
 #include "support/text.hpp"
 #include "training/trainer.hpp"
 
 namespace osc::program {
-
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,7 +17,7 @@ struct SegmentFlags {
   std::vector<std::string> images;
 };
 
-// Where the results of an image go.
+// The output files of an image.
 struct SegmentFiles {
   std::string name;
   fs::path slots, overlay;
@@ -37,7 +34,7 @@ void segment(const SegmentFlags& flags) {
   use_threads(config.threads);
   const TrainedModel trained = load_model(run, config);
 
-  // Nothing is written where one image cannot be read, or one file would replace another.
+  // All checks come before the first output is written.
   std::vector<Output> outputs;
   std::vector<fs::path> inputs = {run.config(), run.checkpoint()};
   for (const std::string& path : flags.images) {

@@ -1,18 +1,17 @@
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstdio>
 
 #include "commands/commands.hpp"
-#include "commands/finish_run.hpp"
-#include "commands/run_outputs.hpp"
-#include "commands/threads.hpp"
+#include "commands/runs.hpp"
+#include "evaluation/evaluate.hpp"
+#include "report/numbers.hpp"
 #include "support/error.hpp"
-#include "support/interrupt.hpp"
 #include "support/text.hpp"
-#include "training/training_run.hpp"
+#include "training/trainer.hpp"
 
 namespace osc::program {
-
 namespace {
 
 namespace fs = std::filesystem;
@@ -48,14 +47,8 @@ Setting::Value value_of(const std::string& text, const Setting::Value& sample) {
 RunConfig config_of(const TrainFlags& flags) {
   std::vector<GivenSetting> given;
   if (!flags.config.empty()) given = read_toml(flags.config);
-  for (const auto& [key, text] : flags.settings) {
-    const auto same_key = [&](const Setting& s) { return s.key == key; };
-    const auto setting = std::find_if(settings().begin(), settings().end(), same_key);
-    const Setting& found = setting != settings().end()
-                               ? *setting
-                               : *std::find_if(shorthands().begin(), shorthands().end(), same_key);
-    given.push_back({key, value_of(text, found.get(RunConfig())), flag_name(key)});
-  }
+  for (const auto& [key, text] : flags.settings)
+    given.push_back({key, value_of(text, find_setting(key)->get(RunConfig())), flag_name(key)});
   return make_config(given);
 }
 
@@ -64,6 +57,98 @@ fs::path out_of(const TrainFlags& flags, const RunConfig& config) {
   if (!flags.out.empty()) return flags.out;
   const fs::path data = fs::path(config.data).lexically_normal();
   return fs::path("runs") / (data.has_filename() ? data : data.parent_path()).filename();
+}
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// A moving average of the seconds a step takes, of the current stage.
+class Pace {
+ public:
+  void add(int stage, double seconds) {
+    if (stage != stage_) seconds_ = seconds;
+    stage_ = stage;
+    constexpr double kMemory = 0.95;
+    seconds_ = kMemory * seconds_ + (1 - kMemory) * seconds;
+  }
+  double seconds() const { return seconds_; }
+
+ private:
+  int stage_ = 0;
+  double seconds_ = 0;
+};
+
+std::string progress_line(const RunConfig& config, const Trainer::StepReport& report,
+                          double images_per_second, double seconds_left) {
+  char text[160];
+  std::snprintf(text, sizeof text, "stage %d/2  step %lld/%lld  loss %.4f", report.stage,
+                static_cast<long long>(report.step), static_cast<long long>(config.total_steps()),
+                report.loss);
+  std::string line = text;
+  std::snprintf(text, sizeof text, "  %.0f images/s  %s left", images_per_second,
+                duration(seconds_left).c_str());
+  line += text;
+  if (report.terms.size() > 1) {  // last, since a narrow terminal cuts the line
+    for (const auto& [name, loss] : report.terms) {
+      std::snprintf(text, sizeof text, "  %s %.4f", name.c_str(), loss);
+      line += text;
+    }
+  }
+  return line;
+}
+
+// Trains to the last step. `followed` are scored now and then where they have masks. Throws
+// Interrupted, after a checkpoint, when the user stops the training.
+void run_training(const RunFolder& run, const RunConfig& config, Trainer& trainer,
+                  const ImageSet& followed, Progress& progress) {
+  MetricsLog log(run, trainer.step_count());
+  const Clock::time_point start = Clock::now();
+  Pace pace;
+  const auto save = [&] { write_checkpoint(run.checkpoint(), trainer.checkpoint()); };
+  while (trainer.step_count() < config.total_steps()) {
+    const Clock::time_point step_start = Clock::now();
+    const Trainer::StepReport report = trainer.step();
+    pace.add(report.stage, seconds_since(step_start));
+    const double images_per_second =
+        static_cast<double>(config.stage[report.stage - 1].batch) / pace.seconds();
+
+    nlohmann::ordered_json line;
+    line["step"] = report.step;
+    line["stage"] = report.stage;
+    line["loss"] = report.loss;
+    for (const auto& [name, loss] : report.terms) line[name] = loss;
+    line["learning_rate"] = report.learning_rate;
+    line["gradient_norm"] = report.gradient_norm;
+    line["images_per_second"] = images_per_second;
+    line["seconds"] = log.seconds_before() + seconds_since(start);
+    const bool last = report.step == config.total_steps();
+    const bool end_of_stage = report.step == config.stage[0].steps;
+    const bool masks_still_change = report.stage == 1;
+    if (followed.has_masks() && masks_still_change && config.score_every > 0 &&
+        (report.step % config.score_every == 0 || end_of_stage)) {
+      const nlohmann::json scores = quick_mask_scores(trainer.model(), followed, followed.size(),
+                                                      static_cast<std::uint64_t>(config.seed));
+      line.update(scores);
+      const auto text = [&](const char* name) { return score(number_at(scores, name)); };
+      progress.say("step " + std::to_string(report.step) + ": held-out FG-ARI " + text("/fg_ari") +
+                   ", ARI " + text("/ari") + ", mIoU " + text("/miou"));
+    }
+    log.append(line);
+
+    if (last || report.step % config.checkpoint_every == 0) save();
+    if (!last && interrupted()) {
+      save();
+      throw Interrupted("stopped at step " + std::to_string(report.step) + " of " +
+                        std::to_string(config.total_steps()) + "; go on with: osc train --resume " +
+                        run.path.string());
+    }
+    progress.show(
+        progress_line(config, report, images_per_second,
+                      pace.seconds() * static_cast<double>(config.total_steps() - report.step)));
+  }
 }
 
 void train(const TrainFlags& flags) {
@@ -88,11 +173,8 @@ void train(const TrainFlags& flags) {
 
   Trainer trainer(config, images.trained);
   if (resumes && fs::exists(run.checkpoint())) {
-    try {
-      trainer.restore(read_checkpoint(run.checkpoint()));
-    } catch (const UserError& error) {
-      throw UserError(run.path.string() + ": " + error.what());
-    }
+    with_prefix(run.path.string() + ": ",
+                [&] { trainer.restore(read_checkpoint(run.checkpoint())); });
   }
   if (!resumes) create_run(run, config, flags.overwrite);
   const RunLock lock(run);
@@ -106,14 +188,14 @@ void train(const TrainFlags& flags) {
                ": " + std::to_string(images.trained.size()) + " images, " +
                std::to_string(config.total_steps()) + " steps, " + std::to_string(threads) +
                " threads");
-  run_training(run, config, trainer, images.held_out.followed, progress);
+  run_training(run, config, trainer, images.followed, progress);
 
-  const nlohmann::json result = score_run(run, config, images.held_out, progress);
+  const nlohmann::json result = score_run(run, config, images, progress);
   write_result(run, result);
-  write_report(run, config, images.held_out);
-  const double seconds = result["seconds"].is_number() ? result["seconds"].get<double>() : 0;
-  progress.say("\n" + result_text(result) + "\ntrained in " + duration_text(seconds) +
-               "; look at " + printable(run.report().string()));
+  write_report(run, config, images);
+  progress.say("\n" + result_text(result) + "\ntrained in " +
+               duration(number_at(result, "/seconds").value_or(0)) + "; look at " +
+               printable(run.report().string()));
 }
 
 }  // namespace
@@ -130,10 +212,7 @@ void add_train_command(CLI::App& program) {
   command->add_flag("--overwrite", flags->overwrite, "replace the run that --out holds");
   for (const std::vector<Setting>* list : {&shorthands(), &settings()}) {
     for (const Setting& setting : *list) {
-      const bool taken = list == &settings() &&
-                         std::any_of(shorthands().begin(), shorthands().end(),
-                                     [&](const Setting& s) { return s.key == setting.key; });
-      if (taken) continue;
+      if (list == &settings() && find_setting(setting.key) != &setting) continue;
       const std::string standard =
           list == &settings() ? " [" + to_text(setting.get(preset("recipe"))) + "]" : "";
       command

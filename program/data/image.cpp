@@ -7,10 +7,7 @@
 #include <memory>
 #include <stdexcept>
 
-#include "data/image_limits.hpp"
-#include "data/jpeg.hpp"
-#include "data/png.hpp"
-#include "data/resize.hpp"
+#include "data/decoders.hpp"
 #include "support/error.hpp"
 #include "support/files.hpp"
 
@@ -20,11 +17,7 @@ namespace {
 template <typename Decode>
 auto read_with(const std::filesystem::path& path, Decode decode) {
   const std::string bytes = read_file(path, kMaxImageFileBytes);
-  try {
-    return decode(bytes);
-  } catch (const UserError& error) {
-    throw UserError(path.string() + ": " + error.what());
-  }
+  return with_prefix(path.string() + ": ", [&] { return decode(bytes); });
 }
 
 std::unique_ptr<Rows> image_rows(std::string_view bytes) {
@@ -50,22 +43,19 @@ std::vector<std::uint8_t> all_rows(Rows& rows, std::size_t channels) {
 
 }  // namespace
 
-void check_image_size(std::uint32_t width, std::uint32_t height) {
+void check_image_size(std::uint32_t width, std::uint32_t height, const char* whole) {
   if (width == 0 || height == 0) throw UserError("the image has no pixels");
-  if (width > kMaxImageSide || height > kMaxImageSide ||
-      std::int64_t{width} * height > kMaxImagePixels) {
-    throw UserError("the image is too large: " + std::to_string(width) + " x " +
-                    std::to_string(height) + " pixels, at most " + std::to_string(kMaxImageSide) +
-                    " a side and " + std::to_string(kMaxImagePixels) + " in all are read");
+  const std::int64_t pixels = std::int64_t{width} * height;
+  std::string wanted;
+  if (width > kMaxImageSide || height > kMaxImageSide || pixels > kMaxImagePixels) {
+    wanted = std::to_string(kMaxImageSide) + " a side and " + std::to_string(kMaxImagePixels) +
+             " in all";
+  } else if (whole != nullptr && pixels > kMaxWholeImagePixels) {
+    wanted = std::to_string(kMaxWholeImagePixels) + " of " + whole;
   }
-}
-
-void check_whole_image_size(const char* kind, std::uint32_t width, std::uint32_t height) {
-  if (std::int64_t{width} * height > kMaxWholeImagePixels) {
+  if (!wanted.empty())
     throw UserError("the image is too large: " + std::to_string(width) + " x " +
-                    std::to_string(height) + " pixels, at most " +
-                    std::to_string(kMaxWholeImagePixels) + " of " + kind + " are read");
-  }
+                    std::to_string(height) + " pixels, wanted at most " + wanted);
 }
 
 Image decode_image(std::string_view bytes) {
@@ -94,10 +84,6 @@ Resized<Mask> decode_mask(std::string_view bytes, int width, int height) {
 
 Image read_image(const std::filesystem::path& path) {
   return read_with(path, [](std::string_view bytes) { return decode_image(bytes); });
-}
-
-Mask read_mask(const std::filesystem::path& path) {
-  return read_with(path, [](std::string_view bytes) { return decode_mask(bytes); });
 }
 
 Resized<Image> read_image(const std::filesystem::path& path, int width, int height) {

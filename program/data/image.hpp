@@ -1,5 +1,5 @@
-// Images in memory, and PNG and JPEG files: what a stranger's file may hold is brought to 8-bit RGB
-// or refused with a reason.
+// Images in memory, and PNG and JPEG files, which are decoded to 8-bit RGB or refused with a
+// reason.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct Mask {
 // Files that exceed one of these are refused before any memory is taken for their pixels.
 inline constexpr int kMaxImageSide = 32768;
 inline constexpr std::int64_t kMaxImagePixels = 100'000'000;
-// Of an interlaced PNG or a progressive JPEG, whose rows come only when all has been decoded. Takes
-// up to 8 bytes a pixel meanwhile.
+// The limit of interlaced PNG and progressive JPEG files, whose rows come only when all has been
+// decoded. Decoding takes up to 8 bytes a pixel.
 inline constexpr std::int64_t kMaxWholeImagePixels = 50'000'000;
 inline constexpr std::uint64_t kMaxImageFileBytes = std::uint64_t{1} << 30;
 
@@ -39,12 +39,11 @@ inline constexpr std::uint64_t kMaxImageFileBytes = std::uint64_t{1} << 30;
 // stored. Throws UserError "PATH: reason" for anything that is not a whole, valid image.
 Image read_image(const std::filesystem::path& path);
 
-// Decodes a PNG of small numbers: 8-bit (or fewer) grey or palette, read as the indices themselves.
-// Throws UserError "PATH: reason" for any other file.
-Mask read_mask(const std::filesystem::path& path);
-
-// The same for a file's bytes. Throw UserError "reason".
+// read_image of a file's bytes. Throws UserError "reason".
 Image decode_image(std::string_view bytes);
+
+// The indices of an 8-bit (or fewer) grey or palette PNG. Throws UserError "reason" for any other
+// file.
 Mask decode_mask(std::string_view bytes);
 
 // A picture that was brought to another size.
@@ -54,8 +53,8 @@ struct Resized {
   int file_width = 0, file_height = 0;
 };
 
-// resize() of what the above give, with the same result. The pixels are resized as they are
-// decoded: beside the file's bytes and the result this takes a few rows, however large the image.
+// The same as resize() of the above. The pixels are resized while they are decoded: beside the
+// file's bytes and the result this takes memory for a few rows.
 Resized<Image> read_image(const std::filesystem::path& path, int width, int height);
 Resized<Mask> read_mask(const std::filesystem::path& path, int width, int height);
 Resized<Image> decode_image(std::string_view bytes, int width, int height);
@@ -72,8 +71,7 @@ Image resize(const Image& image, int width, int height);
 // The nearest pixel's value; of two as near, the one to the right or below.
 Mask resize(const Mask& mask, int width, int height);
 
-// The number of slot or object `index` as a colour that differs clearly from its neighbours'
-// numbers, for overlays and reports.
+// The colour of slot or object `index`. Colours of neighbouring numbers differ clearly.
 struct Colour {
   std::uint8_t red = 0, green = 0, blue = 0;
 };

@@ -1,5 +1,4 @@
-// All the images that a run works on, in memory at the model's size, with ground truth where there
-// is any.
+// The images that a run works on, in memory at the model's size, with ground truth where known.
 #pragma once
 
 #include <cstdint>
@@ -8,40 +7,56 @@
 #include <vector>
 
 #include "data/image.hpp"
-#include "data/scenes.hpp"
 
 namespace osc::program {
 
-struct ImageSet {
-  std::string source;  // what a person would call it: "tetrominoes (heldout, seed 0)" or the folder
-  int side = 0;        // images are side × side
-  std::vector<std::string> names;    // one an image
-  std::vector<std::uint8_t> pixels;  // [size, side, side, 3]
-  std::vector<std::uint8_t> masks;   // [size, side, side], or empty without ground truth
-  std::vector<std::vector<SceneObject>>
-      objects;  // [size][objects]; empty without labels; objects[i][k] has mask value k + 1
-  std::vector<std::string> skipped;  // one line for each image that could not be read
+// A labelled object. Objects of equal `category` are of one kind.
+struct SceneObject {
+  std::string category;
+  float x = 0, y = 0;  // centroid in pixels from the left and upper edge; a pixel's centre is +0.5
+};
 
-  std::int64_t size() const { return static_cast<std::int64_t>(names.size()); }
+struct ImageSet {
+  std::string source;                             // as shown to a user
+  int side = 0;                                   // images are side × side
+  std::vector<std::string> names;                 // one an image
+  std::vector<std::uint8_t> pixels;               // [size, side, side, 3]
+  std::vector<std::uint8_t> masks;                // [size, side, side]; empty: not known
+  std::vector<std::vector<SceneObject>> objects;  // [size]; objects[i][k] has mask value k + 1
+  std::vector<std::string> categories;            // that the source tells apart, sorted
+  std::vector<std::string> skipped;               // a line for each image that could not be read
+
+  std::int64_t size() const { return std::ssize(names); }
   bool has_masks() const { return !masks.empty(); }
   bool has_objects() const { return !objects.empty(); }
   Image image(std::int64_t index) const;
   Mask mask(std::int64_t index) const;
 };
 
-// The built-in scenes come in three sets that never share a scene seed: what is trained on, what
-// may be looked at while training or choosing, and what is scored at the end and used for no
-// choice; a fourth, as large, is searched by the retrieval measures.
-enum class Split { train, heldout, final, gallery };
-
-// `count` scenes of a split of the run with this seed. A pure function of its arguments for any
-// number of threads.
-ImageSet make_scene_set(Split split, std::uint64_t seed, std::int64_t count, int side, int threads);
-
-// Every image of a folder (image_folder.hpp says which, and what is an error).
-ImageSet read_image_set(const std::filesystem::path& folder, int side, int threads);
-
-// The images at `indices`, in that order.
+// The images at `indices`, in that order; without `skipped`.
 ImageSet select(const ImageSet& set, const std::vector<std::int64_t>& indices);
+
+// A folder of PNG and JPEG images:
+//
+//   DIR/images/**/NAME.{png,jpg,jpeg}  DIR/masks/**/NAME.png  DIR/objects.jsonl
+//   DIR/**/NAME.{png,jpg,jpeg}         where there is no DIR/images
+//
+// Masks and objects.jsonl are optional; `osc generate` writes them. Endings count in any case of
+// letters. Files and folders whose names begin with a dot are ignored, links to folders are not
+// followed.
+
+// Paths of the images, sorted byte by byte. Throws UserError where `folder` is not a folder or
+// holds no image.
+std::vector<std::filesystem::path> list_images(const std::filesystem::path& folder);
+
+// All files that read_image_set reads: images, their masks, objects.jsonl.
+std::vector<std::filesystem::path> list_files(const std::filesystem::path& folder);
+
+// Every image of a folder, resized; the same for any number of threads. A name is the path below
+// DIR/images or DIR without its ending. A corrupt image is skipped. Throws UserError where more
+// than a tenth of them are, naming the first few. The set has masks where every image has one, and
+// objects where every image also has labels. A mask or label file that cannot be read, and a mask
+// of another size than its image, are errors. Centroids are scaled with the image.
+ImageSet read_image_set(const std::filesystem::path& folder, int side, int threads);
 
 }  // namespace osc::program

@@ -1,5 +1,3 @@
-#include "data/jpeg.hpp"
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>  // jpeglib.h needs it first
@@ -14,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/image_limits.hpp"
+#include "data/decoders.hpp"
 #include "support/error.hpp"
 
 // libjpeg reports an error by longjmp here, which must not pass a C++ object with a destructor.
@@ -23,8 +21,7 @@
 namespace osc::program {
 namespace {
 
-// A progressive file may repeat scans without end over a large image; files from real encoders have
-// about ten.
+// A progressive file may repeat scans over a large image without end. Encoders write about ten.
 constexpr int kMostScans = 100;
 
 struct ErrorHandler {
@@ -41,7 +38,7 @@ ErrorHandler& handler_of(j_common_ptr jpeg) { return *reinterpret_cast<ErrorHand
   std::longjmp(handler.jump, 1);
 }
 
-// libjpeg would go on after these with grey or garbage for the rest of the picture.
+// After these warnings libjpeg would fill the rest of the picture with grey.
 bool means_lost_pixels(int message) {
   switch (message) {
     case JWRN_JPEG_EOF:
@@ -86,7 +83,7 @@ struct JpegReadHandle {
   JpegReadHandle& operator=(const JpegReadHandle&) = delete;
 };
 
-// Four bytes a pixel become three: each colour is what its ink and the black let through.
+// Four bytes a pixel become three: each colour is the product of its ink and the black.
 void cmyk_to_rgb(const std::uint8_t* cmyk, std::uint8_t* rgb, std::size_t width, bool inverted) {
   const unsigned flip = inverted ? 0 : 255;
   for (std::size_t x = 0; x < width; ++x) {
@@ -101,12 +98,11 @@ class JpegReader : public Rows {
  public:
   explicit JpegReader(std::string_view bytes) {
     if (!read_header(bytes)) fail();
-    check_image_size(jpeg_.image_width, jpeg_.image_height);
     // libjpeg keeps the coefficients of all scans until the last one.
-    if (jpeg_has_multiple_scans(&jpeg_))
-      check_whole_image_size("a progressive JPEG", jpeg_.image_width, jpeg_.image_height);
-    // With Huffman codes, a block of 8 x 8 pixels takes a bit at least: a short file that claims
-    // many pixels is found out before they get memory.
+    check_image_size(jpeg_.image_width, jpeg_.image_height,
+                     jpeg_has_multiple_scans(&jpeg_) ? "a progressive JPEG" : nullptr);
+    // With Huffman codes, a block of 8 x 8 pixels takes at least a bit: a short file that claims
+    // many pixels is refused before memory is taken.
     constexpr std::size_t kMostPixelsPerByte = 8 * 64;
     if (!jpeg_.arith_code &&
         std::size_t{jpeg_.image_width} * jpeg_.image_height / kMostPixelsPerByte > bytes.size()) {

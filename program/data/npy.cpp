@@ -14,6 +14,13 @@
 #include "support/files.hpp"
 
 namespace osc::program {
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text;
+  for (const std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+  return "[" + text + "]";
+}
+
 namespace {
 
 static_assert(
@@ -35,9 +42,8 @@ struct Header {
   std::vector<std::int64_t> shape;
 };
 
-// The header is a Python dict literal with three keys. This reads what numpy.save writes and what a
-// person may write by hand in its place: keys in any order, either quote, spaces, trailing commas;
-// nothing else of Python.
+// Parses the header, a Python dict literal of three keys: in any order, with either quote, spaces
+// and trailing commas.
 class HeaderParser {
  public:
   explicit HeaderParser(std::string_view text) : rest_(text) {}
@@ -83,10 +89,7 @@ class HeaderParser {
 
   void expect(char wanted) {
     if (accept(wanted)) return;
-    std::string what = "the header lacks '";
-    what += wanted;
-    what += "' where it must stand";
-    malformed(what);
+    malformed(std::string("the header lacks a ") + wanted);
   }
 
   bool accept_word(std::string_view word) {
@@ -105,7 +108,7 @@ class HeaderParser {
     if (end == std::string_view::npos || end > kLongest)
       malformed("the header has a quoted word without an end");
     const std::string_view word = rest_.substr(1, end - 1);
-    // What is shown in a message must not break the line.
+    // The word may be printed in an error.
     if (!std::ranges::all_of(word, [](char c) { return c >= ' ' && c <= '~' && c != '\\'; }))
       malformed("the header has a quoted word of odd characters");
     rest_.remove_prefix(end + 1);
@@ -148,16 +151,6 @@ class HeaderParser {
 
   std::string_view rest_;
 };
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    if (i > 0) text += ", ";
-    text += std::to_string(shape[i]);
-  }
-  text += "]";
-  return text;
-}
 
 // The number of values, which must be what the rest of the file holds; compared before anything is
 // allocated, without overflow.
@@ -283,11 +276,7 @@ NpyArray decode_npy(std::string_view bytes) {
 
 NpyArray read_npy(const std::filesystem::path& path) {
   const std::string bytes = read_file(path);
-  try {
-    return decode_npy(bytes);
-  } catch (const UserError& error) {
-    throw UserError(path.string() + ": " + error.what());
-  }
+  return with_prefix(path.string() + ": ", [&] { return decode_npy(bytes); });
 }
 
 std::string encode_npy(std::span<const std::int64_t> shape, std::span<const float> values) {

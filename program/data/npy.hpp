@@ -16,6 +16,9 @@ struct NpyArray {
   std::variant<std::vector<float>, std::vector<double>> values;  // C order
 };
 
+// "[2, 3]"
+std::string shape_text(const std::vector<std::int64_t>& shape);
+
 // Reads a little- or big-endian float32 or float64 array of any rank (up to 32, as in NumPy), C or
 // Fortran order. Throws UserError "PATH: what it is, what was wanted" for another dtype, a
 // malformed or truncated file, or a shape whose size overflows or differs from the file's.

@@ -22,19 +22,6 @@ const Json& field(const Json& object, const char* key) {
   return *found;
 }
 
-int integer_field(const Json& object, const char* key, int least, int most) {
-  const Json& value = field(object, key);
-  // An unsigned number beyond the range of a signed one would wrap around.
-  const bool fits = value.is_number_unsigned()
-                        ? value.get<std::uint64_t>() <= static_cast<std::uint64_t>(most)
-                        : value.is_number_integer();
-  if (!fits || value.get<std::int64_t>() < least || value.get<std::int64_t>() > most) {
-    throw UserError(std::string("\"") + key + "\" is not a whole number of " +
-                    std::to_string(least) + " to " + std::to_string(most));
-  }
-  return value.get<int>();
-}
-
 float position_field(const Json& object, const char* key) {
   const Json& value = field(object, key);
   const double position = value.is_number() ? value.get<double>() : -1;
@@ -43,33 +30,25 @@ float position_field(const Json& object, const char* key) {
   return static_cast<float>(position);
 }
 
-void check_name(const Json& object, const char* key, std::string_view wanted) {
+std::string text_field(const Json& object, const char* key) {
   const Json& value = field(object, key);
-  if (!value.is_string() || value.get_ref<const std::string&>() != wanted) {
-    throw UserError(std::string("\"") + key + "\" does not fit its number, which is that of \"" +
-                    std::string(wanted) + "\"");
-  }
+  if (!value.is_string() || value.get_ref<const std::string&>().empty())
+    throw UserError(std::string("\"") + key + "\" is not a text");
+  return value.get<std::string>();
 }
 
 std::vector<SceneObject> parse_objects(const Json& list) {
   if (!list.is_array() || list.size() > kMaxObjects)
     throw UserError("\"objects\" is not a list of at most " + std::to_string(kMaxObjects));
   std::vector<SceneObject> objects(list.size());
-  std::vector<bool> seen(list.size(), false);
   for (const Json& item : list) {
-    if (!item.is_object()) throw UserError("\"objects\" holds something else than objects");
-    SceneObject object;
-    object.shape = integer_field(item, "shape_id", 0, kSceneShapes - 1);
-    object.colour = integer_field(item, "colour_id", 0, kSceneColours - 1);
-    check_name(item, "shape", shape_name(object.shape));
-    check_name(item, "colour", colour_name(object.colour));
-    object.x = position_field(item, "x");
-    object.y = position_field(item, "y");
-    const auto k = static_cast<std::size_t>(
-        integer_field(item, "mask", 1, static_cast<int>(objects.size())) - 1);
-    if (seen[k]) throw UserError("two objects have the same \"mask\"");
-    seen[k] = true;
-    objects[k] = object;
+    if (!item.is_object()) throw UserError("\"objects\" holds a value that is not an object");
+    const Json& mask = field(item, "mask");
+    if (!mask.is_number_unsigned() || mask == 0 || mask > list.size())
+      throw UserError("\"mask\" is not a whole number of 1 to " + std::to_string(list.size()));
+    SceneObject& object = objects[mask.get<std::size_t>() - 1];
+    if (!object.category.empty()) throw UserError("two objects have the same \"mask\"");
+    object = {text_field(item, "category"), position_field(item, "x"), position_field(item, "y")};
   }
   return objects;
 }
@@ -77,9 +56,7 @@ std::vector<SceneObject> parse_objects(const Json& list) {
 std::pair<std::string, std::vector<SceneObject>> parse_line(std::string_view line) {
   const Json json = parse_json(line);
   if (!json.is_object()) throw UserError("is not a JSON object");
-  const Json& image = field(json, "image");
-  if (!image.is_string()) throw UserError("\"image\" is not a string");
-  return {image.get<std::string>(), parse_objects(field(json, "objects"))};
+  return {text_field(json, "image"), parse_objects(field(json, "objects"))};
 }
 
 }  // namespace
@@ -88,22 +65,15 @@ std::string objects_json_line(std::string_view image, std::span<const SceneObjec
   using OrderedJson = nlohmann::ordered_json;
   OrderedJson list = OrderedJson::array();
   for (std::size_t k = 0; k < objects.size(); ++k) {
-    const SceneObject& object = objects[k];
-    list.push_back(OrderedJson{{"shape", shape_name(object.shape)},
-                               {"shape_id", object.shape},
-                               {"colour", colour_name(object.colour)},
-                               {"colour_id", object.colour},
-                               {"x", object.x},
-                               {"y", object.y},
-                               {"mask", k + 1}});
+    const auto& [category, x, y] = objects[k];
+    list.push_back(OrderedJson{{"category", category}, {"x", x}, {"y", y}, {"mask", k + 1}});
   }
   return OrderedJson{{"image", image}, {"objects", std::move(list)}}.dump();
 }
 
-std::map<std::string, std::vector<SceneObject>, std::less<>> read_objects_jsonl(
-    const std::filesystem::path& path) {
+ImageObjects read_objects_jsonl(const std::filesystem::path& path) {
   const std::string text = read_file(path);
-  std::map<std::string, std::vector<SceneObject>, std::less<>> result;
+  ImageObjects result;
   std::size_t number = 0;
   for (std::string_view rest = text; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
@@ -111,12 +81,9 @@ std::map<std::string, std::vector<SceneObject>, std::less<>> read_objects_jsonl(
     rest.remove_prefix(std::min(end + 1, rest.size()));
     ++number;
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    try {
-      if (!result.insert(parse_line(line)).second)
-        throw UserError("names an image for the second time");
-    } catch (const UserError& error) {
-      throw UserError(path.string() + ":" + std::to_string(number) + ": " + error.what());
-    }
+    with_prefix(path.string() + ":" + std::to_string(number) + ": ", [&] {
+      if (!result.insert(parse_line(line)).second) throw UserError("names an image a second time");
+    });
   }
   return result;
 }

@@ -1,5 +1,3 @@
-#include "data/png.hpp"
-
 #include <png.h>
 
 #include <algorithm>
@@ -13,13 +11,13 @@
 #include <utility>
 #include <vector>
 
+#include "data/decoders.hpp"
 #include "data/image.hpp"
-#include "data/image_limits.hpp"
 #include "support/error.hpp"
 
 // libpng reports an error by longjmp, which must not pass a C++ object with a destructor. Hence the
-// shape of this file: everything that owns memory lives in the handles, PngReader, PngWriter or
-// their callers, and the functions that call setjmp, and all that libpng calls back, hold plain
+// shape of this file: everything that owns memory lives in the handle, PngReader or its
+// callers, and the functions that call setjmp, and all that libpng calls back, hold plain
 // values only.
 namespace osc::program {
 namespace {
@@ -43,8 +41,7 @@ struct ErrorText {
   png_longjmp(png, 1);
 }
 
-// Warnings are about what the pixels do not depend on (a colour profile, text): not a reason to
-// refuse an image, nor to print.
+// Warnings concern colour profiles and text, on which the pixels do not depend.
 void on_warning(png_structp, png_const_charp) {}
 
 struct PngReadHandle {
@@ -64,23 +61,6 @@ struct PngReadHandle {
   PngReadHandle& operator=(const PngReadHandle&) = delete;
 };
 
-struct PngWriteHandle {
-  png_structp png = nullptr;
-  png_infop info = nullptr;
-
-  explicit PngWriteHandle(ErrorText& error)
-      : png(png_create_write_struct(PNG_LIBPNG_VER_STRING, &error, on_error, on_warning)) {
-    if (png != nullptr) info = png_create_info_struct(png);
-    if (info == nullptr) {
-      png_destroy_write_struct(&png, nullptr);
-      throw std::bad_alloc();
-    }
-  }
-  ~PngWriteHandle() { png_destroy_write_struct(&png, &info); }
-  PngWriteHandle(const PngWriteHandle&) = delete;
-  PngWriteHandle& operator=(const PngWriteHandle&) = delete;
-};
-
 // Four bytes a pixel become three, times alpha / 255 and rounded.
 void blend_onto_black(const std::uint8_t* rgba, std::uint8_t* rgb, std::size_t width) {
   for (std::size_t x = 0; x < width; ++x) {
@@ -98,11 +78,10 @@ class PngReader : public Rows {
     if (!read_header()) fail();
     width_ = png_get_image_width(handle_.png, handle_.info);
     height_ = png_get_image_height(handle_.png, handle_.info);
-    check_image_size(width_, height_);
     const bool interlaced = png_get_interlace_type(handle_.png, handle_.info) != PNG_INTERLACE_NONE;
-    if (interlaced) check_whole_image_size("an interlaced PNG", width_, height_);
-    // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is found out
-    // before they get memory.
+    check_image_size(width_, height_, interlaced ? "an interlaced PNG" : nullptr);
+    // Deflate packs at most 1032 bytes into one: a short file that claims many pixels is refused
+    // before memory is taken.
     constexpr std::size_t kMostExpansion = 1032;
     if (png_get_rowbytes(handle_.png, handle_.info) * height_ / kMostExpansion > bytes.size()) {
       error_.set(kTruncated);
@@ -218,61 +197,23 @@ class PngReader : public Rows {
   std::vector<png_bytep> whole_;          // its rows in pixels_
 };
 
-class PngWriter {
- public:
-  PngWriter() : handle_(error_) {}
-
-  std::string encode(int width, int height, int channels, const std::uint8_t* pixels) {
-    const std::size_t stride = static_cast<std::size_t>(width) * static_cast<std::size_t>(channels);
-    rows_.resize(static_cast<std::size_t>(height));
-    for (std::size_t y = 0; y < rows_.size(); ++y) rows_[y] = pixels + y * stride;
-    if (!write(static_cast<png_uint_32>(width), static_cast<png_uint_32>(height),
-               channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY)) {
-      throw std::runtime_error("cannot encode a PNG: " + std::string(error_.text.data()));
-    }
-    return std::move(bytes_);
-  }
-
- private:
-  static void on_write(png_structp png, png_bytep from, std::size_t count) {
-    auto& bytes = static_cast<PngWriter*>(png_get_io_ptr(png))->bytes_;
-    bool appended = true;
-    try {
-      bytes.append(reinterpret_cast<const char*>(from), count);
-    } catch (const std::exception&) {
-      appended = false;
-    }
-    if (!appended) png_error(png, "out of memory");
-  }
-
-  static void on_flush(png_structp) {}
-
-  bool write(png_uint_32 width, png_uint_32 height, int colour_type) {
-    if (setjmp(png_jmpbuf(handle_.png))) return false;
-    png_set_write_fn(handle_.png, this, on_write, on_flush);
-    png_set_user_limits(handle_.png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
-    png_set_IHDR(handle_.png, handle_.info, width, height, 8, colour_type, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(handle_.png, handle_.info);
-    png_write_image(handle_.png,
-                    const_cast<png_bytepp>(rows_.data()));  // libpng reads the rows only
-    png_write_end(handle_.png, nullptr);
-    return true;
-  }
-
-  ErrorText error_;
-  PngWriteHandle handle_;
-  std::vector<const std::uint8_t*> rows_;
-  std::string bytes_;
-};
-
-void check_sides(int width, int height, int channels, std::size_t size) {
+std::string encode(int width, int height, const std::vector<std::uint8_t>& pixels,
+                   std::uint32_t channels) {
   if (width <= 0 || height <= 0 ||
-      static_cast<std::size_t>(width) * static_cast<std::size_t>(height) *
-              static_cast<std::size_t>(channels) !=
-          size) {
+      static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * channels !=
+          pixels.size())
     throw std::invalid_argument("encode_png: the sides do not fit the number of pixels");
-  }
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = static_cast<png_uint_32>(width);
+  image.height = static_cast<png_uint_32>(height);
+  image.format = channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY;
+  std::string bytes(PNG_IMAGE_PNG_SIZE_MAX(image), '\0');
+  png_alloc_size_t size = bytes.size();
+  if (png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels.data(), 0, nullptr) == 0)
+    throw std::runtime_error(std::string("cannot encode a PNG: ") + image.message);
+  bytes.resize(size);
+  return bytes;
 }
 
 }  // namespace
@@ -288,13 +229,9 @@ std::unique_ptr<Rows> png_mask_rows(std::string_view bytes) {
 }
 
 std::string encode_png(const Image& image) {
-  check_sides(image.width, image.height, 3, image.pixels.size());
-  return PngWriter().encode(image.width, image.height, 3, image.pixels.data());
+  return encode(image.width, image.height, image.pixels, 3);
 }
 
-std::string encode_png(const Mask& mask) {
-  check_sides(mask.width, mask.height, 1, mask.values.size());
-  return PngWriter().encode(mask.width, mask.height, 1, mask.values.data());
-}
+std::string encode_png(const Mask& mask) { return encode(mask.width, mask.height, mask.values, 1); }
 
 }  // namespace osc::program

@@ -1,5 +1,3 @@
-#include "data/resize.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -7,10 +5,12 @@
 #include <stdexcept>
 #include <vector>
 
+#include "data/decoders.hpp"
+
 namespace osc::program {
 namespace {
 
-// What one pixel of the result takes along an axis: `weights` of the pixels from `first` on; their
+// The weights of source pixels, from `first` on, in one pixel of the result along an axis. Their
 // sum is 1.
 struct Taps {
   std::size_t first = 0;
@@ -52,7 +52,7 @@ std::vector<Taps> make_taps(int from, int to) {
   return taps;
 }
 
-// The rows of a picture by their number, which rises from call to call, but for one step back.
+// The latest two rows of a picture.
 class RowWindow {
  public:
   RowWindow(Rows& rows, std::size_t channels)

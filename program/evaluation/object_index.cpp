@@ -6,16 +6,9 @@
 
 #include "evaluation/readings.hpp"
 #include "model/targets.hpp"
-#include "views/tensors.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
-
-namespace {
-
-torch::Tensor unit(const torch::Tensor& x) { return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8); }
-
-}  // namespace
-
 torch::Tensor object_slots(const torch::Tensor& images, const torch::Tensor& masks) {
   const torch::NoGradGuard no_grad;
   const torch::Tensor area = masks.sum(-1);  // [n, S]

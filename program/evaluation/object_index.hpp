@@ -1,5 +1,5 @@
-// The objects of a set of images and what the model knows them by: what `osc find` searches, and
-// the report's rows of nearest objects.
+// The objects of a set of images with their embeddings, for nearest-neighbour search by `osc find`
+// and the report.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,11 +13,9 @@
 
 namespace osc::program {
 
-// Which slots are objects. A slot is one where its region
-//   covers at least kObjectShare of the image,
-//   is on average at least kObjectSaliency salient (pixel_targets: 0 near the image's median
-//   colour, 1 far from it), and is not the least salient of the image's regions, which is taken for
-//   the background.
+// A slot is an object where its region covers at least kObjectShare of the image, has a mean
+// saliency of at least kObjectSaliency (pixel_targets: 0 near the image's median colour, 1 far from
+// it), and is not the least salient region of the image, which is the background.
 inline constexpr double kObjectShare = 0.005;
 inline constexpr double kObjectSaliency = 0.3;
 
@@ -35,9 +33,9 @@ struct ObjectIndex {
   std::vector<IndexedObject> objects;  // M, by image, then slot
   torch::Tensor embeddings;  // float32 [n, S, D], of every slot, object or not: any may be a query
 
-  // What similarities are taken of: (embedding − mean) / deviation. Mean and deviation are those of
-  // `objects` where slot features serve as the embedding, since these share a large common part;
-  // else 0 and 1.
+  // Similarities are those of (embedding − mean) / deviation. Mean and deviation are those of
+  // `objects` where slot features serve as the embedding, since these have a large common part;
+  // otherwise 0 and 1.
   torch::Tensor mean, deviation;  // [D]
   torch::Tensor directions;       // [M, D], of `objects`, of unit length
 
@@ -47,8 +45,8 @@ struct ObjectIndex {
   }
 };
 
-// Reads all images of a set. An image's slots are numbered by chance: the numbers repeat for the
-// same set and seed, and an image that is a set alone always gets the same ones.
+// The numbers of an image's slots are random. They repeat for the same set and seed, and for a set
+// of one image.
 ObjectIndex build_object_index(const Model& model, const ImageSet& images, std::uint64_t seed);
 
 // From its parts, as build_object_index does it. is_object: bool [n, S].

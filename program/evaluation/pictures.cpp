@@ -2,16 +2,15 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "evaluation/object_index.hpp"
 #include "evaluation/readings.hpp"
 #include "evaluation/recognition.hpp"
-#include "evaluation/region_overlap.hpp"
-#include "views/augment.hpp"
-#include "views/tensors.hpp"
+#include "evaluation/segmentation_scores.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
-
 namespace {
 
 // images: [n, 3, H, W] in about 0…1.
@@ -30,12 +29,13 @@ std::vector<Image> to_images(const torch::Tensor& images) {
 
 std::int64_t area(const Mask& mask, int slot) { return std::ranges::count(mask.values, slot); }
 
-// Of the true object that the region overlaps best; kUnknownKind without truth or labels.
-int region_kind(const ImageSet& set, std::int64_t image, const Mask& slot_of_pixel, int slot) {
-  if (!set.has_masks() || !set.has_objects()) return kUnknownKind;
+// Of the true object that the region overlaps best. Empty without truth or labels.
+std::string region_category(const ImageSet& set, std::int64_t image, const Mask& slot_of_pixel,
+                            int slot) {
+  if (!set.has_masks() || !set.has_objects()) return {};
   const Mask truth = set.mask(image);
-  return object_kind(set.objects, image,
-                     RegionOverlap(truth.values, slot_of_pixel.values).best_object(slot));
+  return object_category(set.objects, image,
+                         RegionOverlap(truth.values, slot_of_pixel.values).best_object(slot));
 }
 
 // The largest object of each image that has one, by image.
@@ -49,19 +49,6 @@ std::vector<IndexedObject> largest_objects(const ObjectIndex& index) {
   std::vector<IndexedObject> objects;
   for (const auto& [image, object] : largest) objects.push_back(object);
   return objects;
-}
-
-ImageSet first_images(const ImageSet& set, std::int64_t count) {
-  count = std::min(count, set.size());
-  const std::int64_t pixels = std::int64_t{set.side} * set.side * count;
-  ImageSet first;
-  first.source = set.source;
-  first.side = set.side;
-  first.names.assign(set.names.begin(), set.names.begin() + count);
-  first.pixels.assign(set.pixels.begin(), set.pixels.begin() + 3 * pixels);
-  if (set.has_masks()) first.masks.assign(set.masks.begin(), set.masks.begin() + pixels);
-  if (set.has_objects()) first.objects.assign(set.objects.begin(), set.objects.begin() + count);
-  return first;
 }
 
 }  // namespace
@@ -141,7 +128,9 @@ std::vector<Retrieval> retrievals(const Model& model, const ImageSet& images,
                                   std::uint64_t seed) {
   const bool own_gallery = &images == &gallery;
   const ObjectIndex candidates = build_object_index(model, gallery, seed);
-  const ImageSet asked = first_images(images, count);
+  std::vector<std::int64_t> first(static_cast<std::size_t>(std::min(count, images.size())));
+  std::iota(first.begin(), first.end(), 0);
+  const ImageSet asked = select(images, first);
   const ObjectIndex queries = build_object_index(model, asked, seed);
   const auto view = [](const ImageSet& set, const ObjectIndex& index, const IndexedObject& object,
                        double similarity) {
@@ -156,15 +145,16 @@ std::vector<Retrieval> retrievals(const Model& model, const ImageSet& images,
   std::vector<Retrieval> result;
   for (const IndexedObject& query : largest_objects(queries)) {
     Retrieval row{view(asked, queries, query, 1), {}};
-    const int kind =
-        region_kind(asked, query.image, queries.slot_of_pixel[query.image], query.slot);
+    const std::string category =
+        region_category(asked, query.image, queries.slot_of_pixel[query.image], query.slot);
     const auto except = own_gallery ? std::optional(query.image) : std::nullopt;
     for (const RankedObject& found :
          rank(candidates, queries.embedding(query.image, query.slot), nearest, except)) {
       ObjectView& neighbour =
           row.nearest.emplace_back(view(gallery, candidates, found.object, found.similarity));
-      const int other = region_kind(gallery, found.object.image, neighbour.mask, found.object.slot);
-      if (kind != kUnknownKind && other != kUnknownKind) neighbour.same_kind = kind == other;
+      const std::string other =
+          region_category(gallery, found.object.image, neighbour.mask, found.object.slot);
+      if (!category.empty() && !other.empty()) neighbour.same_category = category == other;
     }
     result.push_back(std::move(row));
   }

@@ -1,9 +1,9 @@
-// What a report shows of a model, computed: no drawing here.
+// The pictures of a report as data.
 #pragma once
 
 #include "data/image_set.hpp"
 #include "model/model.hpp"
-#include "report/contents.hpp"
+#include "report/report.hpp"
 
 namespace osc::program {
 

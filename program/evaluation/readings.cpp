@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "views/tensors.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
 

@@ -1,4 +1,4 @@
-// Many images read by a model, in batches, so that memory stays bounded whatever their number.
+// Masks of many images, computed in batches to bound the memory.
 #pragma once
 
 #include <torch/torch.h>
@@ -13,8 +13,7 @@ namespace osc::program {
 
 inline constexpr std::int64_t kReadingBatch = 100;  // images at a time
 
-// What make_generator's `purpose` is in this folder: no two kinds of draw share one, nor with the
-// training, which keeps to smaller numbers.
+// Values of make_generator's `purpose`. The training uses smaller ones.
 enum class EvaluationDraw : std::uint64_t {
   mask_starts = 1000,
   views,
@@ -37,16 +36,15 @@ struct ReadingOptions {
   int starts = kReadingStarts;
 };
 
-// `count` images, which `images(first, count)` gives in about 0…1, go to `use` a batch at a time,
-// in order. No gradient.
+// Calls `use` for batches of `count` images, in order. images(first, count): images in about 0…1.
+// No gradient.
 void read_in_batches(
     const Model& model, std::int64_t count,
     const std::function<torch::Tensor(std::int64_t first, std::int64_t count)>& images,
     torch::Generator generator, const ReadingOptions& options,
     const std::function<void(const ReadBatch&)>& use);
 
-// [n, S, D]: what the model knows each slot by, its embedding or, without a second stage, its
-// feature.
+// [n, S, D]: the joined embedding of each slot; without a second stage, its feature.
 torch::Tensor slot_embeddings(const Model& model, const torch::Tensor& normalised,
                               const FoundObjects& found);
 

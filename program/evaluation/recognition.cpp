@@ -2,15 +2,14 @@
 
 #include <algorithm>
 
-#include "evaluation/region_overlap.hpp"
+#include "evaluation/segmentation_scores.hpp"
+#include "model/object_embedding.hpp"
 #include "osc/libtorch/assignment.hpp"
 
 namespace osc::program {
-
 namespace {
 
-constexpr std::int64_t kQueryBlock =
-    1024;  // queries a matrix product: bounds the memory of [Q, M] similarities
+constexpr std::int64_t kQueryBlock = 1024;  // bounds the memory of [Q, M] similarities
 
 double share(std::int64_t count, std::int64_t of) {
   return of == 0 ? kNoScore : static_cast<double>(count) / static_cast<double>(of);
@@ -18,11 +17,9 @@ double share(std::int64_t count, std::int64_t of) {
 
 }  // namespace
 
-int object_kind(ObjectLabels labels, std::int64_t image, int label) {
-  if (image >= std::ssize(labels) || label < 1 || label > std::ssize(labels[image]))
-    return kUnknownKind;
-  const SceneObject& object = labels[image][label - 1];
-  return object.shape * kSceneColours + object.colour;
+std::string object_category(ObjectLabels labels, std::int64_t image, int label) {
+  const bool known = image < std::ssize(labels) && label >= 1 && label <= std::ssize(labels[image]);
+  return known ? labels[image][label - 1].category : "";
 }
 
 std::vector<ObjectRow> match_objects(const ReadImages& images, ObjectLabels labels) {
@@ -31,14 +28,15 @@ std::vector<ObjectRow> match_objects(const ReadImages& images, ObjectLabels labe
     const std::vector<int> slot =
         RegionOverlap(images.truth_of(image), images.slots_of(image)).matched_regions();
     for (int label = 1; label < std::ssize(slot); ++label) {
-      if (slot[label] >= 0) rows.push_back({image, slot[label], object_kind(labels, image, label)});
+      if (slot[label] >= 0)
+        rows.push_back({image, slot[label], object_category(labels, image, label)});
     }
   }
   return rows;
 }
 
-std::vector<ObjectRow> of_known_kind(std::vector<ObjectRow> rows) {
-  std::erase_if(rows, [](const ObjectRow& row) { return row.kind == kUnknownKind; });
+std::vector<ObjectRow> of_known_category(std::vector<ObjectRow> rows) {
+  std::erase_if(rows, [](const ObjectRow& row) { return row.category.empty(); });
   return rows;
 }
 
@@ -55,7 +53,7 @@ std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImage
         continue;
       pairs.push_back({image,
                        {overlap0.best_region(label), overlap1.best_region(label)},
-                       object_kind(labels, image, label)});
+                       object_category(labels, image, label)});
     }
   }
   return pairs;
@@ -64,7 +62,7 @@ std::vector<ObjectPair> objects_in_both(const ReadImages& view0, const ReadImage
 std::vector<ObjectRow> rows_of_view(std::span<const ObjectPair> pairs, int view) {
   std::vector<ObjectRow> rows;
   rows.reserve(pairs.size());
-  for (const ObjectPair& pair : pairs) rows.push_back(pair.row(view));
+  for (const ObjectPair& pair : pairs) rows.push_back({pair.image, pair.slot[view], pair.category});
   return rows;
 }
 
@@ -76,41 +74,37 @@ torch::Tensor features_of(const torch::Tensor& features, std::span<const ObjectR
 }
 
 torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates,
-                                 Likeness likeness) {
+                                 Metric metric) {
   const torch::NoGradGuard no_grad;
-  const auto unit = [](const torch::Tensor& x) {
-    return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8);
-  };
-  const torch::Tensor keys = likeness == Likeness::cosine ? unit(candidates) : candidates;
+  const torch::Tensor keys = metric == Metric::cosine ? unit(candidates) : candidates;
   const torch::Tensor squares = keys.square().sum(-1);
   std::vector<torch::Tensor> nearest{torch::empty({0}, torch::kInt64)};
   for (const torch::Tensor& block : queries.split(kQueryBlock)) {
-    // The length of a query scales its cosines and shifts its squared distances: either way the
-    // nearest candidate stays.
+    // The norm of a query scales its cosines and shifts its squared distances. Neither changes the
+    // nearest candidate.
     const torch::Tensor products = torch::matmul(block, keys.t());
-    nearest.push_back(likeness == Likeness::cosine ? products.argmax(1)
-                                                   : (squares - 2 * products).argmin(1));
+    nearest.push_back(metric == Metric::cosine ? products.argmax(1)
+                                               : (squares - 2 * products).argmin(1));
   }
   return torch::cat(nearest);
 }
 
-double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
+double category_recall(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
                        const torch::Tensor& candidates, std::span<const ObjectRow> candidate_rows,
-                       Likeness likeness) {
+                       Metric metric) {
   if (query_rows.empty() || candidate_rows.empty()) return kNoScore;
-  const torch::Tensor nearest = nearest_candidates(queries, candidates, likeness);
+  const torch::Tensor nearest = nearest_candidates(queries, candidates, metric);
   const auto chosen = nearest.accessor<std::int64_t, 1>();
   std::int64_t same = 0;
   for (std::int64_t query = 0; query < std::ssize(query_rows); ++query)
-    same += query_rows[query].kind == candidate_rows[chosen[query]].kind;
+    same += query_rows[query].category == candidate_rows[chosen[query]].category;
   return share(same, std::ssize(query_rows));
 }
 
-double found_again_share(const torch::Tensor& view0, const torch::Tensor& view1,
-                         Likeness likeness) {
+double instance_recall(const torch::Tensor& view0, const torch::Tensor& view1, Metric metric) {
   if (view0.size(0) == 0) return kNoScore;
   const torch::Tensor itself = torch::arange(view0.size(0));
-  return share((nearest_candidates(view0, view1, likeness) == itself).sum().item<std::int64_t>(),
+  return share((nearest_candidates(view0, view1, metric) == itself).sum().item<std::int64_t>(),
                view0.size(0));
 }
 
@@ -118,8 +112,8 @@ torch::Tensor match_views(const torch::Tensor& view0, const torch::Tensor& view1
   return libtorch::match_slots(torch::cat({view0, view1}));
 }
 
-double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1,
-                           std::span<const ObjectPair> pairs) {
+double matching_accuracy(const torch::Tensor& view0, const torch::Tensor& view1,
+                         std::span<const ObjectPair> pairs) {
   const torch::Tensor match = match_views(view0, view1);
   const auto matched = match.accessor<std::int64_t, 2>();
   std::int64_t joined = 0;

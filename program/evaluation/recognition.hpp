@@ -1,13 +1,14 @@
-// Whether objects are recognised: nearest neighbours among objects whose truth is known.
+// Recognition scores: nearest neighbours among objects with ground truth.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
-#include "data/scenes.hpp"
+#include "data/image_set.hpp"
 
 namespace osc::program {
 
@@ -29,36 +30,31 @@ struct ReadImages {
   }
 };
 
-using ObjectLabels =
-    std::span<const std::vector<SceneObject>>;  // [images][objects], objects[i][k] of mask value k
-                                                // + 1; empty without labels
+// [images][objects]; objects[i][k] has mask value k + 1. Empty without labels.
+using ObjectLabels = std::span<const std::vector<SceneObject>>;
 
-inline constexpr int kUnknownKind = -1;
-
-// Shape and colour as one number, kUnknownKind where there are no labels. label: mask value,
-// from 1.
-int object_kind(ObjectLabels labels, std::int64_t image, int label);
+// Of the object with mask value `label`. Empty where it is not known.
+std::string object_category(ObjectLabels labels, std::int64_t image, int label);
 
 // A true object, and the slot that stands for it.
 struct ObjectRow {
   std::int64_t image = 0;
   int slot = 0;
-  int kind = kUnknownKind;
+  std::string category;  // empty: not known
 };
 
-// Each true object with the slot that a Hungarian matching of IoUs gives it; objects without a slot
-// left are left out.
+// Each true object with the slot that a Hungarian matching of IoUs gives it; objects for which no
+// slot is left are left out.
 std::vector<ObjectRow> match_objects(const ReadImages& images, ObjectLabels labels);
 
-// Those whose kind is known.
-std::vector<ObjectRow> of_known_kind(std::vector<ObjectRow> rows);
+// The rows with a known category.
+std::vector<ObjectRow> of_known_category(std::vector<ObjectRow> rows);
 
 // A true object in two views of its image, and the slot of largest IoU in each.
 struct ObjectPair {
   std::int64_t image = 0;
   int slot[2] = {0, 0};
-  int kind = kUnknownKind;
-  ObjectRow row(int view) const { return {image, slot[view], kind}; }
+  std::string category;
 };
 
 // An object counts as visible in a view where it covers 20 of 36 × 36 pixels, or that share of a
@@ -73,26 +69,27 @@ std::vector<ObjectRow> rows_of_view(std::span<const ObjectPair> pairs, int view)
 // features: [images, S, D]. Result [rows, D].
 torch::Tensor features_of(const torch::Tensor& features, std::span<const ObjectRow> rows);
 
-enum class Likeness { cosine, euclidean };
+enum class Metric { cosine, euclidean };
 
 // For each row of `queries` [Q, D] the most similar row of `candidates` [M, D], M ≥ 1, by one
 // matrix product. int64 [Q].
 torch::Tensor nearest_candidates(const torch::Tensor& queries, const torch::Tensor& candidates,
-                                 Likeness likeness);
+                                 Metric metric);
 
-// The share of queries whose nearest candidate is of their kind. NaN without queries or candidates.
-double same_kind_share(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
+// The share of queries whose nearest candidate is of their category. NaN without queries or
+// candidates.
+double category_recall(const torch::Tensor& queries, std::span<const ObjectRow> query_rows,
                        const torch::Tensor& candidates, std::span<const ObjectRow> candidate_rows,
-                       Likeness likeness);
+                       Metric metric);
 
-// Row i of both is the same object in two views: the share whose nearest among all of the second
-// view's objects is itself. NaN without objects.
-double found_again_share(const torch::Tensor& view0, const torch::Tensor& view1, Likeness likeness);
+// Row i of both is the same object in two views. The share whose nearest among all objects of the
+// second view is the same object. NaN without objects.
+double instance_recall(const torch::Tensor& view0, const torch::Tensor& view1, Metric metric);
 
-// view0, view1: [images, S, D]. The share of pairs whose slots the loss's own matching of the two
-// views joins. NaN without pairs.
-double slot_identity_share(const torch::Tensor& view0, const torch::Tensor& view1,
-                           std::span<const ObjectPair> pairs);
+// view0, view1: [images, S, D]. The share of pairs whose slots the matching of the loss pairs. NaN
+// without pairs.
+double matching_accuracy(const torch::Tensor& view0, const torch::Tensor& view1,
+                         std::span<const ObjectPair> pairs);
 
 // int64 [images, S]: slot s of view 0 is matched to slot match[i, s] of view 1, as the matching
 // loss does it.

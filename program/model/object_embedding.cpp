@@ -12,16 +12,16 @@ namespace {
 constexpr std::int64_t kTrunk = 128;    // width of the crop's feature
 constexpr std::int64_t kRelation = 64;  // width of a pair's feature
 
-torch::Tensor pixel_centres(std::int64_t side,
-                            const torch::TensorOptions& options) {  // [side², 2] x, y in pixels
+// [side², 2] x, y in pixels
+torch::Tensor pixel_centres(std::int64_t side, const torch::TensorOptions& options) {
   const torch::Tensor u = torch::arange(side, options) + 0.5;
   const std::vector<torch::Tensor> yx = torch::meshgrid({u, u}, "ij");
   return torch::stack({yx[1], yx[0]}, -1).reshape({-1, 2});
 }
 
-torch::Tensor unit(const torch::Tensor& x) { return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8); }
-
 }  // namespace
+
+torch::Tensor unit(const torch::Tensor& x) { return x / (x.norm(2, -1, /*keepdim=*/true) + 1e-8); }
 
 ObjectCrops object_crops(const torch::Tensor& images, const torch::Tensor& masks,
                          const torch::Tensor& mirrored) {
@@ -57,7 +57,7 @@ ObjectCrops object_crops(const torch::Tensor& images, const torch::Tensor& masks
 }
 
 torch::Tensor Embedding::joined() const {
-  return torch::cat({2 * unit(what), unit(which)}, -1) / std::sqrt(5.0);
+  return torch::cat({2 * unit(category), unit(instance)}, -1) / std::sqrt(5.0);
 }
 
 ObjectEmbeddingImpl::ObjectEmbeddingImpl() {
@@ -67,16 +67,18 @@ ObjectEmbeddingImpl::ObjectEmbeddingImpl() {
   trunk_ = register_module(
       "trunk", nn::Sequential(halving(4), nn::ReLU(), halving(32), nn::ReLU(), nn::Flatten(),
                               nn::Linear(32 * (kCropSide / 4) * (kCropSide / 4), kTrunk)));
-  what_ = register_module("what", nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({kTrunk})),
+  category_ =
+      register_module("category", nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({kTrunk})),
                                                  nn::GELU(), nn::Linear(kTrunk, kEmbeddingWidth)));
   relation_self_ = register_module("relation_self", nn::Linear(kTrunk, kRelation));
   relation_other_ = register_module("relation_other", nn::Linear(kTrunk, kRelation));
   relation_offset_ = register_module("relation_offset", nn::Linear(2, kRelation));
   relation_out_ = register_module("relation_out", nn::Linear(kRelation, kRelation));
   const std::int64_t joined = kTrunk + 2 + kRelation;
-  which_ = register_module("which", nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({joined})),
-                                                   nn::Linear(joined, 128), nn::GELU(),
-                                                   nn::Linear(128, kEmbeddingWidth)));
+  instance_ =
+      register_module("instance", nn::Sequential(nn::LayerNorm(nn::LayerNormOptions({joined})),
+                                                 nn::Linear(joined, 128), nn::GELU(),
+                                                 nn::Linear(128, kEmbeddingWidth)));
 }
 
 Embedding ObjectEmbeddingImpl::forward(const torch::Tensor& images, const torch::Tensor& masks,
@@ -97,7 +99,8 @@ Embedding ObjectEmbeddingImpl::forward(const torch::Tensor& images, const torch:
       torch::relu(relation_self_(feature).unsqueeze(2) + relation_other_(feature).unsqueeze(1) +
                   relation_offset_(offset));
   const torch::Tensor relation = relation_out_(pairs.sum(2));
-  return {what_->forward(upright), which_->forward(torch::cat({feature, place, relation}, -1))};
+  return {category_->forward(upright),
+          instance_->forward(torch::cat({feature, place, relation}, -1))};
 }
 
 }  // namespace osc::program

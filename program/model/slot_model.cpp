@@ -6,13 +6,11 @@
 #include "model/targets.hpp"
 
 namespace osc::program {
-
 namespace nn = torch::nn;
-
 namespace {
 
-// [side², channels]: sines and cosines of x, then of y, at channels / 4 frequencies from π to 8π.
-// Where the learned position embeddings start.
+// [side², channels]: sines and cosines of x, then of y, at channels / 4 frequencies from π to 8π,
+// the initial values of the position embeddings.
 torch::Tensor sines_2d(std::int64_t side, std::int64_t channels) {
   const torch::Tensor u = torch::linspace(0, 1, side);
   const std::vector<torch::Tensor> yx = torch::meshgrid({u, u}, "ij");
@@ -63,9 +61,8 @@ Slots SlotAttentionImpl::forward(const torch::Tensor& tokens, torch::Generator g
                                  int starts) {
   const std::int64_t n = tokens.size(0);
   const std::int64_t points = tokens.size(1);
-  const std::int64_t rows =
-      std::int64_t{starts} *
-      slots_;  // all starts of an image share its keys: one matrix product serves them
+  // All starts of an image share its keys: one matrix product computes them.
+  const std::int64_t rows = std::int64_t{starts} * slots_;
   const torch::Tensor keys = key_(tokens).transpose(1, 2) * std::pow(channels_, -0.5);
   const torch::Tensor values = value_(tokens);
   torch::Tensor slots = mean_ + log_deviation_.exp() *

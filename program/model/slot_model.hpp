@@ -1,5 +1,5 @@
-// Stage 1's network: an image becomes tokens, tokens become slots, and each slot says which colour
-// and position it stands for.
+// The network of stage 1: an encoder makes tokens of an image, slot attention makes slots of
+// tokens, a decoder predicts the colour and position of each slot.
 //
 // Slot attention: F. Locatello et al., "Object-Centric Learning with Slot Attention", 2020.
 #pragma once
@@ -39,8 +39,8 @@ struct Slots {
 class SlotAttentionImpl : public torch::nn::Module {
  public:
   explicit SlotAttentionImpl(const SlotModelOptions& options);
-  // tokens [n, N, C]; slots are drawn anew from the learned Gaussian for each image and start. Keys
-  // and values are computed once for all starts.
+  // tokens [n, N, C]. Slots are drawn from the learned Gaussian for each image and start. Keys and
+  // values are computed once for all starts.
   Slots forward(const torch::Tensor& tokens, torch::Generator generator, int starts = 1);
 
  private:

@@ -1,7 +1,6 @@
 #include "model/targets.hpp"
 
 namespace osc::program {
-
 namespace {
 
 constexpr double kPositionScale = 3.3 * kPositionWeight;

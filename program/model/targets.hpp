@@ -1,5 +1,4 @@
-// What slots must explain: the colour, the position and the saliency of tokens (a grid over the
-// image) and of pixels.
+// Targets of the decoder: colour, position and saliency of tokens and of pixels.
 #pragma once
 
 #include <torch/torch.h>

@@ -1,29 +1,47 @@
 #include "objective/objective.hpp"
 
-namespace osc::program {
+#include <algorithm>
 
+#include "support/error.hpp"
+
+namespace osc::program {
 namespace {
 
-std::shared_ptr<Term> make_term(int kind, const std::vector<std::int64_t>& feature_widths,
-                                double temperature) {
-  switch (kind) {
-    case kExplain: return make_explain_term();
-    case kSimilarity: return make_similarity_term(feature_widths);
-    case kContrastive: return make_contrastive_term(temperature);
-    default: return make_global_term(feature_widths, temperature);
+double weight_of(const NumberValues& settings, const TermKind& kind) {
+  const auto found = settings.find(kind.name);
+  return found == settings.end() ? 0 : found->second;
+}
+
+void check_names(const NumberValues& settings) {
+  for (const auto& [name, value] : settings) {
+    std::string kinds;
+    bool known = false;
+    for (const TermKind& kind : term_kinds()) {
+      known |= kind.name == name ||
+               std::ranges::find(kind.settings, name, &NumberSetting::name) != kind.settings.end();
+      kinds += (kinds.empty() ? "" : ", ") + std::string(kind.name);
+    }
+    if (!known)
+      throw UserError("the objective has no term or setting " + name + "; its terms are " + kinds);
   }
 }
 
 }  // namespace
 
-ObjectiveImpl::ObjectiveImpl(const TermWeights& weights,
-                             const std::vector<std::int64_t>& feature_widths, double temperature) {
-  for (int k = 0; k < kTerms; ++k) {
-    if (weights[k] == 0) continue;
-    const std::string_view name = kTermKinds[k].name;
-    terms_.push_back(
-        {name, weights[k],
-         register_module(std::string(name), make_term(k, feature_widths, temperature))});
+bool any_term(const NumberValues& settings, bool TermKind::* property) {
+  return std::ranges::any_of(term_kinds(), [&](const TermKind& kind) {
+    return kind.*property && weight_of(settings, kind) != 0;
+  });
+}
+
+ObjectiveImpl::ObjectiveImpl(const NumberValues& settings,
+                             const std::vector<std::int64_t>& widths) {
+  check_names(settings);
+  for (const TermKind& kind : term_kinds()) {
+    const double weight = weight_of(settings, kind);
+    if (weight == 0) continue;
+    const std::shared_ptr<Term> term = kind.make(widths, settings);
+    terms_.push_back({kind.name, weight, register_module(std::string(kind.name), term)});
   }
 }
 

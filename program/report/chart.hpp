@@ -1,5 +1,5 @@
-// A small chart, computed: points, a smoothed line through them, axes with labels. The template
-// chart.html draws it, in the colours of the style sheet.
+// A small chart: points, a smoothed line through them, axes with labels. The template chart.html
+// draws it.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,16 +1,83 @@
 #include "report/drawing.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 
-#include "report/glyphs.hpp"
 #include "report/numbers.hpp"
 
 namespace osc::program {
+namespace {
+
+struct Glyph {
+  char character;
+  std::array<std::string_view, kGlyphHeight> rows;  // all of one width
+};
+
+constexpr std::array<Glyph, 14> kGlyphs = {{
+    {'0', {" ### ", "#   #", "#   #", "#   #", "#   #", "#   #", " ### "}},
+    {'1', {"  #  ", " ##  ", "# #  ", "  #  ", "  #  ", "  #  ", "#####"}},
+    {'2', {" ### ", "#   #", "    #", "   # ", "  #  ", " #   ", "#####"}},
+    {'3', {" ### ", "#   #", "    #", "  ## ", "    #", "#   #", " ### "}},
+    {'4', {"   # ", "  ## ", " # # ", "#  # ", "#####", "   # ", "   # "}},
+    {'5', {"#####", "#    ", "#### ", "    #", "    #", "#   #", " ### "}},
+    {'6', {"  ## ", " #   ", "#    ", "#### ", "#   #", "#   #", " ### "}},
+    {'7', {"#####", "    #", "   # ", "   # ", "  #  ", "  #  ", "  #  "}},
+    {'8', {" ### ", "#   #", "#   #", " ### ", "#   #", "#   #", " ### "}},
+    {'9', {" ### ", "#   #", "#   #", " ####", "    #", "   # ", " ##  "}},
+    {'.', {" ", " ", " ", " ", " ", " ", "#"}},
+    {'-', {"   ", "   ", "   ", "###", "   ", "   ", "   "}},
+    {'v', {"     ", "    #", "    #", "   # ", "#  # ", " # # ", "  #  "}},
+    {'x', {"     ", "#   #", " # # ", "  #  ", " # # ", "#   #", "     "}},
+}};
+
+constexpr Glyph kBlank = {' ', {"   ", "   ", "   ", "   ", "   ", "   ", "   "}};
+
+const Glyph& glyph_of(char character) {
+  for (const Glyph& glyph : kGlyphs) {
+    if (glyph.character == character) return glyph;
+  }
+  return kBlank;
+}
+
+}  // namespace
+
+void fill_rectangle(Image& image, int left, int top, int width, int height, Colour colour) {
+  for (int y = std::max(top, 0); y < std::min(top + height, image.height); ++y) {
+    for (int x = std::max(left, 0); x < std::min(left + width, image.width); ++x) {
+      std::uint8_t* pixel = &image.pixels[(static_cast<std::size_t>(y) * image.width + x) * 3];
+      pixel[0] = colour.red;
+      pixel[1] = colour.green;
+      pixel[2] = colour.blue;
+    }
+  }
+}
+
+void draw_text(Image& image, int x, int y, std::string_view text, int scale, Colour colour) {
+  for (const char character : text) {
+    const Glyph& glyph = glyph_of(character);
+    const int columns = static_cast<int>(glyph.rows[0].size());
+    for (int row = 0; row < kGlyphHeight; ++row) {
+      for (int column = 0; column < columns; ++column) {
+        if (glyph.rows[row][column] == '#')
+          fill_rectangle(image, x + column * scale, y + row * scale, scale, scale, colour);
+      }
+    }
+    x += (columns + 1) * scale;
+  }
+}
+
+int text_width(std::string_view text, int scale) {
+  int dots = 0;
+  for (const char character : text)
+    dots += static_cast<int>(glyph_of(character).rows[0].size()) + 1;
+  return dots == 0 ? 0 : (dots - 1) * scale;
+}
+
 namespace {
 
 constexpr Colour kPaper = {250, 250, 248};
@@ -55,8 +122,8 @@ Colour grey_of(const std::uint8_t* pixel) {
   return {luma, luma, luma};
 }
 
-// For each pixel, how many king's moves away the nearest pixel of the border is; two sweeps, so
-// that a thick outline costs what a thin one does. `on_border(x, y)` says which pixels are it.
+// For each pixel its chessboard distance to the nearest pixel of the border, in two sweeps.
+// on_border(x, y): whether a pixel belongs to the border.
 template <typename Predicate>
 std::vector<std::uint16_t> distance_to_border(int width, int height, const Predicate& on_border) {
   constexpr int kFar = 65535;
@@ -110,7 +177,7 @@ Image enlarge_to_visible_pixels(const Image& image, int width, int height) {
   return out;
 }
 
-// White with a black edge on either side: seen on any image.
+// White with a black edge on either side: visible on any image.
 void outline_region(Image& image, const Mask& mask, int slot) {
   const auto inside = [slot](std::uint8_t value) { return static_cast<int>(value) == slot; };
   const auto same = [&](std::uint8_t here, std::uint8_t there) {
@@ -154,10 +221,10 @@ void draw_caption(Image& sheet, int left, int top, std::size_t rank, const Objec
   const std::string similarity = similarity_digits(object.similarity);
   draw_text(sheet, left, top, number, kDot, kMuted);
   draw_text(sheet, left + kSheetTile - text_width(similarity, kDot), top, similarity, kDot, kInk);
-  if (object.same_kind) {
-    const std::string_view mark = *object.same_kind ? "v" : "x";
+  if (object.same_category) {
+    const std::string_view mark = *object.same_category ? "v" : "x";
     draw_text(sheet, left + (kSheetTile - text_width(mark, kDot)) / 2, top, mark, kDot,
-              *object.same_kind ? kSame : kOther);
+              *object.same_category ? kSame : kOther);
   }
 }
 

@@ -1,5 +1,3 @@
-#include "report/picture_views.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -12,8 +10,9 @@
 
 #include "report/chart.hpp"
 #include "report/drawing.hpp"
-#include "report/html.hpp"
 #include "report/numbers.hpp"
+#include "report/templates.hpp"
+#include "report/views.hpp"
 
 namespace osc::program {
 namespace {
@@ -49,7 +48,7 @@ std::string css_colour(int index) {
          std::to_string(colour.blue) + ")";
 }
 
-// Built-in scenes are named by number alone, which would read like a slot's beside the slots.
+// Generated scenes are named by number alone, which would look like the number of a slot.
 std::string display_name(const std::string& name) {
   const bool is_number = !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
   return is_number ? "image " + name : name;
@@ -179,8 +178,8 @@ json object_view(const ObjectView& object) {
       {"picture", picture_view(draw_single_region(shrunk(object.image, kTileSide),
                                                   shrunk(object.mask, kTileSide), object.slot))},
       {"similarity", cosine_text(object.similarity)},
-      {"same", object.same_kind.value_or(false)},
-      {"other", !object.same_kind.value_or(true)}};
+      {"same", object.same_category.value_or(false)},
+      {"other", !object.same_category.value_or(true)}};
 }
 
 }  // namespace

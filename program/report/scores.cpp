@@ -1,5 +1,3 @@
-#include "report/scores.hpp"
-
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -8,6 +6,7 @@
 
 #include "report/numbers.hpp"
 #include "report/templates.hpp"
+#include "report/views.hpp"
 
 namespace osc::program {
 namespace {
@@ -19,8 +18,9 @@ constexpr std::array<const char*, 9> kMaskScores = {
     "/clean/fg_ari", "/clean/ari",     "/clean/miou", "/weak/fg_ari", "/weak/ari",
     "/weak/miou",    "/strong/fg_ari", "/strong/ari", "/strong/miou"};
 constexpr std::array<const char*, 7> kRecognitionScores = {
-    "/same_kind",          "/same_kind_weak",     "/same_kind_strong",    "/this_object_weak",
-    "/this_object_strong", "/slot_identity_weak", "/slot_identity_strong"};
+    "/category_recall",         "/category_recall_weak",   "/category_recall_strong",
+    "/instance_recall_weak",    "/instance_recall_strong", "/matching_accuracy_weak",
+    "/matching_accuracy_strong"};
 
 // A number in every format in which the page shows one.
 json number_view(std::optional<double> value) {

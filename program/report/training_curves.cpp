@@ -1,5 +1,3 @@
-#include "report/training_curves.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -10,6 +8,7 @@
 
 #include "report/chart.hpp"
 #include "report/numbers.hpp"
+#include "report/views.hpp"
 
 namespace osc::program {
 namespace {

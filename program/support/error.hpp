@@ -1,4 +1,4 @@
-// How the program ends early: main prints the text as a single line on stderr.
+// Exceptions that end the program, and interruption by the user.
 #pragma once
 
 #include <stdexcept>
@@ -6,17 +6,32 @@
 
 namespace osc::program {
 
-// What the user gave, or the machine, does not allow it. main exits with status 1.
+// The input or the machine does not allow what was asked. main exits with status 1.
 class UserError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// The user asked to stop (interrupt.hpp), and the work stopped in good order; the text says how to
-// go on. main exits with status 130.
+// The user stopped the work (interrupt.hpp). The text says how to go on. main exits with status
+// 130.
 class Interrupted : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
+
+// Calls `action`. A UserError that it throws gets `prefix` before its text.
+template <typename Action>
+auto with_prefix(const std::string& prefix, Action action) {
+  try {
+    return action();
+  } catch (const UserError& error) {
+    throw UserError(prefix + error.what());
+  }
+}
+
+// From now on the first SIGINT or SIGTERM makes interrupted() true; a second one ends the process.
+void catch_interrupts();
+
+bool interrupted();
 
 }  // namespace osc::program

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
+#include <compare>
 #include <csignal>
-#include <limits>
+#include <map>
+#include <optional>
+#include <regex>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -62,34 +64,19 @@ int open_regular(const fs::path& path) {
   }
 }
 
-// What stands between the name of a file and the number of the process in a temporary's name.
+// A temporary is named .NAME.PROCESS-COUNTER.tmp, beside the file NAME.
 std::string temporary_prefix(const fs::path& target) {
   return "." + target.filename().string() + ".";
 }
 
-constexpr std::string_view kTemporaryEnding = ".tmp";
-
-// Takes the decimal number at the front of `text` away; -1 where there is none, or one too large.
-std::int64_t take_number(std::string_view& text) {
-  std::int64_t number = -1;
-  const char* const end = text.data() + text.size();
-  const bool digit = !text.empty() && text.front() >= '0' && text.front() <= '9';
-  const auto [rest, error] = std::from_chars(text.data(), end, number);
-  if (!digit || error != std::errc()) return -1;
-  text.remove_prefix(static_cast<std::size_t>(rest - text.data()));
-  return number;
-}
-
 // The process that made the temporary of `target` with this name; 0 for any other file.
-pid_t maker_of_temporary(std::string_view name, const fs::path& target) {
+pid_t maker_of_temporary(const std::string& name, const fs::path& target) {
+  static const std::regex kRest("([1-9][0-9]{0,8})-[0-9]{1,18}\\.tmp");
   const std::string prefix = temporary_prefix(target);
-  if (!name.starts_with(prefix) || !name.ends_with(kTemporaryEnding)) return 0;
-  name.remove_prefix(prefix.size());
-  const std::int64_t process = take_number(name);
-  if (process <= 0 || process > std::numeric_limits<pid_t>::max() || !name.starts_with('-'))
-    return 0;
-  name.remove_prefix(1);
-  return take_number(name) >= 0 && name == kTemporaryEnding ? static_cast<pid_t>(process) : 0;
+  std::smatch parts;
+  if (!name.starts_with(prefix)) return 0;
+  const std::string rest = name.substr(prefix.size());
+  return std::regex_match(rest, parts, kRest) ? static_cast<pid_t>(std::stoi(parts[1])) : 0;
 }
 
 bool lives(pid_t process) { return ::kill(process, 0) == 0 || errno != ESRCH; }
@@ -171,7 +158,7 @@ AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), target_(path_) {
   do {  // a process that was killed may have left a temporary under the same number
     std::string name = temporary_prefix(target_);
     name += std::to_string(::getpid()) + "-" + std::to_string(counter++);
-    temporary_ = target_.parent_path() / name.append(kTemporaryEnding);
+    temporary_ = target_.parent_path() / name.append(".tmp");
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) fail(errno);
@@ -236,6 +223,51 @@ void create_folder(const fs::path& path) {
   fs::create_directories(path, error);
   if (error) throw_system_error(path, error.value());
   if (!fs::is_directory(path, error)) throw UserError(path.string() + ": is a file, not a folder");
+}
+
+namespace {
+
+// The file that a path leads to, or will lead to once it is written.
+struct Identity {
+  dev_t device = 0;
+  ino_t number = 0;  // of the file, or of the folder that it will be in
+  std::string name;  // in that folder, or the whole path where there is no folder yet
+  auto operator<=>(const Identity&) const = default;
+};
+
+// Nothing for what is no regular file.
+std::optional<Identity> identity_of(const fs::path& path) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) == 0) {
+    if (!S_ISREG(status.st_mode)) return std::nullopt;
+    return Identity{status.st_dev, status.st_ino, {}};
+  }
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  if (::stat(folder.c_str(), &status) == 0)
+    return Identity{status.st_dev, status.st_ino, path.filename().string()};
+  std::error_code ignored;
+  return Identity{0, 0, fs::absolute(path, ignored).lexically_normal().string()};
+}
+
+}  // namespace
+
+void check_outputs(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
+  std::map<Identity, const Output*> written;
+  for (const Output& output : outputs) {
+    const std::optional<Identity> identity = identity_of(output.path);
+    if (!identity) continue;
+    const auto [first, is_new] = written.emplace(*identity, &output);
+    if (!is_new)
+      throw UserError(first->second->what + " and " + output.what +
+                      " would be written to one file, " + output.path.string());
+  }
+  for (const fs::path& input : inputs) {
+    const std::optional<Identity> identity = identity_of(input);
+    if (!identity) continue;
+    if (const auto found = written.find(*identity); found != written.end())
+      throw UserError(found->second->what + " would overwrite " + input.string() +
+                      ", which is read");
+  }
 }
 
 }  // namespace osc::program

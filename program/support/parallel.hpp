@@ -1,4 +1,4 @@
-// A loop over independent pieces of work, on several threads.
+// A parallel loop over independent indices.
 #pragma once
 
 #include <algorithm>
@@ -13,9 +13,9 @@
 namespace osc::program {
 
 // Calls `work(i)` once for each i of 0 … count-1, on up to `threads` threads (one of them the
-// caller's), and returns when all are done. After an exception no further piece is started, and the
-// exception of the least i is thrown: the same one for any number of threads, because pieces start
-// in order.
+// caller's), and returns when all are done. After an exception no further index is started. The
+// exception of the least i is thrown, the same for any number of threads, because indices start in
+// order.
 template <typename Work>
 void parallel_for(std::int64_t count, int threads, const Work& work) {
   std::atomic<std::int64_t> next{0};

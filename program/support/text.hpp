@@ -1,4 +1,4 @@
-// Text of a stranger's (a file's name, say), as it may be shown.
+// Text from outside, such as a file's name, made safe to print.
 #pragma once
 
 #include <cstddef>
@@ -13,8 +13,9 @@ std::size_t utf8_length(std::string_view text);
 // Whether a well-formed sequence is a control character: U+0000 to U+001F, U+007F to U+009F.
 bool is_control(std::string_view sequence);
 
-// The text on one line and without power over a terminal: control characters, and bytes that are
-// not UTF-8, as \n, \x1b, \x9b. All else stays, a backslash too: escaping twice is escaping once.
+// The text on one line, without control over a terminal: control characters and bytes that are not
+// UTF-8 are escaped as \n, \x1b, \x9b. A backslash stays as it is, so that the function is
+// idempotent.
 std::string printable(std::string_view text);
 
 }  // namespace osc::program

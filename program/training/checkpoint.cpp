@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <vector>
@@ -12,13 +13,15 @@
 #include "support/json.hpp"
 
 namespace osc::program {
-
 namespace {
 
-constexpr std::string_view kFormat = "osc-checkpoint-1";
-constexpr std::string_view kNoChecksum =
-    "00000000";  // stands in the header while the checksum is taken
-constexpr std::size_t kLengthBytes = 8;
+// Version 2 renamed tensors: embedding.what to embedding.category, embedding.which to
+// embedding.instance.
+constexpr std::string_view kFormat = "osc-checkpoint-2";
+constexpr std::string_view kOlderFormat = "osc-checkpoint-1";
+constexpr std::string_view kNoChecksum = "00000000";  // in the header while the checksum is taken
+constexpr std::size_t kLengthBytes = sizeof(std::uint64_t);
+static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 std::string checksum_of(std::string_view bytes) {
   uLong sum = crc32_z(0, nullptr, 0);
@@ -26,19 +29,6 @@ std::string checksum_of(std::string_view bytes) {
   char text[9];
   std::snprintf(text, sizeof text, "%08lx", static_cast<unsigned long>(sum));
   return text;
-}
-
-std::string little_endian(std::uint64_t x) {
-  std::string bytes(kLengthBytes, '\0');
-  for (std::size_t k = 0; k < kLengthBytes; ++k) bytes[k] = static_cast<char>(x >> (8 * k) & 0xff);
-  return bytes;
-}
-
-std::uint64_t read_little_endian(std::string_view bytes) {
-  std::uint64_t x = 0;
-  for (std::size_t k = 0; k < kLengthBytes; ++k)
-    x |= std::uint64_t{static_cast<unsigned char>(bytes[k])} << (8 * k);
-  return x;
 }
 
 // Where the checksum's eight digits stand in the header.
@@ -88,20 +78,25 @@ std::vector<std::int64_t> whole_numbers(const nlohmann::json& list) {
 Checkpoint decode(std::string bytes) {
   if (bytes.size() < kLengthBytes)
     throw UserError("is truncated: " + std::to_string(bytes.size()) + " bytes");
-  const std::uint64_t header_size = read_little_endian(bytes);
+  std::uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), kLengthBytes);
   if (header_size > bytes.size() - kLengthBytes)
-    throw UserError("is truncated, or no osc checkpoint");
+    throw UserError("is truncated, or not an osc checkpoint");
   const std::string_view header = std::string_view(bytes).substr(kLengthBytes, header_size);
   const nlohmann::json json = parse_json(header);
   const std::size_t position = checksum_position(header);
-  if (!json.is_object() || !json.contains("__metadata__") ||
-      json["__metadata__"].value("format", "") != kFormat || position == std::string_view::npos) {
-    throw UserError("is no osc checkpoint");
-  }
+  std::string format;
+  if (json.is_object() && json.contains("__metadata__"))
+    format = json["__metadata__"].value("format", "");
+  if (format == kOlderFormat)
+    throw UserError("has the older format " + format + ", wanted " + std::string(kFormat) +
+                    ": train the run again, or use the osc that wrote it");
+  if (format != kFormat || position == std::string_view::npos)
+    throw UserError("is not an osc checkpoint");
   const std::string checksum(header.substr(position, kNoChecksum.size()));
   bytes.replace(kLengthBytes + position, kNoChecksum.size(), kNoChecksum);
   if (checksum_of(bytes) != checksum)
-    throw UserError("is truncated or was altered: its checksum does not match");
+    throw UserError("is truncated or altered: its checksum does not match");
 
   Checkpoint checkpoint;
   const std::string_view data = std::string_view(bytes).substr(kLengthBytes + header_size);
@@ -147,7 +142,9 @@ void write_checkpoint(const std::filesystem::path& path, const Checkpoint& check
   std::string text = header.dump();
   text.resize((text.size() + kLengthBytes - 1) / kLengthBytes * kLengthBytes,
               ' ');  // the format aligns the data to 8 bytes
-  std::string bytes = little_endian(text.size()) + text;
+  const std::uint64_t header_size = text.size();
+  std::string bytes(reinterpret_cast<const char*>(&header_size), kLengthBytes);
+  bytes += text;
   bytes.reserve(bytes.size() + offset);
   for (const auto& [name, tensor] : checkpoint.tensors) {
     const torch::Tensor flat = tensor.contiguous();

@@ -9,14 +9,12 @@
 
 #include "support/error.hpp"
 #include "support/files.hpp"
-#include "support/nesting.hpp"
+#include "support/json.hpp"
 
 namespace osc::program {
-
 namespace {
 
-constexpr double kMany = 1e9;  // an upper bound for counts: far beyond any run, far below where
-                               // arithmetic on them overflows
+constexpr double kMany = 1e9;  // upper bound of counts, far below where arithmetic overflows
 
 constexpr std::uint64_t kMaxConfigBytes = 1 << 20;
 
@@ -27,43 +25,83 @@ std::string_view type_name(const Value& value) {
   return kNames[value.index()];
 }
 
-// A setting that stands for one member of RunConfig or of one of its stages.
-template <typename T>
-Setting member(std::string key, std::string help, T RunConfig::* field, double least = 0,
-               double most = 0) {
+// A setting that is a variable of a RunConfig, which `access` returns.
+template <typename Access>
+Setting variable(std::string key, std::string help, double least, double most, Access access) {
   return {std::move(key),
           std::move(help),
           least,
           most,
-          [field](const RunConfig& c) { return Value(c.*field); },
-          [field](RunConfig& c, const Value& v) { c.*field = std::get<T>(v); }};
+          [access](const RunConfig& c) { return Value(access(c)); },
+          [access](RunConfig& c, const Value& v) {
+            auto& field = access(c);
+            field = std::get<std::decay_t<decltype(field)>>(v);
+          }};
 }
+
+template <typename T, typename Owner>
+Setting member(std::string key, std::string help, T Owner::* field, double least = 0,
+               double most = 0) {
+  return variable(std::move(key), std::move(help), least, most,
+                  [field](auto& c) -> auto& { return c.*field; });
+}
+
+// "stage1." or "stage2."
+std::string stage_prefix(int stage) { return "stage" + std::to_string(stage + 1) + "."; }
 
 template <typename T>
 Setting stage_member(int stage, const std::string& name, std::string help, T StageConfig::* field,
                      double least = 0, double most = 0) {
-  return {"stage" + std::to_string(stage + 1) + "." + name,
-          std::move(help),
-          least,
-          most,
-          [=](const RunConfig& c) { return Value(c.stage[stage].*field); },
-          [=](RunConfig& c, const Value& v) { c.stage[stage].*field = std::get<T>(v); }};
+  return variable(stage_prefix(stage) + name, std::move(help), least, most,
+                  [=](auto& c) -> auto& { return c.stage[stage].*field; });
 }
 
-Setting weight_of_term(int stage, int term) {
-  return {
-      "stage" + std::to_string(stage + 1) + "." + std::string(kTermKinds[term].name),
-      "weight: " + std::string(kTermKinds[term].purpose),
-      0,
-      1e6,
-      [=](const RunConfig& c) { return Value(c.stage[stage].weights[term]); },
-      [=](RunConfig& c, const Value& v) { c.stage[stage].weights[term] = std::get<double>(v); }};
+// A setting of a row of a table, among the NumberValues that `access` returns.
+template <typename Access>
+Setting row_setting(const std::string& prefix, const NumberSetting& row, Access access) {
+  return {prefix + std::string(row.name),
+          std::string(row.help),
+          row.least,
+          row.most,
+          [=](const RunConfig& c) {
+            const double value = value_of(access(c), row);
+            return row.whole ? Value(static_cast<std::int64_t>(value)) : Value(value);
+          },
+          [=](RunConfig& c, const Value& v) {
+            access(c)[std::string(row.name)] =
+                row.whole ? static_cast<double>(std::get<std::int64_t>(v)) : std::get<double>(v);
+          }};
+}
+
+const Setting* find_in(const std::vector<Setting>& list, std::string_view key) {
+  const auto found = std::ranges::find(list, key, &Setting::key);
+  return found == list.end() ? nullptr : &*found;
+}
+
+// Rows may share a setting.
+void add_once(std::vector<Setting>& list, Setting setting) {
+  if (find_in(list, setting.key) == nullptr) list.push_back(std::move(setting));
+}
+
+std::string source_names() {
+  std::string names;
+  for (const ImageSource* source : image_sources()) {
+    if (source->scene != nullptr)
+      names += std::string(source->name) + ", " + std::string(source->help) + "; ";
+  }
+  return names + "or a folder of PNG and JPEG images";
+}
+
+std::string term_names() {
+  std::string names;
+  for (const TermKind& kind : term_kinds())
+    names += (names.empty() ? "" : ", ") + std::string(kind.name);
+  return names;
 }
 
 std::vector<Setting> all_settings() {
   std::vector<Setting> all = {
-      member("data", "\"tetrominoes\", the built-in scenes, or a folder of PNG and JPEG images",
-             &RunConfig::data),
+      member("data", source_names(), &RunConfig::data),
       member("objective", "the preset that the rest starts from: recipe or paper",
              &RunConfig::objective),
       member("seed", "of everything random", &RunConfig::seed, 0, 9.007e15),
@@ -84,12 +122,13 @@ std::vector<Setting> all_settings() {
              kMany),
       member("score_every", "steps between scores on held-out images with true masks; 0: never",
              &RunConfig::score_every, 0, kMany),
-      member("train_images", "built-in scenes trained on", &RunConfig::train_images, 1, 1e6),
-      member("final_images", "built-in scenes scored at the end", &RunConfig::final_images, 1, 1e5),
-      member("gallery_images", "built-in scenes searched for objects of the same kind",
-             &RunConfig::gallery_images, 1, 1e5),
   };
+  for (const ImageSource* source : image_sources()) {
+    for (const NumberSetting& setting : source->settings)
+      add_once(all, row_setting("", setting, [](auto& c) -> auto& { return c.source; }));
+  }
   for (int stage = 0; stage < 2; ++stage) {
+    const auto terms = [stage](auto& c) -> auto& { return c.stage[stage].terms; };
     const std::vector<Setting> of_stage = {
         stage_member(stage, "steps",
                      stage == 0 ? "find the objects"
@@ -107,12 +146,17 @@ std::vector<Setting> all_settings() {
                      &StageConfig::crop_area, 0.01, 1),
         stage_member(stage, "mirror", "views are mirrored left to right with probability 1/2",
                      &StageConfig::mirror),
-        stage_member(stage, "temperature", "of contrastive and global", &StageConfig::temperature,
-                     1e-3, 1e3),
     };
     all.insert(all.end(), of_stage.begin(), of_stage.end());
-    for (int term = 0; term < kTerms; ++term) {
-      if (stage == 0 || !kTermKinds[term].needs_decoder) all.push_back(weight_of_term(stage, term));
+    for (const TermKind& kind : term_kinds()) {
+      for (const NumberSetting& setting : kind.settings)
+        add_once(all, row_setting(stage_prefix(stage), setting, terms));
+    }
+    for (const TermKind& kind : term_kinds()) {
+      if (stage > 0 && kind.needs_decoder) continue;
+      all.push_back(
+          row_setting(stage_prefix(stage), {kind.name, 0, 0, 1e6, false, kind.help}, terms));
+      all.back().help.insert(0, "weight: ");
     }
   }
   return all;
@@ -146,12 +190,6 @@ std::vector<Setting> all_shorthands() {
   };
 }
 
-const Setting* find_in(const std::vector<Setting>& list, const std::string& key) {
-  const auto found =
-      std::find_if(list.begin(), list.end(), [&](const Setting& s) { return s.key == key; });
-  return found == list.end() ? nullptr : &*found;
-}
-
 void apply(RunConfig& config, const Setting& setting, const GivenSetting& given) {
   Value value = given.value;
   const Value sample = setting.get(config);
@@ -178,7 +216,7 @@ void apply(RunConfig& config, const Setting& setting, const GivenSetting& given)
 
 // Demands on several settings at once.
 void check(const RunConfig& config) {
-  if (config.data.empty()) throw UserError("data is empty, wanted \"tetrominoes\" or a folder");
+  if (config.data.empty()) throw UserError("data is empty, wanted a source or a folder");
   if (config.image_size % 2 != 0)
     throw UserError("image_size is " + std::to_string(config.image_size) +
                     ", wanted an even number");
@@ -188,10 +226,13 @@ void check(const RunConfig& config) {
     throw UserError("stage1.steps and stage2.steps are both 0, wanted at least one step");
   for (int stage = 0; stage < 2; ++stage) {
     const StageConfig& s = config.stage[stage];
-    const bool any =
-        std::any_of(s.weights.begin(), s.weights.end(), [](double w) { return w != 0; });
+    const bool any = std::ranges::any_of(term_kinds(), [&](const TermKind& kind) {
+      const auto weight = s.terms.find(kind.name);
+      return weight != s.terms.end() && weight->second != 0;
+    });
     if (s.steps > 0 && !any)
-      throw UserError("stage" + std::to_string(stage + 1) + " has steps but no term with a weight");
+      throw UserError("stage" + std::to_string(stage + 1) +
+                      " has steps but no term with a weight; the terms are " + term_names());
   }
 }
 
@@ -205,20 +246,19 @@ void collect(const toml::table& table, const std::string& prefix, const std::str
       collect(*inner, key + ".", file, out);
       continue;
     }
-    if (!find_in(settings(), key) && !find_in(shorthands(), key))
-      throw UserError(origin + " is not a setting; `osc train --help` lists them");
-    if (const auto* text = node.as_string()) {
-      out.push_back({key, text->get(), origin});
-    } else if (const auto* integer = node.as_integer()) {
-      out.push_back({key, integer->get(), origin});
-    } else if (const auto* number = node.as_floating_point()) {
-      out.push_back({key, number->get(), origin});
-    } else if (const auto* truth = node.as_boolean()) {
-      out.push_back({key, truth->get(), origin});
-    } else {
-      throw UserError(origin +
-                      " is a table, a list or a date, wanted a string, a number, or true or false");
-    }
+    if (find_setting(key) == nullptr)
+      throw UserError(origin + " is not a setting; `osc train --help` lists them" +
+                      (prefix.empty() ? "" : ". The terms of an objective are " + term_names()));
+    node.visit([&](const auto& value) {
+      if constexpr (toml::is_string<decltype(value)> || toml::is_number<decltype(value)> ||
+                    toml::is_boolean<decltype(value)>) {
+        out.push_back({key, value.get(), origin});
+      } else {
+        throw UserError(origin +
+                        " is a table, a list or a date, wanted a string, a number, or "
+                        "true or false");
+      }
+    });
   }
 }
 
@@ -236,8 +276,8 @@ std::string to_text(const Value& value) {
           return x ? "true" : "false";
         } else if constexpr (std::is_same_v<T, double>) {
           char digits[32];
-          std::string text(digits, std::to_chars(digits, digits + sizeof digits, x)
-                                       .ptr);  // the fewest that read back as the same number
+          // The shortest digits that read back as the same number.
+          std::string text(digits, std::to_chars(digits, digits + sizeof digits, x).ptr);
           return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
         } else {
           return std::to_string(x);
@@ -256,6 +296,11 @@ const std::vector<Setting>& shorthands() {
   return all;
 }
 
+const Setting* find_setting(std::string_view key) {
+  const Setting* shorthand = find_in(shorthands(), key);
+  return shorthand != nullptr ? shorthand : find_in(settings(), key);
+}
+
 RunConfig preset(const std::string& objective) {
   RunConfig config;
   config.objective = objective;
@@ -267,13 +312,13 @@ RunConfig preset(const std::string& objective) {
   if (objective == "recipe") {
     config.stage[0].steps = 2400;
     config.stage[1].steps = 400;
-    config.stage[0].weights[kExplain] = 1;
-    config.stage[1].weights[kContrastive] = 1;
+    config.stage[0].terms["explain"] = 1;
+    config.stage[1].terms["contrastive"] = 1;
   } else if (objective == "paper") {
     config.stage[0].steps = 2400;
     config.stage[0].crop_area = 0.6;
-    config.stage[0].weights[kGlobal] = 1;
-    config.stage[0].weights[kSimilarity] = 1;
+    config.stage[0].terms["global"] = 1;
+    config.stage[0].terms["similarity"] = 1;
   } else {
     throw UserError("objective is \"" + objective + "\", wanted recipe or paper");
   }
@@ -283,11 +328,7 @@ RunConfig preset(const std::string& objective) {
 std::vector<GivenSetting> read_toml(const std::filesystem::path& path) {
   const std::string file = path.string();
   const std::string text = read_file(path, kMaxConfigBytes);
-  try {
-    check_toml_nesting(text);
-  } catch (const UserError& error) {
-    throw UserError(file + ": " + error.what());
-  }
+  with_prefix(file + ": ", [&] { check_toml_nesting(text); });
   std::vector<GivenSetting> given;
   try {
     collect(toml::parse(text, file), "", file, given);

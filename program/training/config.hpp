@@ -8,42 +8,34 @@
 #include <variant>
 #include <vector>
 
+#include "data/sources.hpp"
 #include "objective/objective.hpp"
 
 namespace osc::program {
 
-inline constexpr std::string_view kBuiltInScenes = "tetrominoes";
-
 struct StageConfig {
   std::int64_t steps = 0;
-  std::int64_t batch = 16;  // images a step; the step sees two views of each
+  std::int64_t batch = 16;  // images a step, two views of each
   double learning_rate = 1e-3;
   std::int64_t warm_up = 100;  // steps over which the learning rate rises
   double final_rate = 0.1;     // share of the learning rate that the cosine ends on
   double crop_area = 0.85;     // views keep this share of the area or more
   bool mirror = false;         // views are mirrored with probability 1/2
-  double temperature = 0.1;    // of contrastive and global
-  TermWeights weights{};       // of kTermKinds
+  NumberValues terms;          // weights and settings of the objective's terms
 };
 
-struct RunConfig {
-  std::string data{kBuiltInScenes};
+struct RunConfig : DataConfig {
   std::string objective = "recipe";
-  std::int64_t seed = 0;
   std::int64_t threads = 0;  // 0: the cores that this process may use
   std::int64_t slots = 4;
-  std::int64_t image_size = 36;  // pixels a side that images are resized to
   std::int64_t channels = 64;
   std::int64_t iterations = 5;  // of slot attention
   double weight_decay = 1e-4;
   double clip_gradient = 1;  // largest norm of the gradient
-  bool control = true;       // train the embedding a second time beside the first, slots matched at
-                             // random, for the report
+  // Train a second embedding beside the first, with slots matched at random, for the report.
+  bool control = true;
   std::int64_t checkpoint_every = 200;  // steps
   std::int64_t score_every = 200;       // steps between scores on held-out images; 0: never
-  std::int64_t train_images = 12000;    // of the built-in scenes
-  std::int64_t final_images = 500;      // scored at the end
-  std::int64_t gallery_images = 700;    // searched for objects of the same kind
   StageConfig stage[2];
 
   std::int64_t total_steps() const { return stage[0].steps + stage[1].steps; }
@@ -64,10 +56,12 @@ struct Setting {
 const std::vector<Setting>& settings();
 std::string to_text(const Setting::Value& value);  // as TOML writes it
 
-// One value for both stages, or for the run as a whole: `steps` (shared in the proportion of the
-// objective), `batch`, `learning_rate`. Keys at the top of a TOML file and flags, like the
-// settings.
+// Keys that set several settings: `steps` (shared between the stages in the proportion of the
+// objective), `batch` and `learning_rate` (of both stages). Their `get` gives the type alone.
 const std::vector<Setting>& shorthands();
+
+// The setting or shorthand with this key, a shorthand first; null where there is none.
+const Setting* find_setting(std::string_view key);
 
 // A value given for a key, and where: "--seed" or "config.toml: seed".
 struct GivenSetting {

@@ -56,7 +56,7 @@ double Optimizer::step(double learning_rate) {
     std::vector<torch::Tensor> parameters, gradients, first, second, steps;
     for (std::size_t k = 0; k < group.parameters.size(); ++k) {
       if (!group.parameters[k].grad().defined())
-        continue;  // a part of the model that the objective does not reach
+        continue;  // the objective does not depend on this parameter
       parameters.push_back(group.parameters[k]);
       gradients.push_back(group.parameters[k].grad());
       first.push_back(group.first_moments[k]);

@@ -3,28 +3,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cmath>
 #include <cstdio>
 #include <string_view>
 
 namespace osc::program {
 
-std::string duration_text(double seconds) {
-  const long long whole =
-      std::isfinite(seconds) && seconds > 0 ? static_cast<long long>(seconds + 0.5) : 0;
-  char text[32];
-  if (whole < 60) {
-    std::snprintf(text, sizeof text, "%llds", whole);
-  } else if (whole < 3600) {
-    std::snprintf(text, sizeof text, "%lldm %02llds", whole / 60, whole % 60);
-  } else {
-    std::snprintf(text, sizeof text, "%lldh %02lldm", whole / 3600, whole % 3600 / 60);
-  }
-  return text;
-}
-
-Progress::Progress(Kind kind)
-    : silent_(kind == Kind::silent),
+Progress::Progress(bool silent)
+    : silent_(silent),
       terminal_(isatty(STDOUT_FILENO) == 1),
       next_(std::chrono::steady_clock::now()) {}
 

@@ -1,5 +1,5 @@
-// What a person sees of a long computation: one line rewritten in place on a terminal, plain lines
-// now and then elsewhere.
+// The progress of a long computation: one line that is rewritten in place on a terminal, plain
+// lines now and then elsewhere.
 #pragma once
 
 #include <chrono>
@@ -7,13 +7,9 @@
 
 namespace osc::program {
 
-// "47s", "3m 05s", "2h 10m".
-std::string duration_text(double seconds);
-
 class Progress {
  public:
-  enum class Kind { shown, silent };
-  explicit Progress(Kind kind = Kind::shown);
+  explicit Progress(bool silent = false);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;

@@ -37,8 +37,7 @@ void create_run(const RunFolder& run, const RunConfig& config, bool overwrite) {
                       path.string() + ", or --overwrite");
     const RunLock lock(run);
     remove_abandoned_temporaries(run);
-    // The configuration goes last: until then the folder is still a run, and a second --overwrite
-    // finishes what an interrupted one began.
+    // The configuration goes last: until then the folder is a run, which --overwrite can replace.
     for (const fs::path& file :
          {run.report(), run.result(), run.metrics(), run.checkpoint(), run.config()}) {
       fs::remove(file, error);
@@ -80,17 +79,14 @@ std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run) {
   if (!fs::exists(run.metrics(), ignored)) return lines;
   std::istringstream text(read_file(run.metrics()));
   for (std::string line; std::getline(text, line);) {
-    try {
+    with_prefix(run.metrics().string() + ":" + std::to_string(lines.size() + 1) + ": ", [&] {
       auto json = parse_json<nlohmann::ordered_json>(line);
       if (is_line_of_metrics(json)) {
         lines.push_back(std::move(json));
       } else if (!text.eof()) {
         throw UserError("is malformed");
       }
-    } catch (const UserError& error) {
-      throw UserError(run.metrics().string() + ":" + std::to_string(lines.size() + 1) + ": " +
-                      error.what());
-    }
+    });
   }
   return lines;
 }

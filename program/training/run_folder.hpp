@@ -30,8 +30,8 @@ struct RunFolder {
 // that holds no run is refused all the same.
 void create_run(const RunFolder& run, const RunConfig& config, bool overwrite);
 
-// Held while a process trains in a folder, so that no second one does; the system lets go of it
-// when the process ends, however it ends.
+// A lock that excludes a second training in the same folder. The system releases it when the
+// process ends.
 class RunLock {
  public:
   explicit RunLock(const RunFolder& run);  // throws UserError where another process holds it
@@ -48,14 +48,14 @@ class RunLock {
 RunFolder open_run(const std::filesystem::path& path);
 RunConfig read_config(const RunFolder& run);
 
-// Removes what processes that were killed left of files half written. With the run's lock held.
+// Removes the temporary files of killed processes. The caller holds the lock.
 void remove_abandoned_temporaries(const RunFolder& run);
 
 // The lines of metrics.jsonl; an unfinished last line, which a killed process leaves, is left out.
 std::vector<nlohmann::ordered_json> read_metrics(const RunFolder& run);
 
-// Appends a line a step to metrics.jsonl. What stood there for steps after `last_step` is removed
-// first: a run goes on from its checkpoint.
+// Appends a line a step to metrics.jsonl. First removes the lines of steps after `last_step`, that
+// of the checkpoint from which the run goes on.
 class MetricsLog {
  public:
   MetricsLog(const RunFolder& run, std::int64_t last_step);

@@ -5,11 +5,9 @@
 #include <sstream>
 
 #include "support/error.hpp"
-#include "views/augment.hpp"
-#include "views/tensors.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
-
 namespace {
 
 constexpr std::uint64_t kStep = 1;  // the purpose of the generators of steps
@@ -39,8 +37,8 @@ Views two_views(const torch::Tensor& images, const ViewStrength& strength,
           torch::cat({first.mirrored, second.mirrored})};
 }
 
-// What a step may depend on, as a checkpoint tells it; a run may go on with other values of the
-// settings left out here.
+// The settings on which the training steps depend, for the checkpoint. A resumed run may change the
+// others.
 std::map<std::string, std::string> identity(const RunConfig& config) {
   std::map<std::string, std::string> texts;
   for (const Setting& setting : settings()) {
@@ -103,7 +101,8 @@ NamedTensors named_parameters(const Model& model) {
 }
 
 bool has_control(const RunConfig& config) {
-  return config.control && config.stage[1].steps > 0 && config.stage[1].weights[kContrastive] > 0;
+  return config.control && config.stage[1].steps > 0 &&
+         any_term(config.stage[1].terms, &TermKind::takes_matching);
 }
 
 void fill_report(Trainer::StepReport& report, const ObjectiveImpl::Value& value) {
@@ -122,8 +121,9 @@ Model make_model(const RunConfig& config) {
                                            .slots = static_cast<int>(config.slots),
                                            .channels = static_cast<int>(config.channels),
                                            .iterations = static_cast<int>(config.iterations)});
-  model.reading =
-      config.stage[0].weights[kExplain] > 0 ? MaskReading::explanation : MaskReading::attention;
+  model.reading = any_term(config.stage[0].terms, &TermKind::needs_decoder)
+                      ? MaskReading::explanation
+                      : MaskReading::attention;
   if (config.stage[1].steps > 0) model.embedding = ObjectEmbedding();
   if (has_control(config)) {
     const torch::NoGradGuard no_grad;
@@ -131,7 +131,7 @@ Model make_model(const RunConfig& config) {
     const std::vector<torch::Tensor> from = model.embedding->parameters();
     const std::vector<torch::Tensor> to = model.control->parameters();
     for (std::size_t k = 0; k < to.size(); ++k)
-      torch::Tensor(to[k]).copy_(from[k]);  // the two differ in the matching alone
+      torch::Tensor(to[k]).copy_(from[k]);  // the embeddings differ in the matching alone
   }
   return model;
 }
@@ -153,8 +153,7 @@ Trainer::Trainer(const RunConfig& config, const ImageSet& images)
   const std::vector<std::int64_t> widths[2] = {{config.channels},
                                                {kEmbeddingWidth, kEmbeddingWidth}};
   for (int stage = 0; stage < 2; ++stage)
-    objective_[stage] =
-        Objective(config.stage[stage].weights, widths[stage], config.stage[stage].temperature);
+    objective_[stage] = Objective(config.stage[stage].terms, widths[stage]);
 
   const auto add_optimizer = [&](const std::string& name, const torch::nn::Module& module,
                                  const std::string& objective_name,
@@ -167,9 +166,11 @@ Trainer::Trainer(const RunConfig& config, const ImageSet& images)
   add_optimizer("slots", *model_.slots, "objective1", *objective_[0]);
   if (model_.embedding) add_optimizer("embedding", *model_.embedding, "objective2", *objective_[1]);
   if (model_.control) {
-    TermWeights contrastive{};
-    contrastive[kContrastive] = config.stage[1].weights[kContrastive];
-    control_objective_ = Objective(contrastive, widths[1], config.stage[1].temperature);
+    NumberValues terms = config.stage[1].terms;
+    for (const TermKind& kind : term_kinds()) {
+      if (!kind.takes_matching) terms.erase(std::string(kind.name));
+    }
+    control_objective_ = Objective(terms, widths[1]);
     add_optimizer("control", *model_.control, "control_objective", *control_objective_);
   }
 }
@@ -208,7 +209,8 @@ Trainer::StepReport Trainer::find_objects_step(std::int64_t stage_step) {
   features.images = views.images;
   features.attention = slots.attention.squeeze(1);
   features.slots = {slots.features.squeeze(1)};
-  if (stage.weights[kExplain] > 0) features.explanation = model_.slots->explain(features.slots[0]);
+  if (any_term(stage.terms, &TermKind::needs_decoder))
+    features.explanation = model_.slots->explain(features.slots[0]);
 
   StepReport report;
   const ObjectiveImpl::Value value = objective_[0]->forward(features);
@@ -232,11 +234,12 @@ Trainer::StepReport Trainer::recognise_step(std::int64_t stage_step) {
                          const torch::Tensor& matching) {
     const Embedding embedded = embedding->forward(views.images, found.masks,
                                                   stage.mirror ? views.mirrored : torch::Tensor());
-    const ObjectiveImpl::Value value = objective->forward({.images = views.images,
-                                                           .attention = {},
-                                                           .explanation = {},
-                                                           .slots = {embedded.what, embedded.which},
-                                                           .matching = matching});
+    const ObjectiveImpl::Value value =
+        objective->forward({.images = views.images,
+                            .attention = {},
+                            .explanation = {},
+                            .slots = {embedded.category, embedded.instance},
+                            .matching = matching});
     StepReport one;
     fill_report(one, value);
     optimizer.zero_grad();

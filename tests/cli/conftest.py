@@ -9,18 +9,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 OSC = ROOT / "build" / "bin" / "osc"
 
 # A run that is over in seconds: enough to have every file, too short to have learned anything.
-TINY = [
-    "--train-images",
-    "64",
-    "--final-images",
-    "12",
-    "--gallery-images",
-    "12",
-    "--batch",
-    "4",
-    "--threads",
-    "2",
-]
+TINY = "--train-images 64 --final-images 12 --gallery-images 12 --batch 4 --threads 2".split()
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def run_osc(*arguments, timeout=600):
@@ -43,6 +36,17 @@ def succeed():
         return done.stdout
 
     return succeed
+
+
+@pytest.fixture
+def train(succeed, tmp_path):
+    """Trains a tiny run in tmp_path / name, with flags in one string; returns its folder."""
+
+    def train(name, flags, *more):
+        succeed("train", "--out", tmp_path / name, *flags.split(), *more, *TINY)
+        return tmp_path / name
+
+    return train
 
 
 @pytest.fixture

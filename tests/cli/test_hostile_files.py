@@ -170,9 +170,9 @@ def dead_process():
     return process.pid
 
 
-def test_what_a_killed_process_left_goes_when_its_run_goes_on(succeed, tiny_run, tmp_path):
+def test_what_a_killed_process_left_goes_when_its_run_goes_on(succeed, train, tmp_path):
     run = tmp_path / "run"
-    succeed("train", "--out", run, "--steps", 2, *TINY)
+    train("run", "--steps 2")
     dead = dead_process()
     left = [f".checkpoint.{dead}-0.tmp", f".metrics.jsonl.{dead}-12.tmp"]
     kept = [f".checkpoint.{os.getpid()}-0.tmp", f".thesis.{dead}-0.tmp", f"checkpoint.{dead}-0.tmp"]
@@ -182,7 +182,7 @@ def test_what_a_killed_process_left_goes_when_its_run_goes_on(succeed, tiny_run,
     assert not any((run / name).exists() for name in left)
     assert all((run / name).exists() for name in kept)
     (run / left[0]).write_text("half")
-    succeed("train", "--out", run, "--overwrite", "--steps", 2, *TINY)
+    train("run", "--overwrite --steps 2")
     assert not (run / left[0]).exists()
     assert all((run / name).exists() for name in kept)
 

@@ -46,14 +46,9 @@ def test_values(succeed, arrays):
     assert set(answer) == {"loss", "images", "slots", "channels"}
     assert (answer["images"], answer["slots"], answer["channels"]) == (5, 4, 6)
     assert answer["loss"] == pytest.approx(losses.mean(), rel=tolerance)
-    assert json.loads(succeed("loss", f_file, p_file, "--reduction", "sum", "--json"))[
-        "loss"
-    ] == pytest.approx(losses.sum(), rel=tolerance)
-    np.testing.assert_allclose(
-        json.loads(succeed("loss", f_file, p_file, "--reduction", "none", "--json"))["loss"],
-        losses.ravel(),
-        atol=tolerance,
-    )
+    for reduction, expected in (("sum", losses.sum()), ("none", losses.ravel())):
+        answer = json.loads(succeed("loss", f_file, p_file, "--reduction", reduction, "--json"))
+        np.testing.assert_allclose(answer["loss"], expected, rtol=tolerance, atol=tolerance)
     assert float(succeed("loss", f_file, p_file)) == pytest.approx(losses.mean(), rel=tolerance)
 
 
@@ -82,11 +77,10 @@ def test_empty_and_non_finite(succeed, osc, tmp_path):
     f = np.random.default_rng(0).standard_normal((4, 3, 2))
     f[2, 1, 0] = np.nan  # the second view of image 0
     np.save(tmp_path / "nan.npy", f)
-    losses = json.loads(
-        succeed("loss", tmp_path / "nan.npy", tmp_path / "nan.npy", "--reduction", "none", "--json")
-    )["loss"]
+    both = [tmp_path / "nan.npy"] * 2
+    losses = json.loads(succeed("loss", *both, "--reduction", "none", "--json"))["loss"]
     assert [loss is None for loss in losses] == [True] * 3 + [False] * 3 + [True] * 3 + [False] * 3
-    refused = osc("loss", tmp_path / "nan.npy", tmp_path / "nan.npy", "--on-nonfinite", "raise")
+    refused = osc("loss", *both, "--on-nonfinite", "raise")
     assert refused.returncode == 1 and "image 0" in refused.stderr
 
 

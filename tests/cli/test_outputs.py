@@ -6,7 +6,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import OSC, TINY
+from conftest import OSC, TINY, contents
 
 
 @pytest.fixture
@@ -31,13 +31,8 @@ def test_lost_words_are_an_error(arguments):
 
 def expect_lost(arguments):
     with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [OSC, *map(str, arguments)],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=300,
-        )
+        streams = {"stdout": full, "stderr": subprocess.PIPE, "text": True}
+        done = subprocess.run([OSC, *map(str, arguments)], timeout=300, **streams)
     assert done.returncode == 1, arguments
     assert done.stderr == "osc: standard output cannot be written\n"
 
@@ -77,10 +72,6 @@ def test_a_disk_that_fills_up_is_an_error(arrays, tmp_path, flags):
     assert (tmp_path / "out").stat().st_size == 64 * 1024
     assert done.returncode == 1
     assert done.stderr == "osc: standard output cannot be written\n"
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_loss_replaces_nothing(fail, arrays, tmp_path):
@@ -153,11 +144,8 @@ def test_find_replaces_nothing(fail, scenes, tiny_run, tmp_path):
 def test_runs_replace_nothing(fail, scenes, tiny_run, tmp_path):
     run = shutil.copytree(tiny_run, tmp_path / "run")
     before = contents(tmp_path)
-    fail(
-        ["train", "--config", run / "config.toml", "--out", run, "--overwrite"],
-        "overwrite",
-        "config.toml",
-    )
+    config = run / "config.toml"
+    fail(["train", "--config", config, "--out", run, "--overwrite"], "overwrite", "config.toml")
     assert contents(tmp_path) == before
     (run / "result.json").unlink()
     (run / "result.json").symlink_to(run / "checkpoint")

@@ -4,7 +4,7 @@
 
 #include "expect.hpp"
 #include "samples.hpp"
-#include "support/nesting.hpp"
+#include "support/json.hpp"
 #include "temporary_folder.hpp"
 #include "training/run_folder.hpp"
 

@@ -2,6 +2,7 @@
 #include <fstream>
 
 #include "data/objects_jsonl.hpp"
+#include "data/sources.hpp"
 #include "expect.hpp"
 #include "samples.hpp"
 #include "temporary_folder.hpp"
@@ -13,8 +14,9 @@ std::string sample(Random& random) {
   std::string text;
   for (int line = pick(random, 1, 3); line > 0; --line) {
     text += objects_json_line("image" + std::to_string(line),
-                              tetromino_scene(static_cast<std::uint64_t>(pick(random, 0, 9)),
-                                              static_cast<std::uint64_t>(line))
+                              source_of("tetrominoes")
+                                  .scene(static_cast<std::uint64_t>(pick(random, 0, 9)),
+                                         static_cast<std::uint64_t>(line))
                                   .objects) +
             "\n";
   }
@@ -22,9 +24,7 @@ std::string sample(Random& random) {
   return text;
 }
 
-using Objects = std::map<std::string, std::vector<SceneObject>, std::less<>>;
-
-std::string text_of_objects(const Objects& objects) {
+std::string text_of_objects(const ImageObjects& objects) {
   std::string text;
   for (const auto& [image, list] : objects) text += objects_json_line(image, list) + "\n";
   return text;
@@ -34,13 +34,12 @@ void fuzz(std::string_view bytes) {
   static const TemporaryFolder folder;
   const auto read = [&](std::string_view text) {
     std::ofstream(folder / "objects.jsonl", std::ios::binary).write(text.data(), std::ssize(text));
-    return read_or([&] { return read_objects_jsonl(folder / "objects.jsonl"); }, Objects{});
+    return read_or([&] { return read_objects_jsonl(folder / "objects.jsonl"); }, ImageObjects{});
   };
-  const Objects objects = read(bytes);
+  const ImageObjects objects = read(bytes);
   for (const auto& [image, list] : objects) {
     for (const SceneObject& object : list)
-      OSC_EXPECT(!shape_name(object.shape).empty() && !colour_name(object.colour).empty(),
-                 "an object without a name");
+      OSC_EXPECT(!object.category.empty(), "an object without a category");
   }
   const std::string text = text_of_objects(objects);
   OSC_EXPECT(text_of_objects(read(text)) == text, "%s", text.c_str());

@@ -17,8 +17,8 @@ std::string sample(Random& random) {
     masks[view] = {{"fg_ari", score()}, {"ari", score()}, {"miou", score()}};
   Json recognition;
   for (const char* const key :
-       {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak", "this_object_strong",
-        "slot_identity_weak", "slot_identity_strong"})
+       {"category_recall", "category_recall_weak", "category_recall_strong", "instance_recall_weak",
+        "instance_recall_strong", "matching_accuracy_weak", "matching_accuracy_strong"})
     recognition[key] = score();
   const Json result = {
       {"source", "<script>"},

@@ -1,8 +1,10 @@
-// A folder of a test's own, removed with everything in it when the test ends.
+// A temporary folder, and a full disk.
 #pragma once
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -10,6 +12,7 @@
 
 namespace osc::program {
 
+// Removed with all its files when the test ends.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -30,6 +33,25 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+// What a full disk looks like to a process: write() takes some bytes and then fails.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    previous_handler_ = std::signal(SIGXFSZ, SIG_IGN);
+    ::getrlimit(RLIMIT_FSIZE, &previous_);
+    const rlimit limit{bytes, previous_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &previous_);
+    std::signal(SIGXFSZ, previous_handler_);
+  }
+
+ private:
+  rlimit previous_{};
+  void (*previous_handler_)(int) = nullptr;
 };
 
 }  // namespace osc::program

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "support/error.hpp"
 
@@ -15,6 +16,15 @@ std::string user_error(Action action) {
     return error.what();
   }
   return "(no error)";
+}
+
+// Whether read(bytes) throws UserError for every beginning of `bytes` but the whole.
+template <typename Read>
+bool every_truncation_fails(std::string_view bytes, Read read) {
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    if (user_error([&] { read(bytes.substr(0, length)); }) == "(no error)") return false;
+  }
+  return user_error([&] { read(bytes); }) == "(no error)";
 }
 
 }  // namespace osc::program

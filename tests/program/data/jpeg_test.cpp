@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -104,23 +103,14 @@ void expect_gradient(const JpegFile& file) {
     ASSERT_NEAR(image.pixels[i], file.pixels[i], kTolerance) << i;
 }
 
-TEST(Jpeg, Rgb) { expect_gradient(gradient(40, 23)); }
-
-TEST(Jpeg, Progressive) {
-  JpegFile file = gradient(40, 23);
-  file.progressive = true;
-  expect_gradient(file);
+TEST(Jpeg, EveryKindBecomesRgb) {
+  JpegFile progressive = gradient(40, 23), stored_as_rgb = gradient(40, 23);
+  progressive.progressive = true;
+  stored_as_rgb.stored = JCS_RGB;
+  for (const JpegFile& file : {gradient(40, 23), progressive, stored_as_rgb}) expect_gradient(file);
+  expect_constant({9, 5, JCS_GRAYSCALE, constant(45, {90})}, {90, 90, 90});
+  expect_constant({1, 1, JCS_RGB, {200, 100, 50}}, {200, 100, 50});
 }
-
-TEST(Jpeg, StoredAsRgb) {
-  JpegFile file = gradient(40, 23);
-  file.stored = JCS_RGB;
-  expect_gradient(file);
-}
-
-TEST(Jpeg, Grey) { expect_constant({9, 5, JCS_GRAYSCALE, constant(45, {90})}, {90, 90, 90}); }
-
-TEST(Jpeg, OnePixel) { expect_constant({1, 1, JCS_RGB, {200, 100, 50}}, {200, 100, 50}); }
 
 TEST(Jpeg, CmykAsTheStandardHasIt) {
   // Full ink is 255 here. Cyan ink takes red away; black takes all.
@@ -143,11 +133,7 @@ TEST(Jpeg, EveryTruncationIsFound) {
     JpegFile file = gradient(40, 23);
     file.progressive = progressive;
     const std::string whole = file.encode();
-    for (std::size_t length = 0; length < whole.size(); ++length) {
-      EXPECT_NE(user_error([&] { decode_image(std::string_view(whole).substr(0, length)); }),
-                "(no error)")
-          << length;
-    }
+    EXPECT_TRUE(every_truncation_fails(whole, [](auto cut) { decode_image(cut); }));
     EXPECT_EQ(
         user_error([&] { decode_image(std::string_view(whole).substr(0, whole.size() * 3 / 4)); }),
         "corrupt JPEG: Premature end of JPEG file");
@@ -167,26 +153,20 @@ std::string with_size(std::string bytes, unsigned width, unsigned height) {
 }
 
 TEST(Jpeg, ClaimsOfManyPixelsAreRefused) {
-  const std::string bytes = gradient(16, 16).encode();
-  EXPECT_NE(
-      user_error([&] { decode_image(with_size(bytes, 32769, 1)); }).find("too large: 32769 x 1"),
-      std::string::npos);
-  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 20000, 20000)); }).find("too large"),
-            std::string::npos);
-  EXPECT_EQ(user_error([&] { decode_image(with_size(bytes, 10000, 10000)); }),
-            "corrupt JPEG: the file is truncated");
-  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 0, 16)); }), "(no error)");
-  EXPECT_NE(user_error([&] { decode_image(with_size(bytes, 16, 0)); }), "(no error)");
-}
-
-TEST(Jpeg, AProgressiveOneMayHaveFewerPixels) {
-  JpegFile file = gradient(16, 16);
-  file.progressive = true;
-  EXPECT_EQ(user_error([&] { decode_image(with_size(file.encode(), 10000, 5001)); }),
-            "the image is too large: 10000 x 5001 pixels, at most 50000000 of a progressive JPEG "
-            "are read");
-  EXPECT_EQ(user_error([&] { decode_image(with_size(file.encode(), 10000, 5000)); }),
-            "corrupt JPEG: the file is truncated");
+  const auto error = [](unsigned width, unsigned height, bool progressive = false) {
+    JpegFile file = gradient(16, 16);
+    file.progressive = progressive;
+    return user_error([&] { decode_image(with_size(file.encode(), width, height)); });
+  };
+  EXPECT_NE(error(32769, 1).find("too large: 32769 x 1"), std::string::npos);
+  EXPECT_NE(error(20000, 20000).find("too large"), std::string::npos);
+  EXPECT_NE(error(0, 16), "(no error)");
+  EXPECT_NE(error(16, 0), "(no error)");
+  EXPECT_EQ(error(10000, 5001, true),
+            "the image is too large: 10000 x 5001 pixels, wanted at most 50000000 of a progressive "
+            "JPEG");
+  EXPECT_EQ(error(10000, 10000), "corrupt JPEG: the file is truncated");
+  EXPECT_EQ(error(10000, 5000, true), "corrupt JPEG: the file is truncated");
 }
 
 TEST(Jpeg, ResizedWhileReadIsAsResizedAfterwards) {
@@ -227,32 +207,6 @@ TEST(Jpeg, ScansWithoutEndAreRefused) {
 TEST(Jpeg, IsNoMask) {
   EXPECT_EQ(user_error([] { decode_mask(gradient(8, 8).encode()); }),
             "is not a mask: wanted a PNG image");
-}
-
-TEST(Jpeg, MutatedFilesAreDecodedOrRefused) {
-  JpegFile progressive = gradient(20, 17);
-  progressive.progressive = true;
-  const JpegFile cmyk{8, 8, JCS_CMYK, constant(64, {0, 255, 20, 30}), JCS_YCCK};
-  const std::vector<std::string> originals = {gradient(20, 17).encode(), progressive.encode(),
-                                              cmyk.encode()};
-  std::mt19937 random(3);
-  int refused = 0, decoded = 0;
-  for (int round = 0; round < 6000; ++round) {
-    std::string bytes = originals[static_cast<std::size_t>(round) % originals.size()];
-    for (auto n = 1 + random() % 4; n > 0; --n)
-      bytes[random() % bytes.size()] = static_cast<char>(random());
-    if (round % 7 == 0) bytes.resize(random() % (bytes.size() + 1));
-    try {
-      const Image image = decode_image(bytes);
-      ASSERT_EQ(image.pixels.size(),
-                static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height) * 3);
-      ++decoded;
-    } catch (const UserError&) {
-      ++refused;
-    }
-  }
-  EXPECT_GT(refused, 100);
-  EXPECT_GT(decoded, 100);
 }
 
 }  // namespace

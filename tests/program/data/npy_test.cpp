@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <random>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "support/files.hpp"
@@ -49,38 +49,28 @@ std::string npy_error(const std::string& bytes) {
   return user_error([&] { decode_npy(bytes); });
 }
 
-TEST(Npy, Float32) {
-  const NpyArray array = decode_npy(npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree + kMinus));
-  EXPECT_EQ(array.shape, (Shape{2, 2}));
-  EXPECT_EQ(floats(array), (std::vector<float>{1, 2, 3, -2.5F}));
-}
-
-TEST(Npy, Float64) {
-  const NpyArray array = decode_npy(npy(header("<f8", "(1,)"), kDoubleOne));
-  EXPECT_EQ(array.shape, (Shape{1}));
-  EXPECT_EQ(std::get<std::vector<double>>(array.values), (std::vector<double>{1}));
-}
-
-TEST(Npy, BigEndian) {
-  EXPECT_EQ(floats(decode_npy(npy(header(">f4", "(2,)"), kBigOne + kBigMinus))),
-            (std::vector<float>{1, -2.5F}));
-  EXPECT_EQ(
-      std::get<std::vector<double>>(decode_npy(npy(header(">f8", "(1,)"), kBigDoubleOne)).values),
-      (std::vector<double>{1}));
-}
-
-TEST(Npy, LaterVersions) {
-  for (const int version : {2, 3})
-    EXPECT_EQ(floats(decode_npy(npy(header("<f4", "(1,)"), kThree, version))),
-              (std::vector<float>{3}));
-}
-
-TEST(Npy, FortranOrderIsTransposed) {
-  // [[1, 2, 3], [2, 2, 2]], stored column by column.
-  const NpyArray array =
-      decode_npy(npy(header("<f4", "(2, 3)", "True"), kOne + kTwo + kTwo + kTwo + kThree + kTwo));
-  EXPECT_EQ(array.shape, (Shape{2, 3}));
-  EXPECT_EQ(floats(array), (std::vector<float>{1, 2, 3, 2, 2, 2}));
+TEST(Npy, ReadsEveryKindOfFloats) {
+  const std::string values = kOne + kTwo + kThree + kMinus;
+  const std::vector<std::tuple<std::string, Shape, std::vector<float>>> cases = {
+      {npy(header("<f4", "(2, 2)"), values), {2, 2}, {1, 2, 3, -2.5F}},
+      {npy(header(">f4", "(2,)"), kBigOne + kBigMinus), {2}, {1, -2.5F}},
+      {npy(header("<f4", "(1,)"), kThree, 2), {1}, {3}},
+      {npy(header("<f4", "(1,)"), kThree, 3), {1}, {3}},
+      {npy(header("<f4", "()"), kThree), {}, {3}},
+      {npy(header("<f4", "(2, 2)", "True"), values), {2, 2}, {1, 3, 2, -2.5F}},
+      {npy(R"({"shape":(1,),"fortran_order":False,"descr":"<f4"})", kOne), {1}, {1}},
+      {npy("{ 'descr' : '<f4' , 'fortran_order':False, 'shape':( 1L , 1L ) , }   \n", kOne),
+       {1, 1},
+       {1}},
+      {npy(header("<f4", "(9223372036854775807, 0)", "True"), ""), {9223372036854775807, 0}, {}},
+  };
+  for (const auto& [bytes, shape, expected] : cases) {
+    EXPECT_EQ(decode_npy(bytes).shape, shape);
+    EXPECT_EQ(floats(decode_npy(bytes)), expected);
+  }
+  for (const auto& [dtype, one] : {std::pair{"<f8", kDoubleOne}, {">f8", kBigDoubleOne}})
+    EXPECT_EQ(std::get<std::vector<double>>(decode_npy(npy(header(dtype, "(1,)"), one)).values),
+              (std::vector<double>{1}));
 }
 
 TEST(Npy, FortranOrderOfThreeDimensions) {
@@ -97,24 +87,6 @@ TEST(Npy, FortranOrderOfThreeDimensions) {
   std::string bytes = encode_npy(shape, fortran);
   bytes.replace(bytes.find("False"), 5, "True ");
   EXPECT_EQ(floats(decode_npy(bytes)), c_order);
-}
-
-TEST(Npy, ScalarsAndEmptyArrays) {
-  const NpyArray scalar = decode_npy(npy(header("<f4", "()"), kThree));
-  EXPECT_TRUE(scalar.shape.empty());
-  EXPECT_EQ(floats(scalar), (std::vector<float>{3}));
-  const NpyArray empty =
-      decode_npy(npy(header("<f4", "(9223372036854775807, 0, 9223372036854775807)", "True"), ""));
-  EXPECT_EQ(empty.shape.size(), 3U);
-  EXPECT_TRUE(floats(empty).empty());
-}
-
-TEST(Npy, HeadersMayBeWrittenOtherwise) {
-  EXPECT_EQ(floats(decode_npy(npy(R"({"shape":(1,),"fortran_order":False,"descr":"<f4"})", kOne))),
-            (std::vector<float>{1}));
-  EXPECT_EQ(floats(decode_npy(npy(
-                "{ 'descr' : '<f4' , 'fortran_order':False, 'shape':( 1L , 1L ) , }   \n", kOne))),
-            (std::vector<float>{1}));
 }
 
 TEST(Npy, RoundTrips) {
@@ -135,31 +107,31 @@ TEST(Npy, RoundTrips) {
   EXPECT_THROW(encode_npy(Shape{2}, integers), std::invalid_argument);
 }
 
-TEST(Npy, OtherDtypesAreNamed) {
-  EXPECT_EQ(npy_error(npy(header("<i8", "(1,)"), kDoubleOne)),
-            "dtype '<i8', wanted float32 or float64");
-  EXPECT_EQ(npy_error(npy(header("<f2", "(1,)"), "xx")), "dtype '<f2', wanted float32 or float64");
-  EXPECT_EQ(npy_error(npy(header("|O", "(1,)"), "xx")), "dtype '|O', wanted float32 or float64");
-  EXPECT_EQ(
-      npy_error(npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", kOne)),
-      "a structured dtype, wanted float32 or float64");
-}
-
-TEST(Npy, ShapesThatDoNotFitTheFile) {
-  EXPECT_EQ(npy_error(npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree)),
-            "truncated .npy file: 12 bytes of values are too few for the shape [2, 2]");
-  EXPECT_EQ(npy_error(npy(header("<f4", "(1,)"), kOne + kTwo)),
-            "malformed .npy file: 4 bytes more than the shape [1] needs");
-  EXPECT_EQ(npy_error(npy(header("<f4", "()"), "")),
-            "truncated .npy file: 0 bytes of values are too few for one value");
-  EXPECT_NE(npy_error(npy(header("<f4", "(9223372036854775807, 9223372036854775807)"), kOne))
-                .find("too few"),
-            std::string::npos);
-  EXPECT_NE(npy_error(npy(header("<f4", "(4294967296, 4294967296)"), kOne)).find("too few"),
-            std::string::npos);
-  EXPECT_NE(npy_error(npy(header("<f4", "(9223372036854775808,)"), kOne)).find("too large"),
-            std::string::npos);
-  EXPECT_NE(npy_error(npy(header("<f4", "(-1,)"), kOne)).find("malformed"), std::string::npos);
+TEST(Npy, RefusesOtherDtypesAndShapesThatDoNotFit) {
+  const std::string wanted = "', wanted float32 or float64", malformed = "malformed .npy file: ";
+  const auto few = [](int bytes, const std::string& what) {
+    return "truncated .npy file: " + std::to_string(bytes) + " bytes of values are too few for " +
+           what;
+  };
+  for (const auto& [bytes, error] : std::vector<std::pair<std::string, std::string>>{
+           {npy(header("<i8", "(1,)"), kDoubleOne), "dtype '<i8" + wanted},
+           {npy(header("<f2", "(1,)"), "xx"), "dtype '<f2" + wanted},
+           {npy(header("|O", "(1,)"), "xx"), "dtype '|O" + wanted},
+           {npy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }", kOne),
+            "a structured dtype, wanted float32 or float64"},
+           {npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree), few(12, "the shape [2, 2]")},
+           {npy(header("<f4", "(1,)"), kOne + kTwo),
+            malformed + "4 bytes more than the shape [1] needs"},
+           {npy(header("<f4", "()"), ""), few(0, "one value")},
+           {npy(header("<f4", "(9223372036854775807, 9223372036854775807)"), kOne),
+            few(4, "the shape [9223372036854775807, 9223372036854775807]")},
+           {npy(header("<f4", "(4294967296, 4294967296)"), kOne),
+            few(4, "the shape [4294967296, 4294967296]")},
+           {npy(header("<f4", "(9223372036854775808,)"), kOne),
+            malformed + "a size in the shape is too large"},
+           {npy(header("<f4", "(-1,)"), kOne),
+            malformed + "the shape holds something else than sizes"}})
+    EXPECT_EQ(npy_error(bytes), error);
 }
 
 TEST(Npy, HostileHeadersAreRefused) {
@@ -199,33 +171,8 @@ TEST(Npy, HostileHeadersAreRefused) {
 }
 
 TEST(Npy, EveryTruncationIsFound) {
-  const std::string whole = npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree + kMinus);
-  for (std::size_t length = 0; length < whole.size(); ++length)
-    EXPECT_NE(npy_error(whole.substr(0, length)), "(no error)") << length;
-}
-
-TEST(Npy, MutatedFilesAreDecodedOrRefused) {
-  const std::vector<std::string> originals = {
-      npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree + kMinus),
-      npy(header(">f8", "(1,)", "True"), kBigDoubleOne, 2)};
-  const std::string likely = "{}()[]'\",:0123456789 TrueFalse<>f48L\n";
-  std::mt19937 random(4);
-  int refused = 0, decoded = 0;
-  for (int round = 0; round < 20000; ++round) {
-    std::string bytes = originals[static_cast<std::size_t>(round) % originals.size()];
-    for (auto n = 1 + random() % 3; n > 0; --n) {
-      const std::size_t at = random() % bytes.size();
-      switch (random() % 4) {
-        case 0: bytes[at] = static_cast<char>(random()); break;
-        case 1: bytes[at] = likely[random() % likely.size()]; break;
-        case 2: bytes.erase(at, 1); break;
-        default: bytes.insert(at, 1, likely[random() % likely.size()]); break;
-      }
-    }
-    npy_error(bytes) == "(no error)" ? ++decoded : ++refused;
-  }
-  EXPECT_GT(refused, 100);
-  EXPECT_GT(decoded, 100);
+  EXPECT_TRUE(every_truncation_fails(npy(header("<f4", "(2, 2)"), kOne + kTwo + kThree + kMinus),
+                                     [](auto cut) { decode_npy(cut); }));
 }
 
 TEST(ReadNpy, NamesThePath) {

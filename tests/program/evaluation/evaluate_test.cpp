@@ -26,23 +26,24 @@ json evaluate_small(bool with_embedding, MaskReading reading, const ImageSet& im
 
 const std::set<std::string> kMaskScores{"fg_ari", "ari", "miou"};
 const std::set<std::string> kRecognitionScores{
-    "same_kind",          "same_kind_weak",     "same_kind_strong",     "this_object_weak",
-    "this_object_strong", "slot_identity_weak", "slot_identity_strong", "candidates_weak",
-    "candidates_strong"};
+    "category_recall",          "category_recall_weak",   "category_recall_strong",
+    "instance_recall_weak",     "instance_recall_strong", "matching_accuracy_weak",
+    "matching_accuracy_strong", "candidates_weak",        "candidates_strong"};
 
 TEST(Evaluate, HasEveryScoreAndBaseline) {
   const ImageSet images = scenes(Split::final, 12), gallery = scenes(Split::gallery, 15);
   const json result = evaluate_small(true, MaskReading::explanation, images, &gallery);
   EXPECT_EQ(result["images"], 12);
   EXPECT_EQ(result["source"], images.source);
+  EXPECT_EQ(result["categories"], 6 * 19);
   EXPECT_EQ(result["fg_ari"], result["masks"]["clean"]["fg_ari"]);
   EXPECT_EQ(keys(result["baselines"]["masks"]),
             (std::set<std::string>{"untrained", "attention", "one_start", "kmeans_colour",
                                    "kmeans_seeded"}));
   EXPECT_EQ(keys(result["baselines"]["recognition"]),
             (std::set<std::string>{"slot_feature", "template", "template_position",
-                                   "untrained_embedding", "random_matching", "what", "which",
-                                   "which_untrained", "which_random_matching", "untrained"}));
+                                   "untrained_embedding", "random_matching", "category", "instance",
+                                   "instance_untrained", "instance_random_matching", "untrained"}));
   std::vector<json> mask_tables{result["masks"]}, recognition_tables{result["recognition"]};
   for (const json& table : result["baselines"]["masks"]) mask_tables.push_back(table);
   for (const json& table : result["baselines"]["recognition"]) recognition_tables.push_back(table);
@@ -57,8 +58,8 @@ TEST(Evaluate, HasEveryScoreAndBaseline) {
   for (const json& scores : recognition_tables) EXPECT_EQ(keys(scores), kRecognitionScores);
   EXPECT_GT(result["recognition"]["candidates_weak"],
             25);  // of 36 objects nearly all are visible in both weak views
-  EXPECT_TRUE(result["recognition"]["same_kind_strong"].is_number());
-  EXPECT_TRUE(result["baselines"]["recognition"]["template"]["slot_identity_weak"].is_null());
+  EXPECT_TRUE(result["recognition"]["category_recall_strong"].is_number());
+  EXPECT_TRUE(result["baselines"]["recognition"]["template"]["matching_accuracy_weak"].is_null());
 }
 
 TEST(Evaluate, KmeansBaselinesFindTheScenesObjects) {
@@ -79,7 +80,7 @@ TEST(Evaluate, WithoutSecondStageTheSlotFeatureIsTheEmbedding) {
             (std::set<std::string>{"untrained", "kmeans_colour", "kmeans_seeded"}));
   EXPECT_EQ(keys(result["baselines"]["recognition"]),
             (std::set<std::string>{"template", "template_position", "untrained"}));
-  EXPECT_TRUE(result["recognition"]["same_kind"].is_number());
+  EXPECT_TRUE(result["recognition"]["category_recall"].is_number());
 }
 
 TEST(Evaluate, RepeatsForTheSameSeed) {
@@ -88,13 +89,13 @@ TEST(Evaluate, RepeatsForTheSameSeed) {
             evaluate_small(true, MaskReading::explanation, images, &gallery));
 }
 
-TEST(Evaluate, WithoutGalleryKindsAreUnknownTheRestIsNot) {
+TEST(Evaluate, WithoutGalleryOnlyCategoryRecallIsUnknown) {
   const ImageSet images = scenes(Split::final, 10);
   const json scores =
       evaluate_small(true, MaskReading::explanation, images, nullptr)["recognition"];
-  EXPECT_TRUE(scores["same_kind"].is_null());
-  EXPECT_TRUE(scores["same_kind_strong"].is_null());
-  EXPECT_TRUE(scores["this_object_weak"].is_number());
+  EXPECT_TRUE(scores["category_recall"].is_null());
+  EXPECT_TRUE(scores["category_recall_strong"].is_null());
+  EXPECT_TRUE(scores["instance_recall_weak"].is_number());
 }
 
 TEST(Evaluate, MasksWithoutLabelsAndNoMasksAtAll) {
@@ -102,8 +103,8 @@ TEST(Evaluate, MasksWithoutLabelsAndNoMasksAtAll) {
   const ImageSet gallery = scenes(Split::gallery, 10);
   images.objects.clear();
   const json unlabelled = evaluate_small(true, MaskReading::explanation, images, &gallery);
-  EXPECT_TRUE(unlabelled["recognition"]["same_kind"].is_null());
-  EXPECT_TRUE(unlabelled["recognition"]["slot_identity_weak"].is_number());
+  EXPECT_TRUE(unlabelled["recognition"]["category_recall"].is_null());
+  EXPECT_TRUE(unlabelled["recognition"]["matching_accuracy_weak"].is_number());
   images.masks.clear();
   const json unknown = evaluate_small(true, MaskReading::explanation, images, &gallery);
   EXPECT_TRUE(unknown["fg_ari"].is_null());

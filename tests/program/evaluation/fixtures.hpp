@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "data/image_set.hpp"
+#include "data/sources.hpp"
 #include "model/model.hpp"
 
 namespace osc::program {
@@ -19,7 +19,7 @@ inline const bool kOneThread =
 using Bytes = std::vector<std::uint8_t>;
 
 inline ImageSet scenes(Split split, std::int64_t count) {
-  return make_scene_set(split, 0, count, kSide, 1);
+  return make_scene_set(source_of("tetrominoes"), split, 0, count, kSide, 1);
 }
 
 inline Model untrained_model(bool with_embedding, MaskReading reading = MaskReading::explanation,

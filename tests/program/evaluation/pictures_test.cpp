@@ -68,33 +68,33 @@ TEST(Pictures, RetrievalsComeFromOtherImagesMostSimilarFirst) {
   }
 }
 
-TEST(Pictures, RetrievalsSayWhetherTheKindIsTheSame) {
+TEST(Pictures, RetrievalsCompareCategories) {
   ImageSet set = scenes(Split::heldout, 12), gallery = scenes(Split::gallery, 12);
   const auto all_known = [](const std::vector<Retrieval>& rows, bool same) {
     return std::ranges::all_of(rows, [=](const Retrieval& row) {
       return std::ranges::all_of(row.nearest, [=](const ObjectView& object) {
-        return !object.same_kind || *object.same_kind == same;
+        return !object.same_category || *object.same_category == same;
       });
     });
   };
   const auto known = [](const std::vector<Retrieval>& rows) {
     return std::accumulate(rows.begin(), rows.end(), 0L, [](long sum, const Retrieval& row) {
       return sum + std::ranges::count_if(row.nearest, [](const ObjectView& object) {
-               return object.same_kind.has_value();
+               return object.same_category.has_value();
              });
     });
   };
-  const auto paint_all = [](ImageSet& images, int shape) {
+  const auto label_all = [](ImageSet& images, const std::string& category) {
     for (auto& objects : images.objects) {
-      for (SceneObject& object : objects) object = {.shape = shape, .colour = 0};
+      for (SceneObject& object : objects) object.category = category;
     }
   };
-  paint_all(set, 1);
-  paint_all(gallery, 1);
+  label_all(set, "cat");
+  label_all(gallery, "cat");
   const std::vector<Retrieval> alike = retrievals(untrained_model(true), set, gallery, 5, 4, 0);
   EXPECT_GT(known(alike), 0);
   EXPECT_TRUE(all_known(alike, true));
-  paint_all(gallery, 2);
+  label_all(gallery, "dog");
   EXPECT_TRUE(all_known(retrievals(untrained_model(true), set, gallery, 5, 4, 0), false));
   gallery.objects.clear();
   EXPECT_EQ(known(retrievals(untrained_model(true), set, gallery, 5, 4, 0)), 0);

@@ -15,9 +15,8 @@ struct TwoViews {
   Bytes slots0{2, 2, 0, 0, 0, 1, 1, 1, /**/ 1, 1, 1, 0, 0, 2, 2, 2};
   Bytes truth1{1, 1, 1, 0, 0, 2, 2, 2, /**/ 2, 2, 2, 0, 0, 0, 1, 1};
   Bytes slots1{0, 0, 0, 1, 1, 2, 2, 2, /**/ 0, 0, 0, 2, 2, 2, 1, 1};
-  std::vector<std::vector<SceneObject>> labels{
-      {{.shape = 3, .colour = 1}, {.shape = 4, .colour = 0}},
-      {{.shape = 3, .colour = 1}, {.shape = 3, .colour = 2}}};
+  std::vector<std::vector<SceneObject>> labels{{{"cat", 0, 0}, {"dog", 0, 0}},
+                                               {{"cat", 0, 0}, {"emu", 0, 0}}};
 
   ReadImages view0() const { return {truth0, slots0, 2}; }
   ReadImages view1() const { return {truth1, slots1, 2}; }
@@ -37,14 +36,13 @@ torch::Tensor one_hot(const std::vector<std::vector<std::int64_t>>& axis, std::i
   return features;
 }
 
-TEST(Recognition, KindIsShapeAndColour) {
+TEST(Recognition, CategoriesOfObjects) {
   const TwoViews scene;
-  EXPECT_EQ(object_kind(scene.labels, 0, 1), object_kind(scene.labels, 1, 1));
-  EXPECT_NE(object_kind(scene.labels, 0, 1), object_kind(scene.labels, 0, 2));
-  EXPECT_NE(object_kind(scene.labels, 1, 1), object_kind(scene.labels, 1, 2));
-  EXPECT_EQ(object_kind(scene.labels, 0, 3), kUnknownKind);
-  EXPECT_EQ(object_kind(scene.labels, 0, 0), kUnknownKind);
-  EXPECT_EQ(object_kind({}, 0, 1), kUnknownKind);
+  EXPECT_EQ(object_category(scene.labels, 0, 1), "cat");
+  EXPECT_EQ(object_category(scene.labels, 1, 2), "emu");
+  EXPECT_EQ(object_category(scene.labels, 0, 3), "");
+  EXPECT_EQ(object_category(scene.labels, 0, 0), "");
+  EXPECT_EQ(object_category({}, 0, 1), "");
 }
 
 TEST(Recognition, ObjectsGetTheSlotThatCoversThem) {
@@ -55,16 +53,16 @@ TEST(Recognition, ObjectsGetTheSlotThatCoversThem) {
   for (std::size_t row = 0; row < 4; ++row) {
     EXPECT_EQ(rows[row].image, static_cast<std::int64_t>(row / 2));
     EXPECT_EQ(rows[row].slot, slots[row]);
-    EXPECT_EQ(rows[row].kind,
-              object_kind(scene.labels, rows[row].image, static_cast<int>(row % 2) + 1));
+    EXPECT_EQ(rows[row].category,
+              object_category(scene.labels, rows[row].image, static_cast<int>(row % 2) + 1));
   }
 }
 
-TEST(Recognition, RowsWithoutLabelsAreOfUnknownKind) {
+TEST(Recognition, RowsWithoutLabelsHaveNoCategory) {
   const TwoViews scene;
   const std::vector<ObjectRow> rows = match_objects(scene.view0(), {});
   EXPECT_EQ(rows.size(), 4U);
-  EXPECT_TRUE(of_known_kind(rows).empty());
+  EXPECT_TRUE(of_known_category(rows).empty());
 }
 
 TEST(Recognition, PairsJoinTheSameObjectOfBothViews) {
@@ -92,7 +90,7 @@ TEST(Recognition, PairsNeedTwentyPixelsOf36SquaredInBothViews) {
 
 TEST(Recognition, FeaturesOfRows) {
   const torch::Tensor features = torch::arange(12.0F).view({2, 3, 2});
-  const std::vector<ObjectRow> rows{{1, 2}, {0, 1}};
+  const std::vector<ObjectRow> rows{{1, 2, ""}, {0, 1, ""}};
   EXPECT_TRUE(
       torch::equal(features_of(features, rows), torch::tensor({{10.0F, 11.0F}, {2.0F, 3.0F}})));
   EXPECT_EQ(features_of(features, {}).sizes(), (std::vector<std::int64_t>{0, 2}));
@@ -101,8 +99,8 @@ TEST(Recognition, FeaturesOfRows) {
 TEST(Recognition, NearestByAngleAndByDistance) {
   const torch::Tensor query = torch::tensor({{1.0F, 1.0F}});
   const torch::Tensor candidates = torch::tensor({{9.0F, 9.0F}, {1.0F, 0.5F}, {-1.0F, -1.0F}});
-  EXPECT_EQ(nearest_candidates(query, candidates, Likeness::cosine).item<std::int64_t>(), 0);
-  EXPECT_EQ(nearest_candidates(query, candidates, Likeness::euclidean).item<std::int64_t>(), 1);
+  EXPECT_EQ(nearest_candidates(query, candidates, Metric::cosine).item<std::int64_t>(), 0);
+  EXPECT_EQ(nearest_candidates(query, candidates, Metric::euclidean).item<std::int64_t>(), 1);
 }
 
 TEST(Recognition, NearestAgreesWithPlainLoops) {
@@ -113,43 +111,43 @@ TEST(Recognition, NearestAgreesWithPlainLoops) {
   const torch::Tensor by_angle =
       torch::cosine_similarity(queries.unsqueeze(1), candidates.unsqueeze(0), -1).argmax(1);
   EXPECT_TRUE(
-      torch::equal(nearest_candidates(queries, candidates, Likeness::euclidean), by_distance));
-  EXPECT_TRUE(torch::equal(nearest_candidates(queries, candidates, Likeness::cosine), by_angle));
+      torch::equal(nearest_candidates(queries, candidates, Metric::euclidean), by_distance));
+  EXPECT_TRUE(torch::equal(nearest_candidates(queries, candidates, Metric::cosine), by_angle));
 }
 
-TEST(Recognition, SameKindShare) {
-  const std::vector<ObjectRow> gallery{{0, 0, 10}, {0, 1, 11}, {0, 2, 12}, {0, 3, 13}};
-  const std::vector<ObjectRow> queries{{5, 0, 13}, {5, 1, 10}, {5, 2, 12}, {5, 3, 11}};
+TEST(Recognition, CategoryRecall) {
+  const std::vector<ObjectRow> gallery{{0, 0, "ant"}, {0, 1, "bee"}, {0, 2, "cat"}, {0, 3, "dog"}};
+  const std::vector<ObjectRow> queries{{5, 0, "dog"}, {5, 1, "ant"}, {5, 2, "cat"}, {5, 3, "bee"}};
   const torch::Tensor axes = torch::eye(4);
   const torch::Tensor perfect = axes.index_select(0, torch::tensor({3, 0, 2, 1}));
-  EXPECT_DOUBLE_EQ(same_kind_share(perfect, queries, axes, gallery, Likeness::cosine), 1);
-  EXPECT_DOUBLE_EQ(same_kind_share(axes, queries, axes, gallery, Likeness::cosine),
+  EXPECT_DOUBLE_EQ(category_recall(perfect, queries, axes, gallery, Metric::cosine), 1);
+  EXPECT_DOUBLE_EQ(category_recall(axes, queries, axes, gallery, Metric::cosine),
                    0.25);  // the third alone stands where it should
-  EXPECT_DOUBLE_EQ(same_kind_share(perfect, queries, axes, gallery, Likeness::euclidean), 1);
-  EXPECT_TRUE(std::isnan(same_kind_share(axes, {}, axes, gallery, Likeness::cosine)));
+  EXPECT_DOUBLE_EQ(category_recall(perfect, queries, axes, gallery, Metric::euclidean), 1);
+  EXPECT_TRUE(std::isnan(category_recall(axes, {}, axes, gallery, Metric::cosine)));
 }
 
-TEST(Recognition, FoundAgainShare) {
+TEST(Recognition, InstanceRecall) {
   const torch::Tensor axes = torch::eye(4);
-  EXPECT_DOUBLE_EQ(found_again_share(axes, axes * 3, Likeness::cosine), 1);
+  EXPECT_DOUBLE_EQ(instance_recall(axes, axes * 3, Metric::cosine), 1);
   EXPECT_DOUBLE_EQ(
-      found_again_share(axes, axes.index_select(0, torch::tensor({1, 0, 2, 3})), Likeness::cosine),
+      instance_recall(axes, axes.index_select(0, torch::tensor({1, 0, 2, 3})), Metric::cosine),
       0.5);
   EXPECT_TRUE(
-      std::isnan(found_again_share(torch::empty({0, 4}), torch::empty({0, 4}), Likeness::cosine)));
+      std::isnan(instance_recall(torch::empty({0, 4}), torch::empty({0, 4}), Metric::cosine)));
 }
 
-TEST(Recognition, SlotIdentityFollowsTheMatching) {
+TEST(Recognition, MatchingAccuracyFollowsTheMatching) {
   const TwoViews scene;
   const std::vector<ObjectPair> pairs = scene.pairs();
   // What each slot shows, in scene.slots0 and slots1: object 1, object 2 or background (axis 0, 1,
   // 2).
   const torch::Tensor first = one_hot({{0, 1, 2}, {2, 0, 1}});
   const torch::Tensor second = one_hot({{0, 2, 1}, {1, 0, 2}});
-  EXPECT_DOUBLE_EQ(slot_identity_share(first, second, pairs), 1);
+  EXPECT_DOUBLE_EQ(matching_accuracy(first, second, pairs), 1);
   // The second image's objects swapped in the second view: half of the pairs are joined wrongly.
-  EXPECT_DOUBLE_EQ(slot_identity_share(first, one_hot({{0, 2, 1}, {0, 1, 2}}), pairs), 0.5);
-  EXPECT_TRUE(std::isnan(slot_identity_share(first, second, {})));
+  EXPECT_DOUBLE_EQ(matching_accuracy(first, one_hot({{0, 2, 1}, {0, 1, 2}}), pairs), 0.5);
+  EXPECT_TRUE(std::isnan(matching_accuracy(first, second, {})));
 }
 
 TEST(Recognition, MatchingIsOneToOneAndBestInSum) {

@@ -1,17 +1,70 @@
-#include "evaluation/segmentation_scores.hpp"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 #include <stdexcept>
 #include <vector>
 
+#include "evaluation/segmentation_scores.hpp"
 #include "fixtures.hpp"
 
 namespace osc::program {
 namespace {
+
+TEST(RegionOverlap, CountsAndIntersectionOverUnion) {
+  const Bytes truth{0, 0, 1, 1, 1, 3};
+  const Bytes predicted{0, 2, 2, 2, 0, 0};
+  const RegionOverlap overlap(truth, predicted);
+  EXPECT_EQ(overlap.labels(), 4);
+  EXPECT_EQ(overlap.regions(), 3);
+  EXPECT_EQ(overlap.label_area(1), 3);
+  EXPECT_EQ(overlap.label_area(2), 0);
+  EXPECT_EQ(overlap.common(1, 2), 2);
+  EXPECT_DOUBLE_EQ(overlap.iou(1, 2), 2.0 / 4);  // 2 in common, 3 + 3 - 2 in either
+  EXPECT_DOUBLE_EQ(overlap.iou(3, 0), 1.0 / 3);
+  EXPECT_DOUBLE_EQ(overlap.iou(2, 1), 0);  // neither has a pixel
+}
+
+TEST(RegionOverlap, BestRegionAndBestObject) {
+  const Bytes truth{1, 1, 1, 1, 2, 2, 0, 0};
+  const Bytes predicted{0, 1, 1, 1, 1, 0, 2, 2};
+  const RegionOverlap overlap(truth, predicted);
+  EXPECT_EQ(overlap.best_region(1), 1);
+  EXPECT_EQ(overlap.best_region(2), 0);  // IoU 1/3 against 1/5
+  EXPECT_EQ(overlap.best_object(1), 1);
+  EXPECT_EQ(overlap.best_object(0), 2);  // 1/3 against 1/5
+  EXPECT_EQ(overlap.best_object(2), 0);  // background alone
+}
+
+TEST(RegionOverlap, MatchingGivesEachObjectARegionOfItsOwn) {
+  // Region 0 is the best of both objects; the sum of IoUs is greatest where object 1 takes
+  // region 1.
+  const Bytes truth{1, 1, 1, 2, 2, 2};
+  const Bytes predicted{1, 0, 0, 0, 0, 0};
+  const RegionOverlap overlap(truth, predicted);
+  EXPECT_EQ(overlap.best_region(1), 0);
+  EXPECT_EQ(overlap.best_region(2), 0);
+  EXPECT_EQ(overlap.matched_regions(), (std::vector<int>{-1, 1, 0}));
+}
+
+TEST(RegionOverlap, MatchingWithFewerRegionsThanObjectsAndLabelsFarApart) {
+  const Bytes truth{5, 5, 5, 200, 255, 255};
+  const Bytes predicted(6, 7);
+  const std::vector<int> matched = RegionOverlap(truth, predicted).matched_regions();
+  ASSERT_EQ(matched.size(), 256U);
+  EXPECT_EQ(matched[5], 7);
+  EXPECT_EQ(matched[200], -1);
+  EXPECT_EQ(matched[255], -1);
+  EXPECT_EQ(matched[1], -1);  // a label without a pixel takes no region
+}
+
+TEST(RegionOverlap, EmptyAndUnequal) {
+  EXPECT_EQ(RegionOverlap({}, {}).matched_regions(), std::vector<int>{-1});
+  const Bytes three(3), two(2);
+  EXPECT_THROW(RegionOverlap(three, two), std::invalid_argument);
+}
 
 // The adjusted Rand index from its definition: every pair of pixels is together or apart in each of
 // the partitions.
@@ -104,23 +157,13 @@ TEST(SegmentationScores, ForegroundIndexIgnoresHowBackgroundIsDivided) {
   EXPECT_LT(scores.ari, 0.6);
 }
 
-TEST(SegmentationScores, OneRegionOnBothSidesIsAgreement) {
-  const Bytes truth(10, 1), predicted(10, 4);
-  const SegmentationScores scores = score_segmentation(truth, predicted);
-  EXPECT_DOUBLE_EQ(scores.fg_ari, 1);
-  EXPECT_DOUBLE_EQ(scores.ari, 1);
-  EXPECT_DOUBLE_EQ(scores.miou, 1);
-}
-
-TEST(SegmentationScores, OneObjectOfOnePixel) {
-  const Bytes truth{0, 0, 1}, predicted{0, 0, 1};
-  EXPECT_DOUBLE_EQ(score_segmentation(truth, predicted).fg_ari, 1);
-}
-
-TEST(SegmentationScores, ObjectWithoutARegionCountsZeroAndALabelWithoutAPixelIsNone) {
-  const Bytes truth{1, 1, 4, 4};
-  const Bytes predicted{0, 0, 0, 0};
-  EXPECT_DOUBLE_EQ(score_segmentation(truth, predicted).miou, (0.5 + 0) / 2);
+TEST(SegmentationScores, ExtremeCases) {
+  const Bytes ones(10, 1), fours(10, 4), one_pixel{0, 0, 1};
+  const SegmentationScores same = score_segmentation(ones, fours);
+  EXPECT_EQ((std::array{same.fg_ari, same.ari, same.miou}), (std::array{1.0, 1.0, 1.0}));
+  EXPECT_DOUBLE_EQ(score_segmentation(one_pixel, one_pixel).fg_ari, 1);
+  // An object without a region counts 0; a label without a pixel is no object.
+  EXPECT_DOUBLE_EQ(score_segmentation(Bytes{1, 1, 4, 4}, Bytes(4, 0)).miou, (0.5 + 0) / 2);
 }
 
 TEST(SegmentationScores, TruthWithoutObjects) {
@@ -142,18 +185,14 @@ TEST(SegmentationScores, MeanLeavesOutImagesWithoutObjects) {
   EXPECT_DOUBLE_EQ(mean.miou, (1 + last.miou) / 2);
 }
 
-TEST(SegmentationScores, NothingToScore) {
+TEST(SegmentationScores, NothingToScoreAndSizesThatDoNotFit) {
   EXPECT_TRUE(std::isnan(mean_segmentation_scores({}, {}, 0).ari));
-  const Bytes background(8, 0);
+  const Bytes background(8, 0), four(4), five(5);
   EXPECT_TRUE(std::isnan(mean_segmentation_scores(background, background, 2).fg_ari));
-}
-
-TEST(SegmentationScores, SizesThatDoNotFit) {
-  const Bytes four(4), five(5);
   EXPECT_THROW(score_segmentation(four, five), std::invalid_argument);
   EXPECT_THROW(mean_segmentation_scores(four, five, 1), std::invalid_argument);
-  EXPECT_THROW(mean_segmentation_scores(five, five, 2), std::invalid_argument);
-  EXPECT_THROW(mean_segmentation_scores(five, five, 0), std::invalid_argument);
+  for (const int count : {0, 2})
+    EXPECT_THROW(mean_segmentation_scores(five, five, count), std::invalid_argument);
 }
 
 }  // namespace

@@ -1,11 +1,10 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "data/image_set.hpp"
-#include "model/found_objects.hpp"
+#include "model/model.hpp"
 #include "model/object_embedding.hpp"
 #include "model/targets.hpp"
-#include "views/tensors.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
 namespace {
@@ -127,7 +126,7 @@ TEST(ObjectCrops, UndoAKnownMirroring) {
                                0, 1e-1));
 }
 
-TEST(ObjectEmbedding, WhatDoesNotDependOnThePlace) {
+TEST(ObjectEmbedding, TheCategoryDoesNotDependOnThePlace) {
   torch::manual_seed(0);
   ObjectEmbedding embedding;
   torch::Tensor masks = torch::zeros({2, 1, 36, 36});
@@ -135,21 +134,9 @@ TEST(ObjectEmbedding, WhatDoesNotDependOnThePlace) {
   masks[1][0].slice(0, 16, 22).slice(1, 15, 21).fill_(1);
   const torch::Tensor images = masks.expand({2, 3, 36, 36}).contiguous();
   const Embedding embedded = embedding->forward(images, masks.flatten(2));
-  EXPECT_TRUE(torch::allclose(embedded.what[0], embedded.what[1], 1e-3, 1e-3));
-  EXPECT_FALSE(torch::allclose(embedded.which[0], embedded.which[1], 1e-3, 1e-3));
+  EXPECT_TRUE(torch::allclose(embedded.category[0], embedded.category[1], 1e-3, 1e-3));
+  EXPECT_FALSE(torch::allclose(embedded.instance[0], embedded.instance[1], 1e-3, 1e-3));
   EXPECT_TRUE(torch::allclose(embedded.joined().norm(2, -1), torch::ones({2, 1}), 0, 1e-5));
-}
-
-TEST(ImageSets, SplitsShareNoScene) {
-  const ImageSet train = make_scene_set(Split::train, 0, 20, kSceneSide, 1);
-  for (const Split split : {Split::heldout, Split::final, Split::gallery}) {
-    const ImageSet other = make_scene_set(split, 0, 20, kSceneSide, 2);
-    for (int i = 0; i < 20; ++i) {
-      for (int j = 0; j < 20; ++j) EXPECT_NE(train.image(i).pixels, other.image(j).pixels);
-    }
-  }
-  EXPECT_EQ(make_scene_set(Split::train, 0, 20, kSceneSide, 3).pixels, train.pixels);
-  EXPECT_NE(make_scene_set(Split::train, 1, 20, kSceneSide, 1).pixels, train.pixels);
 }
 
 }  // namespace

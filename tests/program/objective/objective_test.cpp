@@ -3,11 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "model/targets.hpp"
+#include "user_error.hpp"
 
 namespace osc::program {
 namespace {
 
 StepFeatures random_features() {
+  torch::manual_seed(0);
   StepFeatures features;
   features.images = torch::randn({4, 3, 8, 8});
   features.attention = torch::randn({4, 3, 16}).softmax(1);
@@ -16,23 +18,37 @@ StepFeatures random_features() {
   return features;
 }
 
+// A term alone, of slots of 8 channels.
+Objective term(const std::string& name, double temperature = 0.1) {
+  return Objective(NumberValues{{name, 1}, {"temperature", temperature}},
+                   std::vector<std::int64_t>{8});
+}
+
+double loss(Objective objective, const StepFeatures& features) {
+  return objective->forward(features).total.item<double>();
+}
+
 TEST(Objective, IsTheWeightedSumOfItsTerms) {
-  torch::manual_seed(0);
-  TermWeights weights{};
-  weights[kExplain] = 2;
-  weights[kContrastive] = 0.5;
-  Objective objective(weights, std::vector<std::int64_t>{8}, 0.1);
-  const ObjectiveImpl::Value value = objective->forward(random_features());
+  const StepFeatures features = random_features();
+  Objective objective(NumberValues{{"contrastive", 0.5}, {"explain", 2}, {"similarity", 0}},
+                      std::vector<std::int64_t>{8});
+  const ObjectiveImpl::Value value = objective->forward(features);
   ASSERT_EQ(value.terms.size(), 2u);
   EXPECT_EQ(value.terms[0].first, "explain");
   EXPECT_EQ(value.terms[1].first, "contrastive");
   EXPECT_NEAR(value.total.item<double>(),
-              2 * value.terms[0].second.item<double>() + 0.5 * value.terms[1].second.item<double>(),
+              2 * loss(term("explain"), features) + 0.5 * loss(term("contrastive"), features),
               1e-4);
+  EXPECT_EQ(value.terms[0].second.item<double>(), loss(term("explain"), features));
+}
+
+TEST(Objective, RefusesAnUnknownTermAndNamesTheTerms) {
+  EXPECT_EQ(user_error([] { term("similarty"); }),
+            "the objective has no term or setting similarty; its terms are explain, similarity, "
+            "contrastive, global");
 }
 
 TEST(Explain, IsTheAttentionWeightedError) {
-  torch::manual_seed(1);
   const StepFeatures features = random_features();
   const torch::Tensor error =
       explanation_error(token_targets(features.images), features.explanation);
@@ -44,45 +60,45 @@ TEST(Explain, IsTheAttentionWeightedError) {
                     (4 * 16 * 5);
     }
   }
-  EXPECT_NEAR(make_explain_term()->loss(features).item<double>(), expected, 1e-4);
+  EXPECT_NEAR(loss(term("explain"), features), expected, 1e-4);
 }
 
 TEST(Similarity, LearnsTheHeadAndTheFeatureButNotTheTarget) {
-  torch::manual_seed(2);
   const StepFeatures features = random_features();
-  const std::shared_ptr<Term> term = make_similarity_term({8});
-  const torch::Tensor loss = term->loss(features);
-  EXPECT_GT(loss.item<double>(), 0);
-  EXPECT_LT(loss.item<double>(), 1);
-  loss.backward();
+  Objective similarity = term("similarity");
+  const torch::Tensor value = similarity->forward(features).total;
+  EXPECT_TRUE(value.item<double>() > 0 && value.item<double>() < 1);
+  value.backward();
   EXPECT_TRUE(features.slots[0].grad().defined());
-  for (const torch::Tensor& parameter : term->parameters()) EXPECT_TRUE(parameter.grad().defined());
+  EXPECT_EQ(similarity->parameters().size(), 6u);  // two linear maps and a LayerNorm
+  for (const torch::Tensor& parameter : similarity->parameters())
+    EXPECT_TRUE(parameter.grad().defined());
 }
 
-TEST(Contrastive, UsesTheMatchingThatItIsGiven) {
+TEST(Contrastive, UsesTheGivenMatching) {
   // Slot s of both views is the unit vector e_s: the optimal matching is the identity, and a wrong
   // one is the worst there is.
   StepFeatures features;
   features.slots = {torch::eye(3).unsqueeze(0).repeat({2, 1, 1})};
-  const std::shared_ptr<Term> term = make_contrastive_term(1);
   const double same = std::log(std::exp(1.0) + 4) - 1;  // one equal candidate, four orthogonal ones
-  EXPECT_NEAR(term->loss(features).item<double>(), same, 1e-5);
+  EXPECT_NEAR(loss(term("contrastive", 1), features), same, 1e-5);
   features.matching = torch::tensor({{1, 2, 0}});
-  EXPECT_NEAR(term->loss(features).item<double>(), same + 1, 1e-5);
+  EXPECT_NEAR(loss(term("contrastive", 1), features), same + 1, 1e-5);
+  features.slots.push_back(features.slots[0]);
+  EXPECT_NEAR(loss(term("contrastive", 1), features), 2 * (same + 1), 1e-5);
 }
 
 TEST(Global, IsSmallestWhereViewsAgreeAndImagesDiffer) {
   torch::manual_seed(3);
-  const std::shared_ptr<Term> term = make_global_term({8}, 0.1);
+  Objective global = term("global");
   StepFeatures features;
   const torch::Tensor images = torch::randn({8, 1, 8}).expand({8, 3, 8});
   features.slots = {torch::cat({images, images})};
-  const double agreeing = term->loss(features).item<double>();
+  const double agreeing = loss(global, features);
   features.slots = {torch::cat({images, images.roll(1, 0)})};
-  EXPECT_LT(agreeing, term->loss(features).item<double>());
+  EXPECT_LT(agreeing, loss(global, features));
   features.slots = {torch::ones({16, 3, 8})};
-  EXPECT_NEAR(term->loss(features).item<double>(), std::log(15.0),
-              1e-4);  // all the same: every other row is as likely
+  EXPECT_NEAR(loss(global, features), std::log(15.0), 1e-4);  // all rows are equally likely
 }
 
 }  // namespace

@@ -1,5 +1,3 @@
-#include "report/drawing.hpp"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,7 +7,7 @@
 #include <stdexcept>
 
 #include "page_check.hpp"
-#include "report/glyphs.hpp"
+#include "report/drawing.hpp"
 
 namespace osc::program {
 namespace {
@@ -138,7 +136,7 @@ TEST(Sheet, ShowsTheQueryAndTheResultsByRank) {
     const Colour colour = {0, static_cast<std::uint8_t>(250 - 10 * rank), 0};
     retrieval.nearest.push_back(square(colour, 3));
     retrieval.nearest.back().similarity = similarity;
-    retrieval.nearest.back().same_kind = same;
+    retrieval.nearest.back().same_category = same;
     const int left = results_left + rank % kSheetColumns * (kSheetTile + kSheetGap);
     const int top = kSheetMargin + rank / kSheetColumns * (kSheetTile + kSheetCaption);
     const int right = left + kSheetTile;

@@ -9,9 +9,8 @@
 
 #include "page_check.hpp"
 #include "report/drawing.hpp"
-#include "report/html.hpp"
-#include "report/picture_views.hpp"
 #include "report/templates.hpp"
+#include "report/views.hpp"
 
 namespace osc::program {
 namespace {
@@ -35,8 +34,9 @@ json mask_scores(double fg_ari, double ari, double miou) {
 // Seven scores, each 0.1 above the one before it.
 json recognition_scores(double value) {
   json scores = {{"candidates_weak", 1197}, {"candidates_strong", 1140}};
-  for (const char* key : {"same_kind", "same_kind_weak", "same_kind_strong", "this_object_weak",
-                          "this_object_strong", "slot_identity_weak", "slot_identity_strong"}) {
+  for (const char* key :
+       {"category_recall", "category_recall_weak", "category_recall_strong", "instance_recall_weak",
+        "instance_recall_strong", "matching_accuracy_weak", "matching_accuracy_strong"}) {
     scores[key] = value;
     value += 0.1;
   }
@@ -54,7 +54,7 @@ json full_result() {
     result["baselines"]["masks"][key] = masks;
   for (const char* key :
        {"slot_feature", "template", "template_position", "untrained_embedding", "random_matching",
-        "what", "which", "which_random_matching", "which_untrained", "untrained"})
+        "category", "instance", "instance_random_matching", "instance_untrained", "untrained"})
     result["baselines"]["recognition"][key] = recognition_scores(0.1);
   return result;
 }
@@ -64,7 +64,7 @@ std::vector<json> some_metrics() {
   for (int step = 1; step <= 350; ++step) {
     json line = {{"stage", step <= 300 ? 1 : 2}, {"step", step}, {"loss", 2.0 / step}};
     if (step <= 300) line.update({{"explain", 2.0 / step}, {"gradient_norm", 1}, {"seconds", 1}});
-    if (step > 300) line.update({{"what", 1}, {"which", 2}, {"control", 4}});
+    if (step > 300) line.update({{"contrastive", 1}, {"global", 2}, {"control", 4}});
     if (step % 100 == 0) line.update(mask_scores(0.9, 0.8, 0.7));
     line["images_per_second"] = step <= 300 ? 200 : 130;
     metrics.push_back(line);
@@ -82,8 +82,8 @@ struct Samples {
     const Mask slots = stripes(4, side);
     return {"a pair", {image(), image()}, {slots, slots}, {1, 0, 3, 2}, {0.91, 0.82, 0.73, -0.62}};
   }
-  ObjectView object(int slot, double similarity, std::optional<bool> same_kind) {
-    return {"object", image(), stripes(4, side), slot, similarity, same_kind};
+  ObjectView object(int slot, double similarity, std::optional<bool> same_category) {
+    return {"object", image(), stripes(4, side), slot, similarity, same_category};
   }
   ReportContents full() {
     ReportContents contents{"Tetrominoes", "seed = 7\n", full_result(), some_metrics(), {}, {}, {}};
@@ -140,7 +140,7 @@ TEST(Report, SaysWhatWasLearned) {
   EXPECT_EQ(page.texts("small").size(), 6U + 11U) << "the model and every baseline explained";
   for (const char* words :
        {"by 0.95 on average", "Seeded k-means, which learns nothing, reaches 0.93.",
-        "its shape and colour in 20% of cases", "found again in 50% of cases, among 1,197 objects.",
+        "its category in 20% of cases", "found again in 50% of cases, among 1,197 objects.",
         "in 60% of cases, among 1,140", "steps 2,600 training time 4 min 31 s seed 1234567",
         "scored on scenes images scored 400", "reaches FG-ARI 0.910 and mIoU 0.930",
         "the model 0.973 and 0.953", "on clean images: 0.200 against 0.100",
@@ -162,7 +162,7 @@ TEST(Report, StandsAnyResult) {
   EXPECT_EQ(odd.texts("p.facts"), Texts{"images scored −1"});
   page_of_result(json::parse(R"({"baselines": {
       "masks": {"kmeans_seeded": 3, "other": null},
-      "recognition": {"random_matching": {"same_kind": "?"}}}})"),
+      "recognition": {"random_matching": {"category_recall": "?"}}}})"),
                  {});
 }
 
@@ -174,7 +174,7 @@ TEST(Report, EscapesEveryText) {
   contents.retrievals[0].query.name = contents.retrievals[0].nearest[0].name = hostile;
   contents.result["source"] = hostile;
   for (const char* table : {"masks", "recognition"})
-    contents.result["baselines"][table][hostile] = {{"same_kind", 1}};
+    contents.result["baselines"][table][hostile] = {{"category_recall", 1}};
   contents.metrics[0]["stage"] = hostile;
   contents.metrics[1][hostile] = 3;
   const Page page = page_of(contents, kSections);
@@ -263,7 +263,7 @@ TEST(Matching, JoinsTheMatchedSlots) {
   EXPECT_TRUE(page_of(contents, {"matching"}).texts("path").empty());
 }
 
-TEST(Retrieval, MarksTheKindInWordsAndShape) {
+TEST(Retrieval, MarksTheCategoryInWordsAndShape) {
   Samples samples;
   Retrieval retrieval{samples.object(2, 1, {}), {}};
   for (const std::optional<bool> same : {std::optional<bool>(true), {false}, {std::nullopt}})
@@ -308,7 +308,7 @@ TEST(TrainingCurves, HaveAPanelForEachTermOfEachStage) {
   const Page page = page_of_metrics(some_metrics());
   // Stage 1: explain, which is the whole loss. Stage 2: the control is no part of the loss.
   EXPECT_EQ(page.texts("span.name"), (Texts{"explain", "scores", "gradient norm", "loss, all terms",
-                                            "what", "which", "control"}));
+                                            "contrastive", "global", "control"}));
   EXPECT_EQ(page.texts("h3"), (Texts{"Stage 1 steps 1 to 300, 200 images per second",
                                      "Stage 2 steps 301 to 350, 130 images per second"}));
   EXPECT_EQ(page.texts("g.label curve-0"), Texts{"FG-ARI"});

@@ -1,21 +1,18 @@
-#include "support/files.hpp"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <fstream>
 #include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "support/files.hpp"
 #include "temporary_folder.hpp"
 #include "user_error.hpp"
 
@@ -36,25 +33,6 @@ void put(const fs::path& path, const std::string& bytes) {
 std::ptrdiff_t entries(const fs::path& folder) {
   return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
 }
-
-// What a full disk looks like to a process: write() takes some bytes and then fails.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    previous_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &previous_);
-    const rlimit limit{bytes, previous_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &previous_);
-    std::signal(SIGXFSZ, previous_handler_);
-  }
-
- private:
-  rlimit previous_{};
-  void (*previous_handler_)(int) = nullptr;
-};
 
 TEST(ReadFile, GivesAllBytes) {
   const TemporaryFolder folder;
@@ -166,31 +144,26 @@ TEST(WriteFileAtomically, WritesIntoAPipeThatHasAReaderAndWaitsForNone) {
 
 TEST(WriteFileAtomically, NamesThePathAndTheReason) {
   const TemporaryFolder folder;
-  const std::string missing = folder / "missing/f";
-  EXPECT_EQ(user_error([&] { write_file_atomically(missing, ""); }),
-            missing + ": No such file or directory");
-  EXPECT_EQ(user_error([&] { write_file_atomically(folder.path(), ""); }),
-            folder.path().string() + ": is a folder, not a file");
+  const std::string missing = folder / "missing/f", here = folder.path();
+  const auto error = [](const std::string& path) {
+    return user_error([&] { write_file_atomically(path, ""); });
+  };
+  EXPECT_EQ(error(missing), missing + ": No such file or directory");
+  EXPECT_EQ(error(here), here + ": is a folder, not a file");
   EXPECT_EQ(entries(folder.path()), 0);
 }
 
-TEST(AtomicFile, WithoutCommitNothingAppears) {
+TEST(AtomicFile, AppearsWithCommitAlone) {
   const TemporaryFolder folder;
-  {
+  for (const bool commits : {false, true}) {
     AtomicFile file(folder / "f");
-    file.write("half");
+    file.write("one ");
+    file.write("two");
     EXPECT_FALSE(fs::exists(folder / "f"));
+    if (commits) file.commit();
   }
-  EXPECT_EQ(entries(folder.path()), 0);
-}
-
-TEST(AtomicFile, JoinsWhatIsWritten) {
-  const TemporaryFolder folder;
-  AtomicFile file(folder / "f");
-  file.write("one ");
-  file.write("two");
-  file.commit();
   EXPECT_EQ(contents(folder / "f"), "one two");
+  EXPECT_EQ(entries(folder.path()), 1);
 }
 
 TEST(RemoveAbandonedTemporaries, TakesThoseOfTheFileWhoseProcessIsGone) {
@@ -257,18 +230,64 @@ TEST(WriteNewFile, AFullDiskLeavesNothing) {
   EXPECT_EQ(entries(folder.path()), 0);
 }
 
-TEST(CreateFolder, MakesParentsAndAcceptsWhatExists) {
+TEST(CreateFolder, MakesParentsAndRefusesAFile) {
   const TemporaryFolder folder;
-  create_folder(folder / "a/b/c");
-  create_folder(folder / "a/b/c");
+  for (int twice = 0; twice < 2; ++twice) create_folder(folder / "a/b/c");
   EXPECT_TRUE(fs::is_directory(folder / "a/b/c"));
+  put(folder / "f", "");
+  for (const char* path : {"f", "f/below"})
+    EXPECT_NE(user_error([&] { create_folder(folder / path); }), "(no error)");
 }
 
-TEST(CreateFolder, RefusesAFile) {
+std::string error_of(const std::vector<Output>& outputs, const std::vector<fs::path>& inputs) {
+  return user_error([&] { check_outputs(outputs, inputs); });
+}
+
+TEST(CheckOutputs, AnOutputIsNoInputUnderAnyName) {
   const TemporaryFolder folder;
-  put(folder / "f", "");
-  EXPECT_NE(user_error([&] { create_folder(folder / "f"); }), "(no error)");
-  EXPECT_NE(user_error([&] { create_folder(folder / "f/below"); }), "(no error)");
+  const std::string input = folder / "in.npy";
+  write_file_atomically(input, "x");
+  fs::create_directory(folder / "sub");
+  fs::create_symlink(input, folder / "sub/link");
+  fs::create_hard_link(input, folder / "sub/hard");
+  fs::create_directory_symlink(folder.path(), folder / "sub/again");
+  for (const char* name : {"in.npy", "./in.npy", "sub/../in.npy", "sub/link", "sub/hard",
+                           "sub/again/in.npy", "sub/again/sub/link"}) {
+    EXPECT_EQ(error_of({{"--grad G", folder / name}}, {folder / "other.npy", input}),
+              "--grad G would overwrite " + input + ", which is read")
+        << name;
+  }
+  EXPECT_EQ(error_of({{"--grad G", folder / "new.npy"}}, {input}), "(no error)");
+  EXPECT_EQ(error_of({{"--grad G", folder / "sub/in.npy"}}, {input}), "(no error)");
+}
+
+TEST(CheckOutputs, TwoOutputsAreNotOneFile) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "sub");
+  fs::create_directory_symlink(folder.path(), folder / "sub/again");
+  write_file_atomically(folder / "old.npy", "x");
+  fs::create_symlink(folder / "old.npy", folder / "link.npy");
+  const auto both = [&](const std::string& a, const std::string& b) {
+    return error_of({{"--grad", folder / a}, {"--match", folder / b}}, {});
+  };
+  for (const auto& [a, b] : {std::pair{"x", "x"},
+                             {"x", "./x"},
+                             {"x", "sub/../x"},
+                             {"x", "sub/again/x"},
+                             {"old.npy", "link.npy"},
+                             {"none/x", "none/./x"}}) {
+    EXPECT_EQ(both(a, b),
+              "--grad and --match would be written to one file, " + (folder / b).string());
+  }
+  EXPECT_EQ(both("x", "y"), "(no error)");
+  EXPECT_EQ(both("x", "sub/x"), "(no error)");
+  EXPECT_EQ(error_of({{"--grad", "new-x"}, {"--match", "./new-x"}}, {}),
+            "--grad and --match would be written to one file, ./new-x");
+}
+
+TEST(CheckOutputs, DevicesMayBeShared) {
+  EXPECT_EQ(error_of({{"--grad", "/dev/null"}, {"--match", "/dev/null"}}, {"/dev/null"}),
+            "(no error)");
 }
 
 }  // namespace

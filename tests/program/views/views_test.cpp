@@ -1,8 +1,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
-#include "views/augment.hpp"
-#include "views/tensors.hpp"
+#include "views/views.hpp"
 
 namespace osc::program {
 namespace {
