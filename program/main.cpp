@@ -55,14 +55,10 @@ int main(int argc, char** argv) {
       "Learns objects from images without labels, finds them, and recognises each again.", "osc");
   program.set_version_flag("--version", std::string("osc ") + osc_version());
   program.require_subcommand(1);
-  add_train_command(program);
-  add_eval_command(program);
-  add_report_command(program);
-  add_segment_command(program);
-  add_find_command(program);
-  add_generate_command(program);
-  add_loss_command(program);
-  add_info_command(program);
+  for (const auto add :
+       {add_train_command, add_eval_command, add_report_command, add_segment_command,
+        add_find_command, add_generate_command, add_loss_command, add_info_command})
+    add(program);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -105,11 +105,20 @@ bool has_control(const RunConfig& config) {
          any_term(config.stage[1].terms, &TermKind::takes_matching);
 }
 
-void fill_report(Trainer::StepReport& report, const ObjectiveImpl::Value& value) {
+// One step of an optimizer on the objective of a forward pass.
+Trainer::StepReport learn(Objective& objective, Optimizer& optimizer, const StepFeatures& features,
+                          double learning_rate) {
+  const ObjectiveImpl::Value value = objective->forward(features);
+  Trainer::StepReport report;
   report.loss = value.total.item<double>();
   for (const auto& [name, loss] : value.terms) report.terms.emplace_back(name, loss.item<double>());
   if (!std::isfinite(report.loss))
     throw UserError("the loss is not finite: the training diverged; try a smaller learning rate");
+  optimizer.zero_grad();
+  value.total.backward();
+  report.learning_rate = learning_rate;
+  report.gradient_norm = optimizer.step(learning_rate);
+  return report;
 }
 
 }  // namespace
@@ -212,14 +221,7 @@ Trainer::StepReport Trainer::find_objects_step(std::int64_t stage_step) {
   if (any_term(stage.terms, &TermKind::needs_decoder))
     features.explanation = model_.slots->explain(features.slots[0]);
 
-  StepReport report;
-  const ObjectiveImpl::Value value = objective_[0]->forward(features);
-  fill_report(report, value);
-  optimizers_[0].zero_grad();
-  value.total.backward();
-  report.learning_rate = learning_rate_at(stage, stage_step);
-  report.gradient_norm = optimizers_[0].step(report.learning_rate);
-  return report;
+  return learn(objective_[0], optimizers_[0], features, learning_rate_at(stage, stage_step));
 }
 
 Trainer::StepReport Trainer::recognise_step(std::int64_t stage_step) {
@@ -228,34 +230,23 @@ Trainer::StepReport Trainer::recognise_step(std::int64_t stage_step) {
   const Views views = two_views(random_batch(stage, generator), view_strength(stage), generator);
   const FoundObjects found = find_objects(model_.slots, views.images, generator, model_.reading);
 
-  StepReport report;
-  report.learning_rate = learning_rate_at(stage, stage_step);
-  const auto learn = [&](ObjectEmbedding& embedding, Objective& objective, Optimizer& optimizer,
-                         const torch::Tensor& matching) {
+  const auto features = [&](ObjectEmbedding& embedding, const torch::Tensor& matching) {
     const Embedding embedded = embedding->forward(views.images, found.masks,
                                                   stage.mirror ? views.mirrored : torch::Tensor());
-    const ObjectiveImpl::Value value =
-        objective->forward({.images = views.images,
-                            .attention = {},
-                            .explanation = {},
-                            .slots = {embedded.category, embedded.instance},
-                            .matching = matching});
-    StepReport one;
-    fill_report(one, value);
-    optimizer.zero_grad();
-    value.total.backward();
-    one.gradient_norm = optimizer.step(report.learning_rate);
-    return one;
+    StepFeatures of_step;
+    of_step.images = views.images;
+    of_step.slots = {embedded.category, embedded.instance};
+    of_step.matching = matching;
+    return of_step;
   };
-  const StepReport learned = learn(model_.embedding, objective_[1], optimizers_[1], {});
-  report.loss = learned.loss;
-  report.gradient_norm = learned.gradient_norm;
-  report.terms = learned.terms;
+  const double rate = learning_rate_at(stage, stage_step);
+  StepReport report = learn(objective_[1], optimizers_[1], features(model_.embedding, {}), rate);
   if (model_.control) {
     const torch::Tensor random_matching =
         torch::rand({stage.batch, config_.slots}, generator).argsort(1, false);
-    report.terms.emplace_back(
-        "control", learn(model_.control, control_objective_, optimizers_[2], random_matching).loss);
+    report.terms.emplace_back("control", learn(control_objective_, optimizers_[2],
+                                               features(model_.control, random_matching), rate)
+                                             .loss);
   }
   return report;
 }

@@ -197,7 +197,8 @@ TEST(Png, ClaimsOfManyPixelsAreRefused) {
   EXPECT_EQ(error(10000, 5001, true),
             "the image is too large: 10000 x 5001 pixels, wanted at most 50000000 of an interlaced "
             "PNG");
-  // Within the limits, but the file is far too short.
+  // Within the limits, but no compression makes so short a file of so many pixels.
+  EXPECT_EQ(error(200, 200), "corrupt PNG: the file is truncated");
   EXPECT_EQ(error(10000, 10000), "corrupt PNG: the file is truncated");
   EXPECT_EQ(error(10000, 5000, true), "corrupt PNG: the file is truncated");
 }
