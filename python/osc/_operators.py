@@ -95,6 +95,7 @@ class Operator:
         # The given arrays of a forward pass: a matching. Other residuals serve a backward pass.
         is_accepted = [x.dtype == "int64" and self.differentiated is not None for x in self.given]
         self.accepted = tuple(x for x, accepts in zip(self.given, is_accepted) if accepts)
+        self.nothing_given = (None,) * len(self.accepted)
         self.accepts_integers = self.inputs[0].name == "cost"  # which become float64
         self.backward_options = tuple(x for x in self.options if not x.is_policy)
 

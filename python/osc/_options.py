@@ -21,7 +21,17 @@ OnUnsolvable: TypeAlias = Literal["raise", "unmatched"]
 
 def codes(op: Operator, options: Mapping[str, Any]) -> list[Any]:
     """The options in the order of the table: enumerations as numbers, defaults where missing."""
-    return [_code(option, options.get(option.name, _MISSING)) for option in op.options]
+    codes: list[Any] = []
+    for option in op.options:
+        value = options.get(option.name, _MISSING)
+        # First what most calls have, which an operator on small slots would notice.
+        if type(value) is float and option.kind == 3 and 0 < value < math.inf:
+            codes.append(value)
+        elif type(value) is str and value in option.values:
+            codes.append(option.values.index(value))
+        else:
+            codes.append(_code(option, value))
+    return codes
 
 
 _MISSING: Any = object()

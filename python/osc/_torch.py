@@ -19,6 +19,7 @@ from ._reference import contrastive, similarity, small_to_large, variance_covari
 
 Tensor = torch.Tensor
 
+_STRIDED = torch.strided
 FLOATS = tuple(getattr(torch, name) for name in _operators.FLOATS)
 AUTOCAST_KEYS = [f"Autocast{x}" for x in ("CPU", "CUDA", "XPU", "MPS", "HPU", "PrivateUse1")]
 NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.index("none")
@@ -41,6 +42,9 @@ _devices: dict[str, Callable[..., Any]] = {}
 
 
 def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
+    if type(value) is Tensor and value.dtype in FLOATS and value.layout is _STRIDED:
+        if not value.is_nested:
+            return
     if not isinstance(value, Tensor):
         hint = " (torch.stack makes one of a list)" if isinstance(value, (list, tuple)) else ""
         raise TypeError(f"{name} is {type(value).__name__}; wanted a PyTorch tensor{hint}")
@@ -294,16 +298,19 @@ def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
     first = next(iter(arrays))
     for name, x in arrays.items():
         check_tensor(name, x, op.accepts_integers)
-        wanted, device = arrays[first].dtype, arrays[first].device
-        if x.dtype != wanted and (
+        if name == first:
+            wanted, device = x.dtype, x.device
+            continue
+        if x.dtype is not wanted and (
             not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, wanted)
         ):
             raise TypeError(f"{first} is {wanted} and {name} is {x.dtype}; wanted the same dtype")
         if x.device != device:
             text = f"{first} is on {device} and {name} on {x.device}; wanted the same device"
             raise ValueError(text)
-    *constants, last = arrays.values()
-    tensors = [*map(_constant, constants), last]
+    tensors = list(arrays.values())
+    for i in range(len(tensors) - 1):
+        tensors[i] = _constant(tensors[i])
     if not op.takes_features:
         return tensors
     if any(x.dim() != 2 for x in tensors):
@@ -320,7 +327,7 @@ def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Any:
     """The losses and outputs of the operator. Options are those of the public functions."""
     tensors, codes = inputs(op, arrays), _options.codes(op, options)
     try:
-        return _overloads[op.name](*tensors, *(None for _ in op.accepted), *codes)
+        return _overloads[op.name](*tensors, *op.nothing_given, *codes)
     except ValueError as error:
         check_shapes(op, arrays)
         names = dict(zip((x.name for x in op.inputs), arrays))

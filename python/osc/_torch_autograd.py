@@ -37,7 +37,12 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
     results = [x.name for x in (*op.losses, *op.outputs)]
     residuals = [results.index(x.residual) for x in op.given]
     saved_count = inputs + len(residuals)
-    backward_options = len(op.backward_options)
+    end_of_options = taken + len(op.backward_options)
+    no_gradients = (None,) * (taken + len(op.options))
+    before, after = no_gradients[:last], no_gradients[last + 1 :]
+    # Where the gradient costs little beside the loss, it comes with it.
+    fuses = op.name == "matching_similarity_loss_per_img"
+    fused_op = getattr(torch.ops.osc, op.name + "_with_gradient").default if fuses else None
 
     def formula(name: str, options: Any, *arguments: Any) -> Any:
         function = _reference.in_full_precision(getattr(implementation.reference, name))
@@ -53,13 +58,14 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
 
         @staticmethod
         def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
-            ctx.options = arguments[taken : taken + backward_options]
-            ctx.no_gradients = (None,) * len(arguments)
-            if len(output) > losses:
-                others = (x for x in output[losses:] if x is not None)
+            ctx.options = arguments[taken:end_of_options]
+            others = output[losses:]
+            if others:
+                if others[-1] is None:  # a gradient that would lose bits if it were scaled
+                    others = others[:-1]
                 ctx.mark_non_differentiable(*others)
             ctx.set_materialize_grads(False)  # a matching has none
-            saved = (*arguments[:inputs], *(output[i] for i in residuals))
+            saved = (*arguments[:inputs], *[output[i] for i in residuals])
             ctx.save_for_backward(*saved)
             ctx.save_for_forward(*saved)
 
@@ -67,13 +73,13 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
         def backward(ctx: Any, *grads: Tensor | None) -> Any:
             given = [x for x in grads[:losses] if x is not None]
             if not given or not ctx.needs_input_grad[last]:
-                return ctx.no_gradients
+                return no_gradients
             whole = (torch.zeros_like(given[0]) if x is None else x for x in grads[:losses])
             arguments = (*whole, *ctx.saved_tensors, *ctx.options)
             gradient = (
                 Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
             )
-            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+            return *before, gradient, *after
 
         @staticmethod
         def jvp(ctx: Any, *tangents: Tensor | None) -> Any:
@@ -127,7 +133,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
         @staticmethod
         def forward(*arguments: Any) -> Any:
             with torch._C._AutoDispatchBelowAutograd():
-                return getattr(torch.ops.osc, op.name + "_with_gradient").default(*arguments)
+                return fused_op(*arguments)
 
         @staticmethod
         def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
@@ -150,7 +156,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
                 return Loss.backward(ctx, *grads)
             if grad.item() != 1:
                 gradient.mul_(grad)
-            return *ctx.no_gradients[:last], gradient, *ctx.no_gradients[last + 1 :]
+            return *before, gradient, *after
 
     class LossAtOneLevel(Loss):
         @staticmethod
@@ -164,9 +170,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             with torch.enable_grad(), forward_ad._set_fwd_grad_enabled(True):
                 return Gradient.forward(*arguments)
 
-    # Where the gradient costs little beside the loss, it comes with it.
     reduction = next((i for i, x in enumerate(op.options) if x.name == "reduction"), 0)
-    fuses = op.name == "matching_similarity_loss_per_img"
     none = op.options[reduction].values.index("none") if fuses else -1
 
     def differentiable_loss(*arguments: Any) -> Any:
@@ -189,9 +193,11 @@ def _is_plain(*tensors: Tensor) -> bool:
     """Whether a backward pass is all that may be asked, of the last of these tensors, in the CPU's
     memory and of a range in which a gradient of 1 for the loss is not lost."""
     last = tensors[-1]
+    for x in tensors:
+        if type(x) is not Tensor and type(x) is not torch.nn.Parameter:
+            return False
     return (
-        all(type(x) is Tensor or type(x) is torch.nn.Parameter for x in tensors)
-        and last.is_cpu
+        last.is_cpu
         and last.dtype in (torch.float32, torch.float64)
         and last.requires_grad
         and torch.is_grad_enabled()

@@ -114,7 +114,7 @@ def test_match_slots_equals_that_of_numpy(dtype):
         assert matching.dtype == torch.int64 and np.array_equal(
             matching.numpy(), osc.match_slots(f.numpy())
         )
-    with pytest.raises(ValueError, match="^slots: image 3 of 5"):
+    with pytest.raises(ValueError, match="^f: image 3 of 5"):
         osc.match_slots(f, on_nonfinite="raise")
     assert torch.equal(osc.match_slots(f.bfloat16()), osc.match_slots(f.bfloat16().float()))
 
