@@ -1,6 +1,6 @@
 // How far the similarity loss with its gradient is from what the machine allows: limits_bench
-// OUTPUT.json. Ways of one comparison take turns, so that what else happens on the machine happens
-// to all of them. bench/run.py calls it.
+// OUTPUT.json. The variants of a comparison take turns, so that other load on the machine slows all
+// of them. bench/run.py calls it.
 //
 //   floor     against a loop that reads f and p and writes one tensor of their size, on as many
 //             threads; tensors that no cache holds
@@ -35,8 +35,8 @@ struct Way {
   }
 };
 
-// By turns, for some time; then the times are in order. A turn is some calls, of which the first,
-// which finds the caches as another way left them, does not count.
+// Runs the variants by turns, for some time, and sorts their times. A turn is some calls. The first
+// does not count, since it finds the caches as another variant left them.
 void take_turns(std::vector<Way>& ways) {
   constexpr double kSeconds = 1, kTurnSeconds = 0.003;
   constexpr std::size_t kLeastTurns = 7;
@@ -58,7 +58,7 @@ void take_turns(std::vector<Way>& ways) {
   for (Way& way : ways) std::sort(way.microseconds.begin(), way.microseconds.end());
 }
 
-// A vector's values from an aligned address on, as PyTorch's tensors have them.
+// The values of a vector from an aligned address on, as those of PyTorch's tensors are.
 template <typename T>
 class Aligned {
  public:
@@ -89,7 +89,7 @@ class Problem {
         p_(f_.size()),
         gradient_(f_.size()) {
     std::copy_n(f_.data(), f_.size(), p_.data());
-    std::reverse(p_.data(), p_.data() + p_.size());  // as good as random to f
+    std::reverse(p_.data(), p_.data() + p_.size());  // unrelated to f
   }
 
   void run(osc::Executor& executor) {
@@ -99,7 +99,7 @@ class Problem {
         {.loss = &loss_, .grad_p = osc::view_major(gradient_.data(), shape_)});
   }
 
-  // What nothing that reads both and writes one can undercut.
+  // Reads both and writes one: a lower bound of the time.
   void run_floor(osc::Executor& executor) {
     executor.parallel_for(static_cast<std::int64_t>(f_.size()), 1,
                           [&](std::int64_t begin, std::int64_t end) {

@@ -1,4 +1,4 @@
-// How a fuzz target says that what it was promised is not so.
+// How a fuzz target reports a broken promise.
 #pragma once
 
 #include <cstdio>
@@ -8,7 +8,7 @@
 #define OSC_EXPECT(condition, ...)                                                 \
   do {                                                                             \
     if (!(condition)) {                                                            \
-      std::fprintf(stderr, "%s:%d: not so: %s: ", __FILE__, __LINE__, #condition); \
+      std::fprintf(stderr, "%s:%d: broken: %s: ", __FILE__, __LINE__, #condition); \
       std::fprintf(stderr, __VA_ARGS__);                                           \
       std::fputc('\n', stderr);                                                    \
       std::abort();                                                                \

@@ -56,11 +56,11 @@ class Palette {
   std::normal_distribution<double> normal_;
 };
 
-// An element that is seldom met: any bits, or one of the usual suspects.
+// A rare element: any bits, or one of a list of special numbers.
 template <typename T>
 T special(FuzzedDataProvider& in) {
   using Limits = std::numeric_limits<double>;
-  const double suspects[] = {0.0,
+  const double specials[] = {0.0,
                              -0.0,
                              1.0,
                              -1.0,
@@ -76,7 +76,7 @@ T special(FuzzedDataProvider& in) {
                              std::numeric_limits<float>::min(),
                              65504.0,
                              0x1p-24};
-  if (in.ConsumeBool()) return element<T>(in.PickValueInArray(suspects));
+  if (in.ConsumeBool()) return element<T>(in.PickValueInArray(specials));
   using Bits = std::conditional_t<sizeof(T) == 8, std::uint64_t,
                                   std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint16_t>>;
   return std::bit_cast<T>(in.ConsumeIntegral<Bits>());

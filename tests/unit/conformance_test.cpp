@@ -572,8 +572,8 @@ TEST_P(Conformance, RefusesBadOptionsAndStructs) {
   EXPECT_EQ(difference(shorter, whole), "");
 }
 
-// The instruction set is one for the whole of a call, whoever forces another meanwhile; and memory
-// that was enough on one is enough on another, or an error before anything is written.
+// A call uses one instruction set, even if another thread forces another one meanwhile. Memory that
+// was enough on one instruction set is enough on another, or an error before anything is written.
 TEST_P(Conformance, TheInstructionSetIsOneForTheWholeOfACall) {
   Sizes sizes{{"B", 2}, {"S", 9},  {"C", 3}, {"R", 2}, {"Al", 2},
               {"L", 9}, {"As", 3}, {"G", 3}, {"N", 9}, {"D", 35}};

@@ -66,9 +66,8 @@ class CaseOnFault {
       const char* const text = name();
       static_cast<void>(::write(STDERR_FILENO, text, std::strlen(text)) +
                         ::write(STDERR_FILENO, "\n", 1));
-      ::sigaction(
-          SIGSEGV, &previous(),
-          nullptr);  // the same instruction faults again, and whoever was in charge takes over
+      // The same instruction faults again, and the handler before this one takes over.
+      ::sigaction(SIGSEGV, &previous(), nullptr);
     };
     ::sigaction(SIGSEGV, &action, &previous());
   }

@@ -54,7 +54,7 @@ TEST(VarianceCovarianceLoss, ALargeMeanCostsNoDigits) {
   }
 }
 
-// Finite numbers, whatever comes of them.
+// Finite samples are no error, even if their covariances overflow.
 TEST(VarianceCovarianceLoss, HugeAndTinySamples) {
   for (const std::int32_t dtype : kElementTypes) {
     Call call = samples(dtype, 1, 20, 40);
