@@ -513,7 +513,8 @@ TEST_P(Conformance, RefusesBadArrays) {
       refused("stride", with_stride(std::numeric_limits<std::int64_t>::min()));
       const bool is_channel =
           d + 1 == array.sizes.size() && (shape.back() == 'C' || shape.back() == 'D');
-      if (!array.is_strided() || is_channel) refused("stride", with_stride(2 * strides[d]));
+      if (!array.is_strided() || is_channel)
+        refused("stride", with_stride(2 * row_major(array.sizes)[d]));
     }
   }
 }
