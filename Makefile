@@ -19,7 +19,8 @@ help:
 	@echo 'make clean     remove what was built (runs/ and .venv/ stay)'
 
 setup: .venv/.ready
-.venv/.ready: requirements.txt scripts/debian-packages.txt scripts/setup.sh scripts/install-packages.sh
+.venv/.ready: requirements.txt scripts/debian-packages.txt scripts/setup.sh \
+    scripts/install-packages.sh
 	scripts/setup.sh
 	touch $@
 
@@ -31,8 +32,10 @@ build: $(CONFIGURED)
 
 train: build
 	@if [ -e $(RUN)/report.html ]; then \
-	  echo '$(RUN) holds a finished run; open $(RUN)/report.html, or score it again with: build/bin/osc eval $(RUN)'; \
-	  echo 'To train again: build/bin/osc train --out $(RUN) --overwrite    (another seed: --seed 1 --out runs/seed1)'; \
+	  echo '$(RUN) holds a finished run. Its report: $(RUN)/report.html'; \
+	  echo 'To score it again:  build/bin/osc eval $(RUN)'; \
+	  echo 'To train again:     build/bin/osc train --out $(RUN) --overwrite'; \
+	  echo 'Another seed:       build/bin/osc train --out runs/seed1 --seed 1'; \
 	elif [ -e $(RUN)/checkpoint ]; then \
 	  echo '$(RUN) holds an unfinished run; resuming it'; build/bin/osc train --resume $(RUN); \
 	else \
@@ -53,7 +56,8 @@ format: .venv/.ready
 
 fuzz: .venv/.ready
 	scripts/install-packages.sh scripts/debian-packages-fuzz.txt
-	cmake --preset fuzz -DOSC_FUZZ_SECONDS=$(OSC_FUZZ_SECONDS) -DOSC_FUZZ_RUNS=$(OSC_FUZZ_RUNS) >/dev/null
+	cmake --preset fuzz -DOSC_FUZZ_SECONDS=$(OSC_FUZZ_SECONDS) \
+	  -DOSC_FUZZ_RUNS=$(OSC_FUZZ_RUNS) >/dev/null
 	cmake --build build-fuzz
 	ctest --test-dir build-fuzz --output-on-failure -j $$(nproc)
 

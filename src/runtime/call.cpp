@@ -139,7 +139,8 @@ class Checker {
       overflows |= __builtin_mul_overflow(bytes, std::max<Index>(size, 1), &bytes);
     }
     if (!good) return refuse_shape(shape_->count, known_before);
-    if (overflows) return refuse_list("sizes", array_->sizes, " whose product overflows");
+    if (overflows)
+      return refuse_list("sizes", array_->sizes, "; the product of those that are not 0 overflows");
     return check_elements(array_->sizes, array_->dims);
   }
 

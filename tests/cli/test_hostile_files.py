@@ -161,7 +161,8 @@ def test_npy_of_many_slots_and_no_values(succeed, fail, tmp_path):
         fail(claim(*shape), "x.npy", str(list(shape)), "wanted channels")
     assert succeed(*claim(4, 3, 0), "--reduction", "none").split() == ["0.5"] * 12
     assert float(succeed(*claim(2_000_000_000, 0, 4), "--reduction", "sum")) == 0
-    assert succeed(*claim(0, 2**62, 0), "--reduction", "none") == ""
+    assert succeed(*claim(0, 2**58, 0), "--reduction", "none") == ""
+    fail(claim(0, 2**62, 0), "4611686018427387904", "the product of those that are not 0 overflows")
 
 
 def dead_process():
