@@ -14,15 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import _library, _numpy, _operators, _options
+from . import _library, _numpy, _operators, _options, _reference_jax
 from ._operators import TABLE, Operator
-from ._reference_jax import (
-    assignment,
-    contrastive,
-    similarity,
-    small_to_large,
-    variance_covariance,
-)
 
 Arrays: TypeAlias = tuple[jax.Array, ...]
 Codes: TypeAlias = tuple[Any, ...]  # the options in the order of the table
@@ -30,14 +23,7 @@ _jax: Any = jax  # which leaves some of what is used here without types
 
 FORMULAS_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
 
-REFERENCES: Mapping[str, Any] = {
-    "matching_similarity_loss_per_img": similarity,
-    "matching_contrastive_loss": contrastive,
-    "matching_similarity_loss_small_to_large": small_to_large,
-    "variance_covariance_loss": variance_covariance,
-    "match_slots": assignment.MatchSlots,
-    "linear_sum_assignment": assignment.LinearSumAssignment,
-}
+REFERENCES = _operators.references(_reference_jax)
 
 # At import, for programs that jax.export wrote: they run before anything is traced.
 TARGET = "osc_call"

@@ -6,6 +6,8 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import importlib
+import pkgutil
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -221,6 +223,17 @@ def _without_slots(shape: tuple[Dimension, ...]) -> tuple[Dimension, ...]:
         for x in shape
         if x.letters != ("S",)
     )
+
+
+def references(package: types.ModuleType) -> dict[str, Any]:
+    """The plain formulas of the operators: of a package, each module or class with an OPERATOR."""
+    found: dict[str, Any] = {}
+    for info in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        module = importlib.import_module(info.name)
+        for formulas in (module, *vars(module).values()):
+            if isinstance(formulas, type | types.ModuleType) and hasattr(formulas, "OPERATOR"):
+                found[formulas.OPERATOR] = formulas
+    return found
 
 
 class _ArrayDescription(ctypes.Structure):

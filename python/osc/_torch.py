@@ -15,7 +15,6 @@ import torch
 
 from . import _library, _operators, _options, _reference, _torch_autograd
 from ._operators import TABLE, Operator
-from ._reference import contrastive, similarity, small_to_large, variance_covariance
 
 Tensor = torch.Tensor
 
@@ -24,14 +23,7 @@ FLOATS = tuple(getattr(torch, name) for name in _operators.FLOATS)
 AUTOCAST_KEYS = [f"Autocast{x}" for x in ("CPU", "CUDA", "XPU", "MPS", "HPU", "PrivateUse1")]
 NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.index("none")
 
-# The plain formulas of each loss.
-REFERENCES: dict[str, Any] = {
-    "matching_similarity_loss_per_img": similarity,
-    "matching_contrastive_loss": contrastive,
-    "matching_contrastive_loss_gathered": contrastive.Gathered,
-    "matching_similarity_loss_small_to_large": small_to_large,
-    "variance_covariance_loss": variance_covariance,
-}
+REFERENCES = _operators.references(_reference)
 
 torch.ops.load_library(str(_library.companion("libosc_torch.so")))
 _registrations = torch.library.Library("osc", "IMPL")  # they last as long as this

@@ -28,6 +28,8 @@ from . import (
     with_nan,
 )
 
+OPERATOR = "matching_contrastive_loss"
+
 Tensor = torch.Tensor
 
 BLOCK = 1 << 24  # logits of a block; the tests make it small
@@ -141,6 +143,8 @@ class _Whole:
 
 class Gathered:
     """The loss of one rank's slots; ``slots [R, 2B, S, C]`` are those of all ranks."""
+
+    OPERATOR = "matching_contrastive_loss_gathered"
 
     @staticmethod
     def check(options: Any, slots: Tensor) -> None:

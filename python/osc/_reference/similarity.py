@@ -8,6 +8,8 @@ import torch
 
 from . import grad_of_each, match, partners, reduced, unit, unit_and_norm, wide, with_nan
 
+OPERATOR = "matching_similarity_loss_per_img"
+
 Tensor = torch.Tensor
 
 

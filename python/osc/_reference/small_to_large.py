@@ -10,6 +10,8 @@ import torch
 
 from . import Unit, refuse_nonfinite, unit, unit_and_norm, wide
 
+OPERATOR = "matching_similarity_loss_small_to_large"
+
 Tensor = torch.Tensor
 
 

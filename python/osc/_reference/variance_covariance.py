@@ -8,6 +8,8 @@ import torch
 
 from . import refuse_nonfinite, wide
 
+OPERATOR = "variance_covariance_loss"
+
 Tensor = torch.Tensor
 
 

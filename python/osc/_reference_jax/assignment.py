@@ -11,12 +11,16 @@ from . import assign_on_host, index_shape, match
 
 
 class MatchSlots:
+    OPERATOR = "match_slots"
+
     @staticmethod
     def results(options: Any, slots: jax.Array) -> tuple[jax.Array]:
         return (match(slots, options.eps),)
 
 
 class LinearSumAssignment:
+    OPERATOR = "linear_sum_assignment"
+
     @staticmethod
     def results(options: Any, cost: jax.Array) -> tuple[jax.Array, jax.Array]:
         problems, rows, columns = cost.shape

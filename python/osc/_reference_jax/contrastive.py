@@ -10,6 +10,8 @@ import jax.numpy as jnp
 
 from . import HIGHEST, match, nonfinite, partners, reduced, unit, widened
 
+OPERATOR = "matching_contrastive_loss"
+
 __all__ = ["losses", "nonfinite", "results"]
 
 BLOCK = 1 << 24  # elements of a block of cosines

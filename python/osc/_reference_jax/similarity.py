@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from . import match, nonfinite, partners, reduced, unit, widened
 
+OPERATOR = "matching_similarity_loss_per_img"
+
 __all__ = ["losses", "nonfinite", "results"]
 
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from . import HIGHEST, unit, widened
 
+OPERATOR = "matching_similarity_loss_small_to_large"
+
 
 def results(options: Any, f_large: jax.Array, p_small: jax.Array) -> tuple[jax.Array, ...]:
     cosines = _cosines(options, f_large, p_small)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 
 from . import HIGHEST, widened
 
+OPERATOR = "variance_covariance_loss"
+
 
 def results(options: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     _, samples, features = x.shape
