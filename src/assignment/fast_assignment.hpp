@@ -261,9 +261,8 @@ class FastAssignment {
   Begun assign_least(FastProblem<T>& problem) const {
     Index several = 0;  // rows that have the least cost of several columns
     std::uint64_t open = kVectors > 0 ? all_columns() : 0;
-    const Vector near =
-        V::set(static_cast<T>(16 * std::numeric_limits<double>::epsilon() *
-                              static_cast<double>(rows_) * static_cast<double>(problem.largest)));
+    constexpr T kRounding = static_cast<T>(16 * std::numeric_limits<double>::epsilon());
+    const Vector near = V::set(kRounding * static_cast<T>(rows_) * problem.largest);
     Vector limit[kHeld];
     for (int k = 0; k < kVectors; ++k) limit[k] = V::add(load(problem.price, k), near);
     problem.left = 0;
