@@ -34,8 +34,8 @@ struct ObjectView {
   Mask mask;
   int slot = 0;
   double similarity = 1;  // cosine to the query; 1 for the query itself
-  std::optional<bool>
-      same_category;  // has the query's true shape and colour; unknown without labels
+  // Whether it has the query's category; unknown without labels.
+  std::optional<bool> same_category;
 };
 
 struct Retrieval {

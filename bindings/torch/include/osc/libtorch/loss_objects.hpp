@@ -26,7 +26,7 @@ using osc::Reduction;
 // f [2B, S, C] before the projection head, never receives a gradient; p, after it, of the same
 // shape and dtype. Scalar for mean and sum; for none the vector of length 2BS in the order (view,
 // image, slot). The formula, the ties and the policy for non-finite values are those of
-// osc/loss_objects.hpp: an image with a NaN or an infinity has NaN losses and gradients, and
+// osc/similarity_loss.hpp: an image with a NaN or an infinity has NaN losses and gradients, and
 // changes no other image.
 //
 // No copy of f or p where C is contiguous, but under autocast. The backward pass keeps f, p and the
