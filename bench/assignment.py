@@ -177,7 +177,7 @@ def main():
             "osc": lambda: osc.linear_sum_assignment(matrices)[0],
             "scipy": lambda: [linear_sum_assignment(matrix) for matrix in matrices],
         }
-        if np.isfinite(matrices).all():  # lapx takes a forbidden pair for a dear one
+        if np.isfinite(matrices).all():  # lapx treats a forbidden pair as an expensive one
             ways["lapx"] = lambda: [
                 lap.lapjv(matrix, extend_cost=not square)[1] for matrix in matrices
             ]

@@ -21,8 +21,8 @@ cost = 5 * np.abs(box[:, :, None] - true_box[:, None]).sum(-1)
 cost -= np.take_along_axis(
     probability, np.broadcast_to(true_class[:, None], (images, predictions, most_objects)), axis=2
 )
-# Objects that are not there cost the same whoever takes them, and more than any that is: so they
-# change nobody else's match, however few predictions there are.
+# A missing object costs the same for every prediction, and more than any present object. So it
+# does not change the matches of the present objects, even if predictions are few.
 is_there = np.arange(most_objects) < counts[:, None]
 cost = np.where(is_there[:, None], cost, np.abs(cost).max() + 1)
 

@@ -60,11 +60,11 @@ std::int32_t dtype_of(ffi::DataType type) {
     case ffi::F32: return OSC_FLOAT32;
     case ffi::F16: return OSC_FLOAT16;
     case ffi::BF16: return OSC_BFLOAT16;
-    default: return OSC_INT32 + 1;  // which the library refuses
+    default: return OSC_INT32 + 1;  // no dtype: the library refuses it
   }
 }
 
-// The calls of one custom call: a struct that all of them share but for the data pointers.
+// The calls of one custom call. They share one struct; only the data pointers differ.
 class Calls {
  public:
   Calls(const ffi::Dictionary& attributes)
@@ -165,8 +165,8 @@ void add_role(Calls& calls, int role, const Buffers& buffers, std::size_t& next,
   }
 }
 
-// Several calls at once where there are as many as threads, else one after another, each on all
-// threads.
+// If there are at least as many calls as threads, each call runs on one thread, several at once.
+// Otherwise the calls run one after another, each on all threads.
 void run_all(const Calls& calls, ffi::ThreadPool pool) {
   XlaThreadPool threads(pool);
   if (calls.count() < threads.concurrency()) return calls.run(threads, 0, calls.count());

@@ -10,8 +10,8 @@
 namespace osc::jax {
 namespace {
 
-// One parallel_for. Tasks that start when all is done still find it alive, and nothing to do;
-// `body` is only called while parallel_for waits.
+// The state of one parallel_for, which its tasks own together. A task that starts after the end
+// finds nothing to do. `body` is only called while parallel_for waits.
 struct Loop {
   std::int64_t count, parts;
   const Executor::Body* body;

@@ -10,11 +10,11 @@
 namespace osc::jax {
 
 // XLA runs the custom call itself on a thread of the same pool, and may run several at once.
-// Waiting for a task that no thread is free to start would be a deadlock; so the calling thread
-// does every part that nobody else has begun, and waits only for those that are being done.
+// Waiting for a task that no thread is free to start would be a deadlock. So the calling thread
+// runs every part that has not been started, and waits only for parts that are running.
 class XlaThreadPool final : public Executor {
  public:
-  // Of the custom call that is running; not to be used after it.
+  // `pool` is that of the custom call that is running. It is invalid after that call.
   explicit XlaThreadPool(xla::ffi::ThreadPool pool);
 
   int concurrency() const noexcept override;

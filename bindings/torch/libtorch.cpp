@@ -59,11 +59,11 @@ const Loss kSmallToLarge{
 const Loss kVarianceCovariance{"variance_covariance_loss", 1, 2, {}, false, variance_covariance};
 
 struct Options {
-  std::vector<c10::IValue> values;  // of the schema, without the policy on non-finite values
+  std::vector<c10::IValue> values;  // in the order of the schema, without on_nonfinite
   FormulaOptions formula;
 };
 
-// A node keeps what is no tensor as values of its own kinds.
+// Saves the loss and its options in an autograd node, which stores them as IValues.
 void save(AutogradContext* context, const Loss* loss, const Options& options) {
   context->saved_data["loss"] = reinterpret_cast<std::int64_t>(loss);
   context->saved_data["values"] = c10::ivalue::Tuple::create(options.values);

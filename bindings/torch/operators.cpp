@@ -46,7 +46,8 @@ using torch::stable::detail::to;
 
 enum class Kind { forward, with_gradient, backward };
 
-// One operator of PyTorch: what it takes from the stack and what it leaves there, in this order.
+// One operator of PyTorch. It takes the arrays and options from the stack in this order, and
+// returns arrays in this order.
 struct Operator {
   const osc_operator* described;
   cpu::ParsedRow shapes;
@@ -63,11 +64,12 @@ struct Operator {
   bool has_same_shape(int i, int k) const {
     return std::string_view(array(i).shape) == array(k).shape;
   }
-  // A gradient that would lose bits if it were scaled afterwards is not returned with the loss.
+  // Whether a result may be None: the fused gradient, if scaling it in the backward pass would lose
+  // bits.
   bool may_lack(int i) const {
     return kind == Kind::with_gradient && array(i).role == OSC_ROLE_GRADIENT;
   }
-  // The matching that a caller may bring to the forward pass.
+  // Whether an argument may be None: a matching that the caller may give to the forward pass.
   bool is_optional(int i) const {
     return kind != Kind::backward && array(i).role == OSC_ROLE_GIVEN;
   }
@@ -110,7 +112,7 @@ Operator described_as(const osc_operator& described, Kind kind) {
   const bool is_backward = kind == Kind::backward;
   const auto add_role = [&](std::vector<int>& list, int role) {
     for (int i = 0; i < described.array_count; ++i) {
-      // A residual that is no matching is of use to the backward pass alone.
+      // The forward pass takes a given matching, but no other residual.
       const bool is_unused = role == OSC_ROLE_GIVEN && !is_backward &&
                              (op.array(i).dtype != OSC_INT64 || !described.differentiated);
       if (op.array(i).role == role && !is_unused) list.push_back(i);
@@ -141,7 +143,7 @@ const std::vector<Operator>& operators() {
       list.push_back(described_as(table[i], Kind::forward));
       if (!table[i].differentiated) continue;
       list.push_back(described_as(table[i], Kind::backward));
-      // The gradient of gathered slots needs more than their losses give.
+      // The loss of gathered slots has no fused form: its gradient needs results of all ranks.
       Operator fused = described_as(table[i], Kind::with_gradient);
       const int gradient = fused.returned_arrays.back();
       for (const int k : fused.taken_arrays) {
@@ -165,7 +167,7 @@ std::int32_t dtype_of(const Tensor& tensor) {
     case ScalarType::BFloat16: return OSC_BFLOAT16;
     case ScalarType::Long: return OSC_INT64;
     case ScalarType::Int: return OSC_INT32;
-    default: return OSC_INT32 + 1;  // which the library refuses
+    default: return OSC_INT32 + 1;  // no dtype: the library refuses it
   }
 }
 
@@ -229,7 +231,7 @@ class Argument {
   }
 
   const Tensor& tensor() const { return tensor_; }
-  // How many dimensions "G..." stands for; negative if the others are not all there.
+  // The number of dimensions that "G..." matches; negative if the tensor has too few dimensions.
   int leading() const { return leading_; }
 
   osc_array array() const {
@@ -272,7 +274,7 @@ class Argument {
 
   Tensor tensor_;
   int leading_ = 0;
-  std::int32_t count_ = 0;  // of the dimensions below; 0: those of the tensor
+  std::int32_t count_ = 0;  // the number of sizes_ and strides_; 0: use those of the tensor
   std::array<std::int64_t, kMostDimensions> sizes_{}, strides_{};
 };
 
@@ -342,7 +344,7 @@ class Call {
         sizeof(std::size_t) + static_cast<std::size_t>(i) * sizeof(osc_array)));
   }
 
-  // Everything that the stack holds is taken, whatever is wrong with it: nothing leaks.
+  // Takes all arguments off the stack before any of them is checked, so that an error leaks none.
   void take(StableIValue* stack) {
     std::vector<std::optional<Tensor>> tensors;
     for (const int i : op_.taken_arrays) {
@@ -369,7 +371,7 @@ class Call {
   void take_option(const osc_option_description& option, StableIValue value) {
     if (option.kind == OSC_OPTION_DOUBLE) {
       field<double>(option.offset) = to<double>(value);
-      if (to<double>(value) == 0)  // in C the default
+      if (to<double>(value) == 0)  // 0 means the default in C
         refuse(option.name + std::string(" is 0; wanted a positive, finite number"));
     } else if (option.kind == OSC_OPTION_INT64) {
       field<std::int64_t>(option.offset) = to<std::int64_t>(value);
@@ -403,7 +405,7 @@ class Call {
     refuse("an input has a wrong number of dimensions");
   }
 
-  // From the sizes of the inputs. Whether they agree, the library checks.
+  // Takes the sizes of the letters from the inputs. The library checks whether they agree.
   bool bind_letters() {
     for (const int i : op_.taken_arrays) {
       if (op_.array(i).role != OSC_ROLE_INPUT) continue;
@@ -447,7 +449,7 @@ class Call {
     // Groups that are not evenly spaced were copied: the copy, which is contiguous, is the result.
     result = arguments_[i]->tensor();
     array(i) = arguments_[i]->array();
-    // Outputs are contiguous and of the sizes that are wanted, which need not be said again.
+    // Outputs are contiguous and have the wanted sizes, so their sizes can be left out.
     if (!is_gradient) array(i).sizes = array(i).strides = nullptr;
     return result;
   }

@@ -3,7 +3,7 @@
 
 namespace osc::torch_operators {
 
-// True. Who calls it has the registrations linked in, which a linker might leave out of an archive.
+// True. A caller of this function forces the linker to take the registrations out of the archive.
 bool are_registered();
 
 }  // namespace osc::torch_operators

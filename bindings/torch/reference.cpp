@@ -20,7 +20,8 @@ Tensor unit(const Tensor& x, double eps) {
   if (x.size(-1) == 0) return x;
   const Tensor largest = x.detach().abs().amax(-1, true), is_zero = largest == 0;
   const Tensor scale = largest.masked_fill(is_zero, 1), scaled = x / scale;
-  // The norm of a zero slot has no derivative: that of any other stands in for it.
+  // The norm has no derivative at zero. A zero slot is replaced by ones here; its unit is zero all
+  // the same.
   const Tensor length = scaled.masked_fill(is_zero, 1).norm(2, -1, true);
   return scaled / torch::maximum(length, eps / scale);
 }

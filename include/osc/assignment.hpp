@@ -32,7 +32,7 @@ struct AssignmentOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// What is not null is written.
+// Outputs. Those that are null are not written.
 struct AssignmentResults {
   std::int64_t* col4row = nullptr;       // [N, R]: the column of each row, -1 for none
   std::int64_t* row4col = nullptr;       // [N, K]: the row of each column, -1 for none

@@ -30,7 +30,7 @@ inline constexpr std::int32_t dtype<std::int64_t> = OSC_INT64;
 template <>
 inline constexpr std::int32_t dtype<std::int32_t> = OSC_INT32;
 
-// C knows no const where an array may be an input or an output.
+// osc_array has one pointer, without const, for inputs and for outputs.
 template <typename T>
 void* data(T* pointer) noexcept {
   return const_cast<std::remove_const_t<T>*>(pointer);
@@ -57,8 +57,8 @@ osc_array contiguous_array(T* pointer) noexcept {
   return {data(pointer), nullptr, nullptr, 0, pointer ? dtype<std::remove_const_t<T>> : OSC_ABSENT};
 }
 
-// A call with these options and with the results that several operators have. Inputs, and what one
-// operator alone has, are still to be set.
+// A call with these options, and with those results that several operators have in common. The
+// inputs, and the results of one operator alone, are left to the caller.
 template <typename Call, typename Options, typename Results>
 Call call_of(const Options& options, const Results& results) noexcept {
   Call call{};

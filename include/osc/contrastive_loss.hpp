@@ -50,7 +50,7 @@ struct ContrastiveLossOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// What is not null is written.
+// Outputs. Those that are null are not written.
 template <typename T>
 struct ContrastiveLossResults {
   T* loss = nullptr;                 // one element, or 2BS for Reduction::none: (view, image, slot)
@@ -84,19 +84,19 @@ Call contrastive_call(const View<F, N>& slots, const ContrastiveLossOptions& opt
 //
 //   aliasing     no result may overlap an input or another result.
 //   numbers      results have the type of the input. Units, cosines and gradients are computed in
-//                it, or in float for 16-bit inputs; sums of exponentials over many candidates, and
-//                losses, in double, and the match apart from the others, so that a small loss and
-//                its gradient are as exact as a large one. A norm neither overflows nor vanishes on
-//                the way; neither does a sum of exponentials at any temperature. A zero slot has
-//                cosine 0 with all.
+//                it, or in float for 16-bit inputs. Losses, and sums of exponentials over many
+//                candidates, are computed in double. The match is summed apart from the other
+//                candidates: a small loss and its gradient are as exact as a large one. Neither a
+//                norm nor, at any temperature, a sum of exponentials overflows or underflows. A
+//                zero slot has cosine 0 with all.
 //   non-finite   an image with a NaN or an infinity gets losses and gradients of NaN and a matching
 //                of -1, and its slots are candidates of no other slot: the other images' results
 //                are those of the batch without it. NonFinite::raise is an error instead.
-//   gradient     of all 2BS losses together: a slot is a candidate of the others. Its part along
-//                the slot is 0 up to rounding.
+//   gradient     of all 2BS losses together: a slot is a candidate of the others. The gradient is
+//                orthogonal to the slot, up to rounding.
 //   backward     a call with given_matching, given_log_sum_exp and grad_slots, but without loss,
-//                log_sum_exp and accuracy: for an autograd engine, which learns grad_output only
-//                later. Same bits.
+//                log_sum_exp and accuracy: for an autograd engine, which has grad_output only in
+//                the backward pass. The gradient has the same bits.
 //   sizes        S = 0 or B = 0 means no losses; C = 0 makes all cosines 0.
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over pairs of blocks of slots (Candidates::image: over images); the same bits with

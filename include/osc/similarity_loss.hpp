@@ -36,7 +36,7 @@ struct SimilarityLossOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// What is not null is written.
+// Outputs. Those that are null are not written.
 template <typename T>
 struct SimilarityLossResults {
   T* loss = nullptr;                 // one element, or 2BS for Reduction::none: (view, image, slot)
@@ -64,7 +64,7 @@ struct SimilarityLossResults {
 //   gradient     with n = |p|, u = unit(target), c = <p/n, u>: -g (u - c p/n) / (2n) where n > eps,
 //                else -g u / (2 eps).
 //   backward     a call with given_matching and grad_p but without the loss: for an autograd
-//                engine, which learns grad_output only later. Same bits. O(SC) an image.
+//                engine, which learns grad_output only later. Same bits. O(SC) per image.
 //   ties         in the matching as linear_sum_assignment takes them.
 //   non-finite   an image with a NaN or an infinity in f or p gets losses and gradients of NaN and
 //                a matching of -1; no other image changes. NonFinite::raise is an error instead.
@@ -125,7 +125,7 @@ struct MatchSlotsResults {
 
 // The matching of the slots [2, B, S, C] of the two views of each image by which the sum of their
 // cosines is greatest. Cosines are of the slots' own type, of 16-bit slots float. An image that
-// holds a NaN or an infinity gets -1 in all of its row. O(S^2 C) an image for the cosines, and the
+// holds a NaN or an infinity gets -1 in all of its row. O(S^2 C) per image for the cosines, and the
 // assignment.
 template <typename T>
 [[nodiscard]] Status try_match_slots(const View<T, 4>& slots, const MatchSlotsResults& results,

@@ -37,7 +37,7 @@ struct SmallToLargeLossOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// What is not null is written.
+// Outputs. Those that are null are not written.
 template <typename T>
 struct SmallToLargeLossResults {
   T* loss = nullptr;                 // one element, or [B, Al, As] for Reduction::none
@@ -76,7 +76,7 @@ struct SmallToLargeLossResults {
 //   sizes        any may be 0. C = 0 makes all cosines 0.
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over images; the same bits with any number of them.
-//   cost         Al L As S C multiplications an image. The gradient of the mean reads f_large and
+//   cost         Al L As S C multiplications per image. The gradient of the mean reads f_large and
 //                p_small again. Memory: Al L (2 C + As S) + As S C numbers of the type computed in
 //                a thread, and 8 B Al As (S + 2) bytes, from the workspace.
 //

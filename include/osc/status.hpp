@@ -34,7 +34,7 @@ class Status {
     std::memcpy(text_, text, length);
     text_[length] = '\0';
   }
-  // Copies what there is of the text, so that an ok status costs nothing.
+  // Copies the text up to its end. That of an ok status is empty, so copying one is cheap.
   Status(const Status& other) noexcept { *this = other; }
   Status& operator=(const Status& other) noexcept {
     code_ = other.code_;

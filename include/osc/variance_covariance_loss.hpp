@@ -29,7 +29,8 @@ struct VarianceCovarianceOptions {
   Workspace* workspace = nullptr;  // null: memory of the call's own
 };
 
-// What is not null is written; variance, covariance and their gradients are one element each.
+// Outputs. Those that are null are not written. The two terms and their gradients are one element
+// each.
 template <typename T>
 struct VarianceCovarianceResults {
   T* variance = nullptr;
@@ -46,11 +47,11 @@ struct VarianceCovarianceResults {
 //   aliasing     no result may overlap the input or another result.
 //   numbers      results have the type of the input. Samples are centred before anything is
 //                multiplied, so that a large mean costs no digits. Products are computed in the
-//                type of the input, or in float for 16-bit inputs, and added up in double from 128
-//                to 128 samples; the terms are computed in double. Samples whose covariances
-//                overflow the type give infinities, those whose distance from the mean does give
-//                NaN. Covariances, and their products with samples, that are no normal numbers of
-//                the type lose digits.
+//                type of the input, or in float for 16-bit inputs. Their sums over blocks of 128
+//                samples are added up in double, and the terms are computed in double. Samples
+//                whose covariances overflow the type give infinities. Samples whose distance from
+//                the mean overflows it give NaN. Covariances lose digits where they, or their
+//                products with samples, are denormal numbers of the type.
 //   gradient     with y = x - mean, of a group: 2 / (G (N - 1)) y M, where M[d,d] =
 //                -grad_variance / (2 D sqrt(K[d,d] + 1e-4)) if that root is below 1, else 0, and
 //                M[d,e] = 2 grad_covariance K[d,e] / (D (D - 1)).
@@ -63,10 +64,10 @@ struct VarianceCovarianceResults {
 //   errors       InvalidArgument or NonFiniteError, before anything is written.
 //   threads      over groups, or over tiles of K and blocks of samples; the same bits with any
 //                number of them.
-//   cost         N D^2 / 2 multiplications a group, 3 N D^2 / 2 with the gradient. Memory: N D
-//                numbers of the type computed in, D^2 more for the gradient, and some 64 KiB, a
-//                thread; from the workspace. If groups are fewer than two a thread, that of one
-//                group for all.
+//   cost         N D^2 / 2 multiplications per group, 3 N D^2 / 2 with the gradient. Memory, from
+//                the workspace: per thread N D numbers of the type computed in, D^2 more for the
+//                gradient, and some 64 KiB. With fewer than two groups per thread, all threads work
+//                on one group at a time and share its memory.
 //
 // T is double, float, float16 or bfloat16.
 template <typename X, typename T = std::remove_const_t<X>>

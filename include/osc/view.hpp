@@ -33,7 +33,7 @@ struct View {
 template <typename T, int N>
 View<T, N> contiguous(T* data, const std::int64_t (&sizes)[N]) noexcept {
   View<T, N> view{data};
-  std::uint64_t stride = 1;  // wraps where the sizes overflow, which every function refuses
+  std::uint64_t stride = 1;  // wraps around where the sizes overflow; every function refuses these
   for (int i = N - 1; i >= 0; --i) {
     view.sizes[i] = sizes[i];
     view.strides[i] = static_cast<std::int64_t>(stride);

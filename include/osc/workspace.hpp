@@ -24,8 +24,8 @@ struct OSC_API osc_workspace {
   osc_workspace(const osc_workspace&) = delete;
   osc_workspace& operator=(const osc_workspace&) = delete;
 
-  // After a call, one that grows has what that call needed; a caller who brings memory adds 63 for
-  // its alignment.
+  // The size. A workspace that grows has, after a call, at least the bytes that the call needed. A
+  // caller who provides memory for the same call must add 63 bytes for its alignment.
   std::size_t bytes() const noexcept { return bytes_; }
 
   // At least `bytes`, aligned to 64; what it held before is lost. Null if there is not enough. For

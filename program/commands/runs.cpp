@@ -34,7 +34,7 @@ struct Column {
   std::vector<std::string> scores;  // JSON pointers into a row of tables_view()
 };
 
-// A table of tables_view(); empty where that has none.
+// A table of tables_view() as text; empty if there is no such table.
 std::string table_text(const json& table, const std::string& title,
                        const std::vector<Column>& columns, std::size_t width) {
   constexpr std::size_t kNameWidth = 28;

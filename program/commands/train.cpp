@@ -52,7 +52,7 @@ RunConfig config_of(const TrainFlags& flags) {
   return make_config(given);
 }
 
-// Where the run goes: runs/NAME of the data where --out does not say.
+// The folder of the run: --out, or else runs/NAME with the name of the data.
 fs::path out_of(const TrainFlags& flags, const RunConfig& config) {
   if (!flags.out.empty()) return flags.out;
   const fs::path data = fs::path(config.data).lexically_normal();

@@ -20,13 +20,13 @@ namespace {
 constexpr std::int64_t kHoldOutEvery = 10;
 constexpr std::int64_t kFewImages = 20;
 constexpr std::int64_t kFollowedImages = 64;
-constexpr std::int64_t kScenesAtOnce = 4096;  // whose labels are in memory together
+constexpr std::int64_t kScenesAtOnce = 4096;  // scenes whose labels are in memory at the same time
 
 std::int64_t count_of(const DataConfig& config, const NumberSetting& setting) {
   return static_cast<std::int64_t>(value_of(config.source, setting));
 }
 
-// Up to `most` images for whose index `keep` holds.
+// The first images, `most` at most, for whose index `keep` is true.
 template <typename Keep>
 ImageSet part(const ImageSet& all, std::int64_t most, Keep keep) {
   std::vector<std::int64_t> indices;
@@ -48,7 +48,7 @@ RunImages folder_images(const ImageSource&, const DataConfig& config, int thread
   images.gallery = part(all, count_of(config, kGalleryImages), others);
   images.scored.source +=
       few ? " (all images, trained on as well)" : " (every tenth image, held out)";
-  // Each object of a few images would be found in its own image.
+  // With few images, scored and gallery images are the same: each query would find itself.
   if (few) images.gallery.objects.clear();
   images.followed = part(images.scored, kFollowedImages, [](std::int64_t) { return true; });
   images.trained = few ? all : part(all, all.size(), others);

@@ -61,7 +61,7 @@ Sample view_sample(const ImageSet& set, std::int64_t count, const ViewStrength& 
   return sample;
 }
 
-using Features = std::map<std::string, torch::Tensor>;  // by name, features of slots [n, S, D]
+using Features = std::map<std::string, torch::Tensor>;  // features of slots [n, S, D], by name
 
 // A sample as a model reads it.
 struct Reading {
@@ -152,7 +152,7 @@ struct Contender {
   std::string name;
   Metric metric = Metric::cosine;
   bool standardise = false;  // by the gallery's mean and deviation, for category recall
-  bool has_matching = true;  // slots can be matched by it as in the loss
+  bool has_matching = true;  // whether the matching of the loss can be computed from it
 };
 
 json recognition_scores(const Samples& samples, const Readings& readings,

@@ -33,7 +33,7 @@ struct ReadImages {
 // [images][objects]; objects[i][k] has mask value k + 1. Empty without labels.
 using ObjectLabels = std::span<const std::vector<SceneObject>>;
 
-// Of the object with mask value `label`. Empty where it is not known.
+// The category of the object with mask value `label`; empty if it is not known.
 std::string object_category(ObjectLabels labels, std::int64_t image, int label);
 
 // A true object, and the slot that stands for it.

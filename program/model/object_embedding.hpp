@@ -29,7 +29,7 @@ ObjectCrops object_crops(const torch::Tensor& images, const torch::Tensor& masks
 struct Embedding {
   torch::Tensor category;
   torch::Tensor instance;
-  // [n, S, 128], of unit length where both parts are: [2 what/|what|, which/|which|] / √5.
+  // [n, S, 128]: [2 category/|category|, instance/|instance|] / √5, a unit vector if neither is 0.
   torch::Tensor joined() const;
 };
 

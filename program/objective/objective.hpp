@@ -34,7 +34,7 @@ class Term : public torch::nn::Module {
 
 // A row of the table in terms.cpp: a kind of term.
 struct TermKind {
-  std::string_view name;  // in config.toml its weight, in metrics.jsonl its value
+  std::string_view name;  // key of its weight in config.toml and of its value in metrics.jsonl
   std::string_view help;
   // widths: C_k of StepFeatures::slots. settings: values of `settings` below.
   std::shared_ptr<Term> (*make)(const std::vector<std::int64_t>& widths,

@@ -21,7 +21,7 @@ torch::Tensor sum_over_features(const StepFeatures& features, const Loss& loss) 
   return total;
 }
 
-// A projection head a feature: [..., width] -> [..., width].
+// One projection head per feature: [..., width] -> [..., width].
 nn::ModuleList projection_heads(const Widths& widths) {
   nn::ModuleList heads;
   for (const std::int64_t width : widths) {
@@ -41,7 +41,7 @@ class ExplainTerm final : public Term {
   torch::Tensor loss(const StepFeatures& features) override {
     const torch::Tensor error =
         explanation_error(token_targets(features.images), features.explanation);
-    constexpr double kColourAndPosition = 5;  // numbers explained a token
+    constexpr double kColourAndPosition = 5;  // the numbers that are explained of each token
     return (features.attention * error).sum(1).mean() / kColourAndPosition;
   }
 };

@@ -23,9 +23,10 @@ constexpr double kRight = 12;
 constexpr double kRightWithLabels = 58;
 constexpr double kHalfTick = 20;  // room to either side of a step's number
 
-constexpr double kLogarithmicFrom = 20;          // times the smallest value
-constexpr double kSmallestLogarithmic = 1e-300;  // below it powers of ten are not normal numbers
-constexpr std::size_t kDrawnPoints = 600;        // of more, the extremes of half as many buckets
+constexpr double kLogarithmicFrom = 20;  // a scale is logarithmic if max / min is at least this
+constexpr double kSmallestLogarithmic = 1e-300;  // smaller powers of ten are denormal numbers
+// Of more points, the extremes of half as many buckets are drawn.
+constexpr std::size_t kDrawnPoints = 600;
 constexpr std::size_t kDrawnVertices = 300;
 constexpr std::size_t kMarkedPoints = 40;  // up to so many, each point gets a visible mark
 
@@ -67,7 +68,7 @@ Axis linear_axis(double low, double high, int intervals, bool tidy_ends) {
   const double slack = 1e-9 * (high - low);
   for (double k = std::ceil((low - slack) / step); k * step <= high + slack; ++k) {
     axis.ticks.push_back(k * step);
-    if (axis.ticks.size() == 20) break;  // of steps too small to tell apart
+    if (axis.ticks.size() == 20) break;  // steps below the rounding of the values
   }
   return axis;
 }

@@ -12,8 +12,8 @@ class UserError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The user stopped the work (interrupt.hpp). The text says how to go on. main exits with status
-// 130.
+// The user stopped the work (interrupted() below). The text says how to go on. main exits with
+// status 130.
 class Interrupted : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -46,8 +46,8 @@ torch::Dtype dtype_of(const std::string& name) {
   throw UserError("holds a tensor of type " + name + ", wanted F32 or I64");
 }
 
-// Whether a tensor of this shape takes `bytes`, which the file has: found out before it gets
-// memory.
+// Whether a tensor of this shape has the size of its data in the file, `bytes`. Checked before
+// memory is allocated.
 bool has_bytes(const std::vector<std::int64_t>& shape, std::uint64_t element_bytes,
                std::uint64_t bytes) {
   std::uint64_t size = element_bytes;

@@ -11,8 +11,8 @@
 
 namespace osc::program {
 
-// Rises linearly over the warm-up, falls along a half cosine to final_rate of the highest at the
-// last step. step: 0 … stage.steps - 1.
+// The learning rate rises linearly to its maximum during the warm-up. It then falls along half a
+// cosine, to final_rate times the maximum at the last step. step: 0 … stage.steps - 1.
 double learning_rate_at(const StageConfig& stage, std::int64_t step);
 
 class Optimizer {

@@ -31,7 +31,7 @@ def costs(name: str, value: Any) -> Array:
     """``value`` as an array of real numbers. Integers, booleans and numbers in lists become
     float64."""
     array = value if type(value) is np.ndarray else on_host(name, value)
-    # a list, say, whose integers NumPy has made floats of
+    # NumPy may have made floats of the integers in a list.
     if not hasattr(value, "dtype") and array.dtype.kind == "f":
         if _holds_large_integers(array, value):
             _refuse_inexact_integers(name)
@@ -46,25 +46,25 @@ def costs(name: str, value: Any) -> Array:
         _refuse_inexact_integers(name)
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError, OverflowError) as error:  # objects that are no such numbers
+    except (TypeError, ValueError, OverflowError) as error:  # objects that are not real numbers
         raise TypeError(f"{name} cannot be read as real numbers: {error}") from error
 
 
 def is_float(dtype: np.dtype[Any]) -> bool:
-    """Whether the library reads it, if need be in the other byte order. bfloat16 is of the package
-    ml_dtypes; NumPy has none of its own."""
+    """Whether the dtype is one that the library reads, in either byte order. bfloat16 comes from
+    the package ml_dtypes; NumPy has none."""
     return dtype.name in FLOATS
 
 
 def _holds_large_integers(array: Array, value: Any) -> bool:
-    """Whether ``value``, of which NumPy made the floats of ``array``, holds integers that float64
-    may have rounded. Only a large float can be one."""
+    """Whether ``value``, which NumPy has converted to the floats ``array``, holds integers that
+    float64 may have rounded. Only elements that are large as floats are checked."""
     is_large = np.isfinite(array) & (abs(array) >= _EXACT_IN_FLOAT64)
     return bool(is_large.any()) and not all(map(_is_exact, np.asarray(value, object)[is_large]))
 
 
 def _is_exact(value: Any) -> bool:
-    """Whether float64 holds ``value``, if it is an integer; true of all else."""
+    """False for an integer that float64 may round; true for every other value."""
     try:
         return abs(operator.index(value)) <= _EXACT_IN_FLOAT64
     except TypeError:
@@ -79,8 +79,8 @@ def _refuse_inexact_integers(name: str) -> NoReturn:
 
 
 def on_host(name: str, value: Any) -> Array:
-    """``value`` as an array: without a copy where it speaks DLPack or is an array, else as NumPy
-    makes one of it. TypeError for memory of a device."""
+    """``value`` as an array, without a copy if it is an array or supports DLPack; otherwise NumPy
+    converts it. TypeError for memory of a device."""
     jax = sys.modules.get("jax")
     if jax is not None and isinstance(value, jax.core.Tracer):
         raise TypeError(
@@ -99,11 +99,11 @@ def on_host(name: str, value: Any) -> Array:
                 "array (their stack, say)"
             )
         return np.asarray(value)
-    # a PyTorch tensor that stands for minus its memory, which DLPack does not say
+    # PyTorch may negate a tensor lazily, by a flag that DLPack does not transfer.
     if hasattr(value, "resolve_neg"):
         value = value.resolve_neg()
     device = int(value.__dlpack_device__()[0])
-    if device not in (1, 3):  # memory of the CPU, and such that is pinned for CUDA
+    if device not in (1, 3):  # memory of the CPU, or pinned for CUDA
         raise TypeError(
             f"{name} is in memory of another device (DLPack's device type {device}); wanted "
             "memory of the host: copy it there first (.cpu(), .get())"
@@ -145,7 +145,7 @@ class _DLTensor(ctypes.Structure):
 
 
 def _bfloat16_of(name: str, value: Any) -> Array:
-    """What ``numpy.from_dlpack`` would give, did it know bfloat16."""
+    """As ``numpy.from_dlpack``, which does not support bfloat16."""
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
@@ -167,7 +167,7 @@ def _bfloat16_of(name: str, value: Any) -> Array:
         return np.empty(shape, bfloat16)
     reach = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides))
     memory: Any = (ctypes.c_uint16 * reach).from_address(tensor.data + tensor.byte_offset)
-    memory.owner = capsule  # which frees the tensor when it goes
+    memory.owner = capsule  # keeps the tensor alive as long as the array
     array: npt.NDArray[Any] = np.lib.stride_tricks.as_strided(
         np.frombuffer(memory, np.uint16), shape, [2 * stride for stride in strides], writeable=False
     )

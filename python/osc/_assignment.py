@@ -69,7 +69,7 @@ def linear_sum_assignment(
     Notes
     -----
     Of several optimal assignments, it returns the one that ``scipy.optimize.linear_sum_assignment``
-    returns. At worst O(min(R, K)² max(R, K)) a problem; the problems run in parallel on the cores
+    returns. At worst O(min(R, K)² max(R, K)) per problem; the problems run in parallel on the cores
     that this process may use (those of a tensor on PyTorch's threads), with the interpreter's lock
     released. Source of the method: D. F. Crouse, "On implementing 2D rectangular assignment
     algorithms", IEEE Transactions on Aerospace and Electronic Systems 52(4), 2016.
@@ -119,7 +119,7 @@ def match_slots(
 
     Notes
     -----
-    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) an image, in parallel over images.
+    Exact; ties fall as in `linear_sum_assignment`. O(S² C + S³) per image, in parallel over images.
     No copy where the channels are contiguous.
 
     {paper}
@@ -138,7 +138,8 @@ def match_slots(
 def _call(op: Operator, arrays: dict[str, Any], wanted: tuple[str, ...], options: Any) -> Any:
     (array,) = arrays.values()
     if type(array) is not np.ndarray:
-        torch = sys.modules.get("torch")  # whoever has a tensor has imported it
+        # If PyTorch has not been imported, no argument is a tensor.
+        torch = sys.modules.get("torch")
         if torch is not None and isinstance(array, torch.Tensor):
             from . import _torch
 

@@ -19,9 +19,9 @@ from ._operators import TABLE, Operator
 
 Arrays: TypeAlias = tuple[jax.Array, ...]
 Codes: TypeAlias = tuple[Any, ...]  # the options in the order of the table
-_jax: Any = jax  # which leaves some of what is used here without types
+_jax: Any = jax  # as Any, where JAX lacks type annotations
 
-FORMULAS_EVERYWHERE = False  # the tests set it, to try on the CPU what other platforms do
+FORMULAS_EVERYWHERE = False  # set by the tests, to run the formulas of other platforms on the CPU
 
 REFERENCES = _operators.references(_reference_jax)
 
@@ -35,18 +35,19 @@ jax.ffi.register_ffi_target(TARGET, _jax.ffi.pycapsule(_handler), platform="cpu"
 
 
 def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Arrays:
-    """The losses and outputs of the operator. ``arrays`` are its inputs, by what the caller calls
-    them. The gradient of all but the last is zero. Everything is checked, when traced."""
+    """The losses and outputs of the operator. ``arrays`` are its inputs, keyed by the caller's
+    names for them. Only the last has a gradient; that of the others is zero. Arguments are checked
+    when the function is traced."""
     inputs = {name: _floating(name, x) for name, x in arrays.items()}
     _operators.check_dtypes({name: x.dtype.name for name, x in inputs.items()})
     _check_shapes(op, {name: x.shape for name, x in inputs.items()})
-    # The library itself checks the options: on empty arrays.
+    # A call on empty arrays lets the library check the options.
     empty = {name: np.empty((0,) * x.ndim, x.dtype) for name, x in inputs.items()}
     _numpy.call(op, empty, (), **options)
     given = [jnp.expand_dims(x, 1) if op.takes_features else x for x in inputs.values()]
     batch = given[0].shape[: 1 - len(op.inputs[0].shape)]
     is_grouped = op.inputs[0].is_grouped and len(batch) != 1
-    if is_grouped:  # one dimension to the library
+    if is_grouped:  # the library takes one leading dimension
         given = [x.reshape(math.prod(batch), *x.shape[len(batch) :]) for x in given]
     results: Arrays = _compiled(TABLE[op.name], tuple(_options.codes(op, options)), *given)
     if is_grouped:
@@ -58,13 +59,14 @@ def call(op: Operator, arrays: Mapping[str, Any], **options: Any) -> Arrays:
 
 
 def indices(*pairs: jax.Array) -> Arrays:
-    """As JAX's own integers."""
+    """Pairs of 32-bit integers as JAX's default integers."""
     low_halves: Arrays = _low_halves(*pairs)
     return low_halves
 
 
 @jax.jit
-def _low_halves(*pairs: jax.Array) -> Arrays:  # They have the sign, too.
+def _low_halves(*pairs: jax.Array) -> Arrays:
+    # Indices fit in 32 bits, so the low half has the sign as well.
     return tuple(pair[..., 0].astype(int) for pair in pairs)
 
 
@@ -84,8 +86,8 @@ def _floating(name: str, value: Any) -> jax.Array:
 
 
 def _gathered(array: jax.Array) -> jax.Array:
-    """``array``, whole on every device where its type says that axes of a mesh divide it: a loss
-    compares all of its elements. (Where its type does not say so, XLA gathers it.)"""
+    """``array``, replicated on every device if its type is sharded over axes of a mesh: a loss
+    compares all of its elements. (Where the type does not show the sharding, XLA gathers it.)"""
     sharding = jax.typeof(array).sharding if hasattr(jax, "typeof") else None  # before JAX 0.6
     if sharding is None or not any(sharding.spec):
         return array
@@ -109,9 +111,10 @@ def _check_shapes(op: Operator, shapes: Mapping[str, tuple[Any, ...]]) -> None:
 # Compiled, since JAX takes some 400 µs to go through a custom_vjp call by call.
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _compiled(op: Operator, codes: Codes, *arrays: jax.Array) -> Arrays:
-    # Before the derivatives are defined, so that JAX sums gradients over the axes that are added.
+    # This precedes the definition of the derivatives, so that JAX sums gradients over the added
+    # axes.
     arrays = _varying_like(arrays, arrays)
-    # Without this, zeros would be sent back through the network that the other arrays come from.
+    # Otherwise JAX would propagate gradients of zero to the other arrays.
     constants = jax.lax.stop_gradient(arrays[:-1])
     if op.differentiated is None:
         return _results(op, codes, (*constants, jax.lax.stop_gradient(arrays[-1])))
@@ -141,8 +144,7 @@ def _results(op: Operator, codes: Codes, arrays: Arrays) -> Arrays:
 _differentiable_results = jax.custom_vjp(_results, nondiff_argnums=(0, 1))
 
 
-# Forward passes call the differentiable function, not what is inside it, so that they can be
-# differentiated again.
+# Forward passes call the differentiable function itself, so that they can be differentiated again.
 def _results_forward(
     op: Operator, codes: Codes, arrays: Arrays
 ) -> tuple[Arrays, tuple[Arrays, Arrays]]:

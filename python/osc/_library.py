@@ -37,7 +37,7 @@ def table(rows: Any, count: Any) -> Any:
 
 
 def companion(name: str) -> pathlib.Path:
-    """Where another library of the package is, which a build may lack."""
+    """The path of another library of the package. ImportError if this build lacks it."""
     if not (_FOLDER / name).exists():
         raise ImportError(
             f"this build of osc has no {name}; the wheel has it, and so has a build of the sources "

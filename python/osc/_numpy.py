@@ -31,9 +31,11 @@ _ndarray, _empty, _empty_like, _pointer = np.ndarray, np.empty, np.empty_like, _
 
 
 def call(op: Operator, arrays: Mapping[str, Any], wanted: tuple[str, ...], **options: Any) -> Any:
-    """The wanted arrays of the operator: losses as NumPy scalars, other scalars as numbers.
+    """The results of the operator that ``wanted`` names: losses as NumPy scalars, other scalars as
+    Python numbers.
 
-    ``arrays`` are its inputs, by what its caller calls them, and then arrays by their own names.
+    ``arrays`` are the inputs, keyed by the caller's names for them, and then other arrays, keyed by
+    the names in the table.
     """
     read: list[_arrays.Array] = []
     layouts: list[Any] = []
@@ -44,7 +46,7 @@ def call(op: Operator, arrays: Mapping[str, Any], wanted: tuple[str, ...], **opt
         layouts += (array.shape, array.strides, array.dtype, array.flags.aligned)
     try:
         plan = _plan(op, tuple(arrays), wanted, *layouts, **options)
-    except TypeError:  # perhaps since an option has no hash: then this says what is wrong
+    except TypeError:  # an option without a hash: this call names it in its error
         plan = _plan.__wrapped__(op, tuple(arrays), wanted, *layouts, **options)
     if plan.copied:
         copies = {
@@ -73,17 +75,18 @@ def _copy(op: Operator, name: str, array: _arrays.Array) -> _arrays.Array:
 
 
 class _Plan:
-    """Calls of an operator on arrays of one layout each, with the same options."""
+    """A prepared call of an operator, for arrays of given layouts and for given options."""
 
     copied: tuple[str, ...] = ()  # the arrays that the library cannot read in place
-    names: Mapping[str, str]  # what the caller calls the inputs
+    names: Mapping[str, str]  # the caller's names for the inputs
     # The struct, cut at the data pointers: bytes, pointer, bytes, ..., bytes.
     fields: list[Any]
     pack: Callable[..., bytes]
-    order: Callable[[Any], Any] | None = None  # from (arrays, results) to that of the table
-    results: list[tuple[tuple[int, ...], Any, int | None]]  # shape, dtype, which array it is like
-    finish: list[Callable[[Any], Any] | None]  # makes numbers of scalars; []: there are none
-    memory: list[Any]  # which the struct points to
+    order: Callable[[Any], Any] | None = None  # reorders (arrays, results) as in the table
+    # Shape, dtype, and the index of the input whose layout it has.
+    results: list[tuple[tuple[int, ...], Any, int | None]]
+    finish: list[Callable[[Any], Any] | None]  # converts scalars to numbers; [] if there are none
+    memory: list[Any]  # owns what the struct points to
 
 
 @functools.lru_cache(maxsize=512, typed=True)
@@ -120,7 +123,7 @@ def _plan(
         places.append(op.offset(array))
         fields = [(ctypes.c_int64 * len(x))(*x) for x in layout or ()]
         plan.memory.append(fields)
-        # Without a layout it is contiguous, of the sizes that are wanted.
+        # An array without a layout is contiguous and has the wanted sizes.
         addresses = map(ctypes.addressof, fields) if fields else (0, 0)
         dims = len(fields[0]) if fields else 0
         _ARRAY.pack_into(call, places[-1], 0, *addresses, dims, _operators.DTYPES.index(dtype))
@@ -134,7 +137,8 @@ def _plan(
             like = next(i for i, x in enumerate(op.inputs) if x.name == op.differentiated)
             same = np.lib.stride_tricks.as_strided(_empty(1, dtype), shape, strides[like])
             layout = _in_elements(op, array, shape, _empty_like(same).strides, dtype)
-            # Of an array that was broadcast NumPy makes the broadcast axis the innermost.
+            # NumPy may make the broadcast axis of an array the innermost one. The library could not
+            # write that layout, so the gradient is then in C order.
             like = like if layout else None
         add(array, kind, layout)
         plan.results.append((shape, dtype, like))

@@ -60,7 +60,7 @@ class Array:
 
     @property
     def residual(self) -> str:
-        """What a given array stands for."""
+        """The name of the output that a given array replaces."""
         return self.name.removeprefix("given_")
 
 
@@ -75,7 +75,7 @@ class Option:
 
     @property
     def is_policy(self) -> bool:
-        """Whether it says what to do with input that has no result: it has no use backward."""
+        """Whether the option says how to treat bad input. The backward pass does not take it."""
         return self.name.startswith("on_")
 
 
@@ -98,7 +98,7 @@ class Operator:
         is_accepted = [x.dtype == "int64" and self.differentiated is not None for x in self.given]
         self.accepted = tuple(x for x, accepts in zip(self.given, is_accepted) if accepts)
         self.nothing_given = (None,) * len(self.accepted)
-        self.accepts_integers = self.inputs[0].name == "cost"  # which become float64
+        self.accepts_integers = self.inputs[0].name == "cost"  # integers become float64
         self.backward_options = tuple(x for x in self.options if not x.is_policy)
 
     def of_role(self, *roles: int) -> tuple[Array, ...]:
@@ -111,13 +111,13 @@ class Operator:
         return next(option for option in self.options if option.name == name)
 
     def offset(self, array: Array) -> int:
-        """In the struct of a call."""
+        """The offset of an array in the struct of a call."""
         place = next(i for i, x in enumerate(self.arrays) if x is array)
         return ctypes.sizeof(ctypes.c_size_t) + place * _SIZE_OF_ARRAY
 
     @functools.cached_property
     def of_features(self) -> Operator:
-        """The same on features of whole images ``[2B, C]``."""
+        """The same operator on features of whole images ``[2B, C]``."""
         arrays = tuple(dataclasses.replace(x, shape=_without_slots(x.shape)) for x in self.arrays)
         return dataclasses.replace(self, arrays=arrays, takes_features=True)
 
@@ -152,7 +152,7 @@ class Operator:
             raise ValueError(text) from None
 
     def shape(self, array: Array, sizes: Mapping[str, Any], reduces: bool) -> tuple[Any, ...]:
-        """Of an array for inputs of these sizes."""
+        """The shape of an array, for these sizes of the letters."""
         shape: list[Any] = []
         for dimension in self.reduced(array, reduces):
             if dimension.is_leading:
@@ -191,7 +191,7 @@ def _bind(shape: tuple[Dimension, ...], given: tuple[Any, ...], sizes: dict[str,
 
 
 def _refused(array: Array, given: Sequence[int], sizes: Mapping[str, Any]) -> str:
-    """``sizes``: those of the letters that inputs before this one have bound."""
+    """The text of an error. ``sizes`` are those of the letters that earlier inputs have bound."""
     wanted = array.wanted
     if sizes:
         known = (
@@ -208,7 +208,7 @@ def _refused(array: Array, given: Sequence[int], sizes: Mapping[str, Any]) -> st
 
 
 def check_dtypes(dtypes: Mapping[str, str]) -> None:
-    """That the inputs, by what the caller calls them, have one floating-point dtype."""
+    """TypeError unless the inputs, keyed by the caller's names, have one floating-point dtype."""
     first, wanted = next(iter(dtypes.items()))
     for name, dtype in dtypes.items():
         if dtype not in FLOATS:

@@ -24,7 +24,8 @@ def codes(op: Operator, options: Mapping[str, Any]) -> list[Any]:
     codes: list[Any] = []
     for option in op.options:
         value = options.get(option.name, _MISSING)
-        # First what most calls have, which an operator on small slots would notice.
+        # The common cases come first: on small slots, the slow way would take a visible share of a
+        # call.
         if type(value) is float and option.kind == 3 and 0 < value < math.inf:
             codes.append(value)
         elif type(value) is str and value in option.values:
@@ -80,15 +81,15 @@ def positive(name: str, value: Any) -> float:
         raise TypeError(f"{name} is {type(value).__name__}; wanted a number{hint}")
     try:
         number = float(value)
-    except OverflowError:  # of an integer
+    except OverflowError:  # a large integer
         number = math.inf
-    if not 0 < number < math.inf:  # not isfinite, which torch.compile does not know
+    if not 0 < number < math.inf:  # torch.compile does not support math.isfinite
         raise ValueError(f"{name} is {_shown(value)}; wanted a positive, finite number")
     return number
 
 
 def integer(name: str, value: Any) -> int:
-    """``value`` as a C function takes it."""
+    """``value`` as an integer of 64 bits, as the C functions take it."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name} is {type(value).__name__}; wanted an integer")
     if not is_int64(int(value)):
@@ -97,12 +98,12 @@ def integer(name: str, value: Any) -> int:
 
 
 def is_int64(value: int) -> bool:
-    """ctypes would cut another, silently."""
+    """Whether 64 bits hold ``value``. ctypes would silently truncate a larger one."""
     return -(2**63) <= value < 2**63
 
 
 def _shown(value: Any) -> str:
     try:
         return str(value)
-    except ValueError:  # Python writes out no integer of more than 4300 digits
+    except ValueError:  # Python does not print integers of more than 4300 digits
         return f"an integer of {value.bit_length()} bits"

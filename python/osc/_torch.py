@@ -26,11 +26,11 @@ NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.inde
 REFERENCES = _operators.references(_reference)
 
 torch.ops.load_library(str(_library.companion("libosc_torch.so")))
-_registrations = torch.library.Library("osc", "IMPL")  # they last as long as this
+_registrations = torch.library.Library("osc", "IMPL")  # owns the registrations
 _devices: dict[str, Callable[..., Any]] = {}
 
 
-# Checks. The first ones come before the dispatcher, whose own words for these errors say little.
+# Checks. The first ones run before the dispatcher, whose own messages for these errors say little.
 
 
 def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
@@ -50,12 +50,12 @@ def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
 
 
 def _constant(x: Tensor) -> Tensor:
-    """Without a gradient: a loss of which nothing else needs one does not need one either."""
+    """``x`` without a gradient, so that a loss whose last input needs none requires none either."""
     return x.detach() if x.requires_grad else x
 
 
 def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
-    """The sizes of the letters, where the inputs and the options are as the table has them."""
+    """Checks the inputs and the options against the table; returns the sizes of the letters."""
     first = tensors[0]
     for array, tensor in zip(op.inputs, tensors):
         check_tensor(array.name, tensor, op.accepts_integers)
@@ -90,7 +90,8 @@ def empty_gradient(x: Tensor, leading: int) -> Tensor:
 
 
 class _Implementation:
-    """What an operator does without its kernels. Arguments are those of its schema."""
+    """An operator without its kernels: for tracers and for devices other than the CPU. Arguments
+    are those of its schema."""
 
     def __init__(self, op: Operator, reference: Any) -> None:
         self.op, self.reference, self.options = op, reference, op.named
@@ -105,7 +106,7 @@ class _Implementation:
         return sizes
 
     def results(self, *arguments: Any) -> Any:
-        """Without their values, as tracers want them."""
+        """Empty results of the right shapes and dtypes, for tracers."""
         op, inputs, options = self.op, arguments[: self.inputs], arguments[self.taken :]
         sizes = self.checked(inputs, options)
         reduces = getattr(self.options(options), "reduction", "none") != "none"
@@ -168,7 +169,7 @@ class _Implementation:
 def _dtype(name: str, like: Tensor) -> torch.dtype:
     if name == "":
         return like.dtype
-    if name == "float64" and like.device.type == "mps":  # which has no other
+    if name == "float64" and like.device.type == "mps":  # MPS has no float64
         return torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
@@ -195,7 +196,7 @@ def _register(op: Operator) -> None:
             _register_autocast(op, key)
 
 
-# Batching: an item of the batch is a call.
+# Batching: one call for each item of the batch.
 
 
 def _register_batching(name: str) -> None:
@@ -206,7 +207,7 @@ def _register_batching(name: str) -> None:
         def item(i: int) -> tuple[Any, ...]:
             return tuple(x if d is None else x.select(d, i) for x, d in zip(args, in_dims))
 
-        if info.batch_size == 0:  # the shapes of what an item would give
+        if info.batch_size == 0:  # one call on zeros gives the shapes
             one = tuple(
                 x if d is None else x.new_zeros([*x.shape[:d], *x.shape[d + 1 :]])
                 for x, d in zip(args, in_dims)
@@ -256,11 +257,11 @@ def _linear_sum_assignment(
 
 @contextlib.contextmanager
 def on_cpu_tensors() -> Iterator[None]:
-    """For tests: meanwhile, CPU tensors take the path of other devices."""
+    """For tests: CPU tensors take the path of other devices while this context is active."""
     with torch.library._scoped_library("osc", "IMPL") as library, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that the kernels are overridden
+        warnings.simplefilter("ignore", UserWarning)  # PyTorch warns that kernels are overridden
         for name, function in _devices.items():
-            if name != "linear_sum_assignment":  # which this path calls
+            if name != "linear_sum_assignment":  # this path calls its kernel
                 library.impl(name, function, "CPU", allow_override=True)
         yield
 
@@ -284,9 +285,9 @@ def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, *options: Any) -> Any:
 
 
 def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
-    """The inputs of the operator. ``arrays`` are these by what the caller calls them. No gradient
-    flows to any but the last. Under autocast 16 bits and float32, which all become float32, may
-    meet."""
+    """The inputs of the operator, checked. ``arrays`` has them, keyed by the caller's names. A
+    gradient flows to the last one alone. Under autocast, 16-bit and float32 inputs may be mixed;
+    all become float32."""
     first = next(iter(arrays))
     for name, x in arrays.items():
         check_tensor(name, x, op.accepts_integers)

@@ -40,7 +40,7 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
     end_of_options = taken + len(op.backward_options)
     no_gradients = (None,) * (taken + len(op.options))
     before, after = no_gradients[:last], no_gradients[last + 1 :]
-    # Where the gradient costs little beside the loss, it comes with it.
+    # For this loss the gradient is cheap once the loss is known, so one operator computes both.
     fuses = op.name == "matching_similarity_loss_per_img"
     fused_op = getattr(torch.ops.osc, op.name + "_with_gradient").default if fuses else None
 
@@ -61,10 +61,10 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
             ctx.options = arguments[taken:end_of_options]
             others = output[losses:]
             if others:
-                if others[-1] is None:  # a gradient that would lose bits if it were scaled
+                if others[-1] is None:  # no fused gradient: scaling it would lose bits
                     others = others[:-1]
                 ctx.mark_non_differentiable(*others)
-            ctx.set_materialize_grads(False)  # a matching has none
+            ctx.set_materialize_grads(False)  # a matching has no gradient
             saved = (*arguments[:inputs], *[output[i] for i in residuals])
             ctx.save_for_backward(*saved)
             ctx.save_for_forward(*saved)
@@ -149,9 +149,9 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
                 or not _is_last_derivative()
             ):
                 return Loss.backward(ctx, *grads)
-            gradient, ctx.gradient = ctx.gradient, None  # whoever gets it may write to it
-            # It is computed again in a further pass through a graph that was retained, and where
-            # scaling it would lose bits.
+            gradient, ctx.gradient = ctx.gradient, None  # given away: its receiver may write to it
+            # It is computed again in a second pass through a retained graph, and if scaling the
+            # fused gradient would lose bits.
             if gradient is None:
                 return Loss.backward(ctx, *grads)
             if grad.item() != 1:
@@ -190,8 +190,9 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
 
 
 def _is_plain(*tensors: Tensor) -> bool:
-    """Whether a backward pass is all that may be asked, of the last of these tensors, in the CPU's
-    memory and of a range in which a gradient of 1 for the loss is not lost."""
+    """Whether the gradient can be computed together with the loss. These must be plain tensors,
+    outside torch.func and forward mode, and the last one must require a gradient. It must be on the
+    CPU, and its dtype must have the range for the gradient of a loss with grad_output 1."""
     last = tensors[-1]
     for x in tensors:
         if type(x) is not Tensor and type(x) is not torch.nn.Parameter:

@@ -49,7 +49,7 @@ def contrastive_loss(
         wants_gradient = slots.requires_grad and torch.is_grad_enabled()
         dtype = _torch.FLOATS.index(slots.dtype)
         own = _Call._make((1, *slots.shape, dtype, *bits, wants_gradient))
-    except Exception as error:  # whatever it is, the others must not wait
+    except Exception as error:  # on any error, the other ranks must learn of it
         failure, own = error, _Call._make(0 for _ in _Call._fields)
     # Waits for the other ranks, and for the device.
     everyones = _gathered(torch.tensor(own, dtype=torch.int64, device=device), group).tolist()
@@ -67,7 +67,7 @@ def contrastive_loss(
 
 
 class _Call(NamedTuple):
-    """What ranks must agree on, as integers: what they differ in, one of them would wait for."""
+    """What ranks must agree on, as integers. If they differed, a collective would block or fail."""
 
     works: int  # 0 where this rank refuses its input
     rows: int
@@ -78,7 +78,7 @@ class _Call(NamedTuple):
     reduction: int
     eps: int
     on_nonfinite: int
-    wants_gradient: int  # a backward pass to come, which is a collective
+    wants_gradient: int  # a backward pass will follow, which is a collective
 
     def said(self) -> str:
         if not self.works:

@@ -79,8 +79,8 @@ def matching_similarity_loss_per_img(
     Notes
     -----
     The matching is solved once, in the forward pass, and is a residual; `vmap` makes one call of
-    the whole batch. O(S² C + S³) an image forward and O(SC) backward, in parallel over
-    images on XLA's threads, and the same bits with any number of threads.
+    the whole batch. O(S² C + S³) per image forward and O(SC) backward, in parallel over images on
+    XLA's threads, and the same bits with any number of threads.
 
     {paper}
 
@@ -129,7 +129,7 @@ def cosine_sim_loss(
 
     Notes
     -----
-    O(C) an image.
+    O(C) per image.
 
     {SimSiam}
 
@@ -205,7 +205,7 @@ def matching_contrastive_loss_per_img(
     other slots of that image.
 
     The loss of `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
-    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) an image, in parallel over images.
+    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) per image, in parallel over images.
 
     Parameters
     ----------
@@ -355,8 +355,8 @@ def variance_covariance_loss(x: ArrayLike) -> tuple[jax.Array, jax.Array]:
     Notes
     -----
     A group that holds a NaN or an infinity makes both terms NaN and has a gradient of NaN, which
-    leaves that of other groups alone. N D² / 2 multiplications a group forward, three times as many
-    backward.
+    leaves that of other groups alone. N D² / 2 multiplications per group forward, three times as
+    many backward.
 
     {VICReg}
 

@@ -59,7 +59,7 @@ def cosine_sim_loss(
     Notes
     -----
     `osc.loss_objects.matching_similarity_loss_per_img` with one slot, of which it is the operator:
-    no copy, O(C) an image, and nothing to wait for on any device.
+    no copy, O(C) per image, and nothing to wait for on any device.
 
     {SimSiam}
 
@@ -171,10 +171,10 @@ def variance_covariance_loss(
 
     Notes
     -----
-    N D² / 2 multiplications a group forward, three times as many backward, which computes K again:
-    `x` is the only residual. On the CPU in parallel on PyTorch's threads with the interpreter's
-    lock released, the same bits with any number of them; on another device there, with D² numbers a
-    group, and nothing is waited for.
+    N D² / 2 multiplications per group forward, three times as many backward, which computes K
+    again: `x` is the only residual. On the CPU in parallel on PyTorch's threads with the
+    interpreter's lock released, the same bits with any number of them; on another device there,
+    with D² numbers a group, and nothing is waited for.
 
     {VICReg}
 

@@ -66,7 +66,7 @@ def matching_similarity_loss_per_img(
 
     Notes
     -----
-    On the CPU: O(S² C + S³) an image, in parallel over images on PyTorch's threads with the
+    On the CPU: O(S² C + S³) per image, in parallel over images on PyTorch's threads with the
     interpreter's lock released, the same bits with any number of them, no copy where the channels
     are contiguous. On another device the assignments alone are made on the CPU, for which a call
     waits for the device once (docs/pytorch.md).
@@ -192,7 +192,7 @@ def matching_contrastive_loss_per_img(
 
     Notes
     -----
-    O(S² C + S³) an image, in parallel over images. On another device a call waits for it once.
+    O(S² C + S³) per image, in parallel over images. On another device a call waits for it once.
 
     {paper}
 
@@ -254,7 +254,7 @@ def matching_similarity_loss_small_to_large(
 
     Notes
     -----
-    Al L As S C multiplications an image; of equal cosines the first is the greatest. On the CPU in
+    Al L As S C multiplications per image; of equal cosines the first is the greatest. On the CPU in
     parallel over images on PyTorch's threads with the interpreter's lock released, the same bits
     with any number of them; on another device all of it is done there, and nothing is waited for.
 

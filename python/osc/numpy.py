@@ -101,7 +101,7 @@ def matching_similarity_loss_per_img(
 
     Notes
     -----
-    O(S² C + S³) an image, in parallel over images. A call on small slots takes some 7 µs. Source:
+    O(S² C + S³) per image, in parallel over images. A call on small slots takes some 7 µs. Source:
     F. Baldassarre and H. Azizpour, "Towards self-supervised learning of global and object-centric
     representations", 2022 (arXiv 2203.05997), whose code returns ``(1 - Σ cosines) / 2`` for
     ``"sum"`` and an array ``[2, B, S]`` for ``"none"``.
@@ -168,7 +168,7 @@ def cosine_sim_loss(
 
     Notes
     -----
-    O(C) an image.
+    O(C) per image.
 
     {SimSiam}
 
@@ -293,7 +293,7 @@ def matching_contrastive_loss_per_img(
     other slots of that image.
 
     The loss of `matching_contrastive_loss` with the 2S slots of the slot's own image as candidates:
-    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) an image, in parallel over images.
+    ``log(2S - 1)`` where all slots are equal. O(S² C + S³) per image, in parallel over images.
 
     Parameters
     ----------
@@ -535,7 +535,7 @@ def variance_covariance_loss(
 
     Notes
     -----
-    N D² / 2 multiplications a group, and N D² more for each gradient.
+    N D² / 2 multiplications per group, and N D² more for each gradient.
 
     {VICReg}
 

@@ -1,6 +1,6 @@
 // Solves assignment problems. Crouse's solver takes those with few searches or many ties at once.
 // The fast solver takes the others, several small ones together, and leaves some to Crouse's.
-// Compiled once an instruction set; see runtime/dispatch.hpp.
+// Compiled once per instruction set; see runtime/dispatch.hpp.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +46,11 @@ class Assigner {
 
   Index stride() const { return stride_; }
 
-  // Before begin() the costs of a problem may be any numbers.
+  // The costs of a problem need no initial values; begin() sets them.
   FastProblem<T>& problem(Index i) { return problems_[i]; }
 
-  // Rows of adjacent costs of the type that is computed in. Where they do not lie so, they are
-  // packed into the costs of problem i.
+  // The rows of a matrix, as adjacent costs of type T. If the matrix is not such an array, its rows
+  // are packed into the costs of problem i.
   template <typename Element>
   CostRows<T> rows_of(const View<const Element, 2>& given, T sign, Index i) {
     if constexpr (std::is_same_v<T, Element>) {
@@ -98,7 +98,7 @@ class Assigner {
   AssignmentStatus solve(const CostRows<T>& costs, Index i) {
     FastProblem<T>& problem = problems_[i];
     AssignmentStatus status = crouse_.solve(costs);
-    if (crouse_.overflowed()) {  // not so where costs are shrunk
+    if (crouse_.overflowed()) {  // smaller costs do not overflow
       constexpr T kShrink = T(0x1p-60);
       for (Index r = 0; r < rows_; ++r) {
         const T* const x = costs.row(r);

@@ -1,4 +1,4 @@
-// The rows of a matrix as adjacent numbers of the type that is computed in. Compiled once an
+// The rows of a matrix as adjacent numbers of the type that is computed in. Compiled once per
 // instruction set; see runtime/dispatch.hpp.
 #pragma once
 
@@ -71,8 +71,8 @@ class RowPacker {
     return count == kLanes ? V::load(x) : V::load_first(x, count, T(0));
   }
 
-  // Each round moves the first bit of a row's number to the end of a column's: after as many rounds
-  // as a number has bits, rows are columns.
+  // Each round moves the first bit of the row index to the end of the column index. After
+  // log2(kLanes) rounds, rows and columns have changed places.
   static void transpose(Vector (&a)[kLanes]) {
     for (Index round = 1; round < kLanes; round *= 2) {
       Vector b[kLanes];

@@ -1,5 +1,5 @@
 // Crouse's solver (2016, see osc/assignment.hpp) and its tie rules, for one assignment problem: in
-// double, a vector of columns at a time. Compiled once an instruction set; see
+// double, a vector of columns at a time. Compiled once per instruction set; see
 // runtime/dispatch.hpp.
 //
 // Rows are assigned one by one. Each starts a shortest-path search, Dijkstra's over reduced costs,
@@ -201,9 +201,9 @@ class CrouseSolver {
     return bits & ((std::uint64_t{1} << count) - 1);
   }
 
-  // The first column that costs `least`; -1 if there is none, but NaN.
+  // The first column that costs `least`; -1 if no column does, which happens where costs are NaN.
   Index first_equal(const T* x, T least) const {
-    constexpr Index kAtOnce = 4;  // words in which it is sought without a branch
+    constexpr Index kAtOnce = 4;  // words that are searched without a branch
     const typename Costs::Vector value = Costs::set(least);
     for (Index first = 0;; first += kAtOnce) {
       Index column = -1;
@@ -216,8 +216,8 @@ class CrouseSolver {
     }
   }
 
-  // Gives a row the column where its search ends at once: the first free one at its least cost.
-  // False where that is in no free column.
+  // Assigns a row to the first free column that has its least cost: a search from this row would
+  // end there at once. False if no free column has the least cost.
   bool place(const CostRows<T>& costs, Index r) {
     const Index first = least_column_[r];
     if (first < 0 || !(costs.sign * least_[r] < std::numeric_limits<T>::infinity())) return false;
@@ -396,7 +396,7 @@ class CrouseSolver {
     }
   }
 
-  // Notes where a finite cost of an open column has led to no finite distance.
+  // Sets overflowed_ if the distance of an open column of finite cost is not finite.
   void check(Vector cost, Vector discount, Vector reached) {
     const Vector infinity = V::set(kInfinity);
     overflowed_ |=
@@ -404,9 +404,10 @@ class CrouseSolver {
          ~V::bits(V::less(V::abs(reached), infinity))) != 0;
   }
 
-  // The next column, of those at the least distance. A free one ends the search, so those go first,
-  // and among them the one that is looked at last; else the one that is looked at first. Columns
-  // are looked at from the last to the first, but for those that have moved, forward.
+  // The next column: one of those at the least distance, in the order of SciPy's search. A free
+  // column ends the search. So the last free column in that order is taken, or, if none is free,
+  // the first column. The order is from the last column to the first, except that columns that have
+  // moved are visited at their new positions.
   Index choose(Vector nearest) const {
     Choice choice{-1, -1, -1, columns_};
     for (Index w = 0; w < words_; ++w) {
@@ -421,7 +422,7 @@ class CrouseSolver {
       if (unmoved == 0) continue;
       if (free == 0) {
         consider(w * kWord + kWord - 1 - std::countl_zero(unmoved), choice);
-      } else {  // of those in this word and in all that follow it is looked at last
+      } else {  // the last in the order among this word and all that follow
         consider(w * kWord + std::countr_zero(unmoved), choice);
         break;
       }
@@ -447,7 +448,7 @@ class CrouseSolver {
     }
   }
 
-  // A bit for each column of a word.
+  // The columns of word w at the distance `nearest`, as bits.
   std::uint64_t columns_at(Vector nearest, Index w) const {
     std::uint64_t bits = 0;
     const double* const x = distance_ + w * kWord;
@@ -464,19 +465,19 @@ class CrouseSolver {
   std::int32_t* row_of_column_;  // [columns], -1 for none
   double* row_dual_;             // [rows]
   // An element for each column, and more up to whole words:
-  double* discount_;      // the negated dual: at least 0 but for rounding; +inf of a closed column
+  double* discount_;      // the negated dual: at least 0, up to rounding; +inf of a closed column
   double* distance_;      // +inf of a closed column
   double* previous_row_;  // on the path to each column
   double* word_nearest_;  // [words, lanes], the least distances of a word's columns
   // A bit for each column:
   std::uint64_t* free_;
   std::uint64_t* moved_;        // whether it has another position than at the start
-  std::int32_t* open_columns_;  // whose distance is not final yet, in the order of SciPy's search
-  std::int32_t* position_;      // [columns], in open_columns
+  std::int32_t* open_columns_;  // whose distance is not final, in the order of SciPy's search
+  std::int32_t* position_;      // [columns], the place in open_columns_
   Closed* closed_;              // [rows]
   Index first_unplaced_ = 0;
   Index tied_ = 0;         // rows with several least costs, the first of them in a taken column
-  Index scans_ = 0;        // visits of rows in searches that may follow
+  Index scans_ = 0;        // how many more visits of rows are allowed; negative: gave up
   bool ordinary_ = false;  // all costs are finite, and so are their squares
   bool may_overflow_ = false;
   bool overflowed_ = false;

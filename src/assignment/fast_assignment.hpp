@@ -1,6 +1,6 @@
 // Solves assignment problems in the type of the costs, in vector registers. It answers only if the
 // optimum is unique, and proves that. Ties, near ties, infinite and extreme costs are left to
-// CrouseSolver. Compiled once an instruction set; see runtime/dispatch.hpp.
+// CrouseSolver. Compiled once per instruction set; see runtime/dispatch.hpp.
 //
 //   begin     column reduction: the price v of a column starts at its least cost (square matrices)
 //             or at 0, and each row takes a free column at its price, if there is one. If every
@@ -33,8 +33,8 @@ template <typename T>
 struct FastProblem {
   T* costs;                     // [rows, stride]; columns beyond the last cost +inf
   T* price;                     // [stride]
-  std::int32_t* column_of_row;  // [rows], meaningless for a row that is left
-  std::int32_t* row_of_column;  // [stride + 1], -1 where free; the last takes what has no column
+  std::int32_t* column_of_row;  // [rows], meaningless for a row in rows_left
+  std::int32_t* row_of_column;  // [stride + 1], -1 where free; the last element is a dummy
   std::int32_t* rows_left;      // [rows + 1], the rows without a column
   Index left = 0;               // how many
   T largest = 0;                // magnitude of a cost, all of which are finite
@@ -85,9 +85,9 @@ struct FastScratch {
 
 enum class Begun {
   not_finite,  // a cost is NaN or infinite
-  contested,   // many ties, or few rows have all the least costs: Crouse's solver is as fast
+  contested,   // many ties, or few rows hold the least costs of all columns: use Crouse's solver
   solved,      // the optimum is found, and unique
-  pending,     // reduce() and finish() go on
+  pending,     // reduce() and finish() are still to be called
 };
 
 // kVectors: the registers that a row takes; 0: it is read from memory.
@@ -130,7 +130,7 @@ class FastAssignment {
     };
     Index r = 0;
     if constexpr (kVectors == 0) {
-      constexpr Index kRows = 4;  // that read the least costs together
+      constexpr Index kRows = 4;  // rows that share one load of the least costs
       for (; r + kRows <= rows_; r += kRows) {
         for (Index k = 0; k < vectors(); ++k) {
           Vector least_cost = load(problem.price, k);
@@ -162,8 +162,8 @@ class FastAssignment {
   // Row reduction of problems that have begun.
   void reduce(FastProblem<T>* problems, Index count) const {
     constexpr int kChains = kVectors > 0 ? kTogether : 1;
-    // A step of several problems together costs a third of one alone. Shortest paths cannot be
-    // found together.
+    // One step of several interleaved problems costs a third of separate steps. Shortest-path
+    // searches cannot be interleaved, so more steps of row reduction pay off.
     const Index turns = (kChains > 1 && count >= kChains ? 4 : 2) * rows_;
     Chain chains[kChains];
     int running = 0;
@@ -211,8 +211,8 @@ class FastAssignment {
   // The turns of row reduction of one problem.
   struct Chain {
     FastProblem<T>* problem;
-    std::int32_t row;           // the next one
-    Index turns;                // still allowed: rounding may keep prices from falling
+    std::int32_t row;           // the row that takes the next step
+    Index turns;                // steps still allowed: rounding may keep prices from falling
     const std::int32_t* queue;  // of rows without a column, ended by -1
     Index ties;                 // rows that were put back to the front of the queue's memory
   };
@@ -361,7 +361,7 @@ class FastAssignment {
         column = find(scratch_.distance, first[i]);
       }
       std::int32_t displaced = problem.row_of_column[column];
-      if (displaced >= 0 && !(V::first(gap) > 0)) {  // that row would only take it back
+      if (displaced >= 0 && !(V::first(gap) > 0)) {  // a tie: that row would only take it back
         problem.rows_left[chain.ties++] = chain.row;
         displaced = -1;
       } else {
@@ -370,7 +370,7 @@ class FastAssignment {
             const Vector price = load(problem.price, k);
             store(problem.price, k,
                   V::select(V::equal(x[i][k], first[i]), V::sub(price, gap),
-                            price));  // where several are best, gap is 0
+                            price));  // if several columns are best, gap is 0
           }
         } else {
           problem.price[column] -= V::first(gap);
@@ -394,7 +394,7 @@ class FastAssignment {
     }
   }
 
-  // The first column whose value is `value`, which there is.
+  // The first column whose value is `value`. At least one column must have it.
   Index find(const T* values, Vector value) const {
     for (Index k = 0;; ++k) {
       const std::uint32_t bits = V::bits(V::equal(load(values, k), value));
@@ -403,7 +403,7 @@ class FastAssignment {
   }
 
   // Dijkstra's search over reduced costs, from a row without a column to the nearest free column.
-  // Each visit of a row takes one of the `scans`; the search is given up after them.
+  // Each visit of a row decrements `scans`. The search gives up when none is left.
   void augment(FastProblem<T>& problem, std::int32_t new_row, Index& scans) const {
     Index closed = 0;
     Index column = 0;
@@ -491,10 +491,10 @@ class FastAssignment {
            certify_any(problem, magnitude, rounding);
   }
 
-  // Every pair that is not far from tight as a bit: without a cycle among them, every cycle has a
-  // pair that is. Node c is column c and the row that has it; all free columns together are one
-  // node more, which needs no row: a row may leave its column for a free one, and its column, at
-  // price v <= 0, may then stay free.
+  // A bit for each pair whose slack is at most `far`. If these pairs have no cycle, every cycle of
+  // exchanges has a pair with a greater slack. Node c is column c with the row that is assigned to
+  // it. Node 63 is all free columns together: a row may leave its column for a free one, and its
+  // column, at price v <= 0, may then stay free.
   bool certify_small(const FastProblem<T>& problem, T rounding) const {
     const T far = 4 * static_cast<T>(rows_ + 2) * rounding;
     alignas(64) std::uint64_t next[64];
@@ -527,7 +527,7 @@ class FastAssignment {
             << c;
       left = (left & ~free) | std::uint64_t{1} << 63;
     }
-    // Again and again take away the nodes that lead to none that is left.
+    // Repeatedly remove the nodes without an edge to a remaining node. Nodes on a cycle remain.
     const std::uint64_t nodes = left;
     while (left != 0) {
       const std::uint64_t leading = any_common_bit(next, free != 0 ? 64 : columns_, left) & nodes;
@@ -592,8 +592,8 @@ class FastAssignment {
     return true;
   }
 
-  // Whether the edges up to a slack have no cycle; depth first. visit: the stack of nodes, and for
-  // each node -1 (new), the next edge to follow, or kDone.
+  // Whether the edges of at most this slack have no cycle, by depth-first search. `visit` holds the
+  // stack of nodes, and for each node kNew, kDone or the next edge to follow.
   bool acyclic(double most) const {
     constexpr std::int32_t kNew = -1, kDone = -2;
     const Index nodes = rows_ + 1;
@@ -624,12 +624,13 @@ class FastAssignment {
     return true;
   }
 
-  // No cycle of a sum <= 0: with every edge shortened by more than what double can be off, shortest
-  // paths still settle.
+  // Whether the slacks of every cycle have a sum above 0. Each edge is shortened by more than the
+  // rounding error of double. If shortest paths then still converge (Bellman-Ford), there is no
+  // negative cycle.
   bool all_cycles_cost(double magnitude) const {
     constexpr double kMargin = 16 * std::numeric_limits<double>::epsilon();
     const double margin = kMargin * magnitude;
-    if (!acyclic(margin)) return false;  // where a tie is, mostly
+    if (!acyclic(margin)) return false;  // in most cases a tie
     const Index nodes = rows_ + 1;
     const Index passes = std::min(nodes, Index{64});
     for (Index n = 0; n < nodes; ++n) scratch_.potential[n] = 0;

@@ -23,8 +23,8 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-// A call, of the slots of one rank or of several: then `call` has the arrays and options of a
-// gathered call. The place of a slot is its index in [R, 2, B, S]; without ranks, R is 1.
+// A call on the slots of one rank or of several. With several, `call` has the arrays and options of
+// a gathered call. The place of a slot is its index in [R, 2, B, S]. R is 1 without ranks.
 template <typename T>
 struct Request {
   const osc_contrastive_loss& call;
@@ -52,23 +52,23 @@ struct Request {
   View<const T, 4> slots_of(Index r) const { return slice(slots, 0, r); }
 };
 
-// Calls work(x, y) for all pairs of blocks of the task, x <= y, of which x is one of the own.
-// Several threads may call this at once, with the same `next` and `turns` (an element a block),
-// which start as zeros: each pair is then one thread's.
+// Calls work(x, y) for all pairs of blocks x <= y of the task in which x is an own block. Several
+// threads may call this at once, with the same `next` and `turns` (one element per block), which
+// start as zeros. Each pair is then processed by one thread.
 //
-// The pairs are played as in a tournament: in each round every block meets one other. A block plays
-// its rounds in order, whichever thread comes to them, so that sums have the same bits with any
-// number of threads. A thread that takes a pair waits for both blocks to have played their rounds
-// before; as pairs are taken in order, those are being played.
+// Pairs are scheduled as a round-robin tournament: in each round every block meets one other. The
+// rounds of a block are processed in order, on any threads, so that sums have the same bits with
+// any number of threads. A thread that takes a pair waits until the earlier rounds of both blocks
+// have ended. Pairs are taken in order, so those rounds are already running: no deadlock.
 template <typename Task, typename Work>
 void each_pair(const Task& task, std::atomic<Index>& next, std::atomic<std::int32_t>* turns,
                const Work& work) {
   const Index own = task.own_blocks, others = task.other_blocks;
   const Index players = own + own % 2, half = players / 2,
-              rounds = players - 1;  // of an odd number, one sits out
+              rounds = players - 1;  // if `own` is odd, one block pauses in each round
   const Index among_own = own + rounds * half, all = among_own + own * others;
   const auto wait_for = [&](Index block, std::int32_t turn) {
-    // A thread looks this often before it sleeps: the other may have lost its core.
+    // A thread polls this often before it sleeps: the thread that it waits for may not be running.
     constexpr int kLooks = 1000;
     for (int look = 0; look < kLooks; ++look) {
       if (turns[block].load(std::memory_order_acquire) == turn) return;
@@ -113,10 +113,10 @@ struct Rows {
 
   Task task;
   Index capacity;                    // whole tiles
-  Index* places;                     // of each row
-  Index* row_at;                     // of each place of this rank; if it has a row
-  std::atomic<std::int32_t>* turns;  // of each block
-  std::atomic<Index>* next;          // pair of blocks
+  Index* places;                     // [rows], the place of each row
+  Index* row_at;                     // the row of each place of this rank that has one
+  std::atomic<std::int32_t>* turns;  // [blocks]
+  std::atomic<Index>* next;          // the next pair of blocks
 
   static Index whole_tiles(Index rows) {
     return (rows + Task::kTile - 1) / Task::kTile * Task::kTile;
@@ -160,10 +160,10 @@ class Computation {
  public:
   Computation(const Request<T>& request, const ContrastiveKernels<T>& kernels, Rows<T>& rows)
       : request_(request), kernels_(kernels), rows_(rows), task_(rows.task) {
-    // Powers of a shared maximum must not come near those that the kernels take for zero
-    // (kLeastExponent).
+    // With a shared maximum, exponents must stay far above kLeastExponent, below which the kernels
+    // take a power for 0.
     constexpr double kFarFromVanishing = sizeof(A) == 4 ? 64 : 900;
-    // Not 0, which would leave nothing of what is no candidate, the cosine -inf.
+    // At least the least normal number. With a scale of 0, a masked cosine (-inf) would become NaN.
     task_.exponent_scale =
         std::max(static_cast<A>(1 / (kLn2 * request.temperature)), std::numeric_limits<A>::min());
     task_.shares_maximum = 2 * static_cast<double>(task_.exponent_scale) <= kFarFromVanishing;
@@ -205,8 +205,8 @@ class Computation {
   }
 
   // After take(). Calls each_part(step) for steps that threads may share: step(part, parts, memory)
-  // for each part. Writes losses [2BS]. Returns how many rows have no negative as near as their
-  // positive.
+  // for each part. Writes losses [2BS]. Returns the number of rows whose positive is nearer than
+  // every negative.
   template <typename EachPart>
   Index run(double* losses, const EachPart& each_part) {
     each_part([&](Index part, Index parts, void* memory) {
@@ -261,8 +261,8 @@ class Computation {
     return accurate;
   }
 
-  // What each row weighs in the gradient of the others. grad_outputs are brought to magnitudes of 1
-  // at most, so that none vanishes on the way.
+  // The weight of each row in the gradients of the others. grad_outputs are scaled to magnitudes of
+  // at most 1, so that no weight underflows.
   void weigh() {
     double largest = 0;
     each_row([&](Index row) {
@@ -323,7 +323,7 @@ class Computation {
     if (task_.unit_gradients) std::fill_n(task_.unit_gradients, rows * task_.padded, A(0));
   }
 
-  // Rows that are no slot's.
+  // Clears the rows [begin, end), which belong to no slot.
   void clear_beyond(Index begin, Index end) {
     if (begin >= end) return;
     std::fill(task_.units + begin * task_.padded, task_.units + end * task_.padded, A(0));
@@ -364,7 +364,8 @@ class Computation {
   Ratio factor_;  // of the gradient
 };
 
-// What is wrong with a call that the table does not know of.
+// Checks what the table of operators cannot: the rank, the range of the temperature, and the
+// outputs that given_log_sum_exp excludes.
 template <typename T>
 Status check(const Request<T>& request) {
   using A = typename ContrastiveTask<T>::A;
@@ -440,7 +441,8 @@ class Run {
   }
 
  private:
-  // Other ranks cannot know of an image that is left out though it is finite.
+  // A row of -1 in given_matching masks an image. Other ranks do not see it, so that a finite image
+  // may not be masked.
   Status check_left_out() const {
     const View<const T, 4> own = request_.slots_of(request_.rank);
     for (Index image = 0; image < request_.images(); ++image) {
@@ -575,7 +577,7 @@ class Run {
   Index* matching_ = nullptr;  // [B, S]
   bool* is_masked_ = nullptr;  // [R, B]
   double* losses_ = nullptr;   // [2BS]
-  // Slots without a negative as near as their positive: [B], or the first for all.
+  // The number of slots whose positive is nearer than every negative: [B], or one element for all.
   Index* accurate_ = nullptr;
   Parts matching_parts_, parts_;
   std::optional<Rows<T>> rows_;

@@ -11,7 +11,8 @@
 namespace osc::cpu {
 namespace {
 
-// The Taylor coefficients of 2^x, ln(2)^k / k!: as many as numbers of type A see for |x| <= 1/2.
+// The Taylor coefficients of 2^x, ln(2)^k / k!: as many as matter to the last bit of type A for |x|
+// <= 1/2.
 template <typename A>
 struct PowerOfTwo {
   static constexpr int kDegree = sizeof(A) == 4 ? 7 : 13;
@@ -35,7 +36,7 @@ class Contrastive {
   // with weights and units are normal numbers, too.
   static constexpr A kLeastExponent = sizeof(A) == 4 ? A(-100) : A(-1000);
   static constexpr A kMasked =
-      -std::numeric_limits<A>::infinity();  // the cosine of what is no negative
+      -std::numeric_limits<A>::infinity();  // replaces the cosine of a pair that is no negative
 
  public:
   // `memory` has kContrastiveMemory bytes.
@@ -109,8 +110,8 @@ class Contrastive {
   }
 
  private:
-  // Pairs of `rows` rows from `row` on and `columns` rows from `column` on. `both`: the latter are
-  // others than the former, and are own rows, too.
+  // The pairs of `rows` rows from `row` on with `columns` rows from `column` on. `both`: the
+  // columns are own rows as well, and not the same as the rows, so the tile counts for both sides.
   struct Tile {
     Index row, rows, column, columns;
     bool both;
@@ -143,8 +144,8 @@ class Contrastive {
                                                task_.channels, tile_, kTile);
   }
 
-  // Rows of the tile whose positive is among the columns, and its place in the tile. The positive
-  // of the positive is the row itself.
+  // Calls work(row, positive, element of the tile) for each row whose positive is among the
+  // columns. The positive's own positive is the row.
   template <typename Work>
   void each_positive(const Tile& tile, const Work& work) const {
     for (Index i = 0; i < tile.rows; ++i) {
@@ -161,8 +162,7 @@ class Contrastive {
   }
 
   // Masks all but the negatives: a row itself, its positive, and what lies beyond the last column.
-  // Sums are of the negatives alone, so that a positive that leaves them far behind does not round
-  // them away.
+  // Sums contain the negatives alone: a much greater term of the positive would round them away.
   void mask(const Tile& tile) const {
     for (Index i = 0; i < tile.rows; ++i) {
       if (tile.row == tile.column) tile_[i * kTile + i] = kMasked;
@@ -187,7 +187,7 @@ class Contrastive {
       row_values_[i] = V::first(V::greatest(V::load(row_vectors_ + i * kLanes)));
   }
 
-  // Calls work(row, its greatest cosine) for all rows that have the tile's negatives.
+  // Calls work(row, greatest cosine) for the tile's rows, and for its columns if `both`.
   template <typename Work>
   void each_greatest(const Tile& tile, const Work& work) const {
     find_greatest(tile);
@@ -270,7 +270,7 @@ class Contrastive {
       task_.sums[tile.column + j] += static_cast<double>(column_values_[j]);
   }
 
-  // Replaces cosines by the weight of each unit in the gradient of the other.
+  // Replaces the cosine of each pair by the factor of either unit in the gradient of the other.
   void weigh(const Tile& tile) const {
     for (Index v = 0; v < tile.vectors(); ++v) {
       const Vector of_column = V::load(task_.weights + tile.column + v * kLanes);
@@ -298,7 +298,8 @@ class Contrastive {
     }
   }
 
-  // The weight of a positive: for either row, what its negatives weigh together.
+  // The factor of a positive pair is minus the total weight of the negatives, added up over its two
+  // rows.
   void weigh_positives(const Tile& tile) const {
     each_positive(tile, [&](Index row, Index positive, A& weight) {
       const double logit = kLn2 * static_cast<double>(task_.exponent_scale) *

@@ -18,8 +18,7 @@ inline constexpr double kLn2 = 0.69314718055994530942;
 
 // Slots that are contrasted with each other, as rows in blocks. The first `own` rows are those
 // whose losses and gradients are wanted; `others` more, from first_other on, are only candidates.
-// Each array has an element a row. What lies between the two and after them, up to whole tiles, is
-// zero.
+// Each array has one element per row. Padding rows, after either part up to whole tiles, are zero.
 template <typename T>
 struct ContrastiveTask {
   using A = typename Computed<T>::Type;
@@ -62,8 +61,8 @@ template <typename T>
 struct ContrastiveKernels {
   // The units of the rows [begin, end).
   void (*read)(const ContrastiveTask<T>& task, Index begin, Index end, void* memory);
-  // What all pairs of a row of block x, which is one of the own, and a row of block y >= x add to
-  // sums; and to the gradients of their units.
+  // All pairs of a row of own block x with a row of block y >= x. The first adds their powers to
+  // the sums of the rows, the second adds to the gradients of the units.
   void (*log_sum_exp_tiles)(const ContrastiveTask<T>& task, Index x, Index y, void* memory);
   void (*gradient_tiles)(const ContrastiveTask<T>& task, Index x, Index y, void* memory);
   // The gradients of the rows [begin, end): the vjp of their units, times `factor`.

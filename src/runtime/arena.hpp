@@ -12,7 +12,7 @@ namespace {
 class Arena {
  public:
   static constexpr std::size_t kAlignment = 64;  // a cache line, and the widest vector
-  // More bytes than there can be.
+  // More bytes than any allocation can have.
   static constexpr std::size_t kTooMuch = SIZE_MAX / kAlignment * kAlignment;
 
   Arena() = default;
@@ -45,7 +45,7 @@ class Arena {
     }
   }
 
-  // kTooMuch if it is more than there can be.
+  // The bytes taken so far; kTooMuch if they overflow.
   std::size_t used() const { return used_; }
 
   // Rounded up to kAlignment.

@@ -100,7 +100,7 @@ class Checker {
     return false;
   }
 
-  // Takes the dtype, and the sizes of letters that no input before has.
+  // Takes the dtype from the first input, and the sizes of letters that this input has first.
   bool check_input() noexcept {
     if (dtype_ == OSC_ABSENT) {
       dtype_ = array_->dtype;
@@ -118,7 +118,7 @@ class Checker {
     const unsigned known_before = known_;
     const bool is_split = array_->dims == shape_->count + 1 && shape_->split >= 0;
     bool good = array_->dims == shape_->count || is_split;
-    // A product of sizes of which none counts as less than 1 bounds those of all results.
+    // The product of the sizes, each counted as at least 1, is an upper bound for every result.
     Index bytes = bytes_of(OSC_FLOAT64);
     bool overflows = false;
     for (int d = 0, source = 0; d < shape_->count && good; ++d, ++source) {
@@ -146,7 +146,7 @@ class Checker {
 
   bool check_given() noexcept {
     if (!check_dtype()) return false;
-    if (!array_->sizes && array_->data) return true;  // of whatever sizes are wanted
+    if (!array_->sizes && array_->data) return true;  // without sizes: it has those that are wanted
     const int count = reduces_ ? shape_->reduced_count : shape_->count;
     Index sizes[kMostDimensions];
     for (int d = 0; d < count; ++d) {
@@ -184,8 +184,8 @@ class Checker {
     return same;
   }
 
-  // Whether elements of these sizes can be where the array says. Inputs and gradients may have any
-  // strides, but for channels; all others are contiguous.
+  // Checks the pointer and the strides of an array of these sizes. Inputs and gradients may have
+  // any strides, except along channels. All other arrays must be contiguous.
   bool check_elements(const Index* sizes, int count) noexcept {
     for (int d = 0; d < count; ++d) {
       if (sizes[d] == 0) return true;
@@ -261,16 +261,16 @@ class Checker {
   const osc_operator& row_;
   const ParsedRow& parsed_;
   const char* call_;
-  // The array that is looked at.
+  // The array that is being checked.
   const osc_array_description* described_ = nullptr;
   const Shape* shape_ = nullptr;
   const osc_array* array_ = nullptr;
 
-  bool reduces_ = false;             // the losses to one number
+  bool reduces_ = false;             // losses are reduced to one number
   std::int32_t dtype_ = OSC_ABSENT;  // of the inputs
   unsigned known_ = 0;               // a bit for each letter that has a size
   Index size_of_[kMostLetters] = {};
-  Text text_;  // of the failure
+  Text text_;  // the message of the failure
 };
 
 }  // namespace

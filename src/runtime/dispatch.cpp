@@ -96,7 +96,7 @@ const InstructionSet* instruction_set_in_use(Status& status) noexcept {
     status = unknown("the environment variable OSC_INSTRUCTION_SET", forced);
     return nullptr;
   }
-  // Another thread may have forced one meanwhile: that one stays.
+  // If another thread has forced a set in the meantime, that set stays.
   return chosen.compare_exchange_strong(known, set, std::memory_order_acq_rel) ? set : known;
 }
 

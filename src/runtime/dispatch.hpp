@@ -1,9 +1,9 @@
 // The instruction sets, and the kernels of an operator for each.
 //
 // src/*/kernels.cpp are written in the vectors of simd/<set>.hpp, once, and compiled for each set
-// in the list of src/CMakeLists.txt with that set's flags. Everything that such a file defines has
-// internal linkage, but for its table: so the linker can never take one of its functions for a
-// processor that lacks the instructions.
+// in the list of src/CMakeLists.txt with that set's flags. Everything that such a file defines,
+// except its table, has internal linkage. Otherwise the linker could pick one of its inline
+// functions for code that runs on every processor.
 #pragma once
 
 #include "instruction_sets.hpp"  // made by src/CMakeLists.txt
@@ -18,9 +18,10 @@ struct InstructionSet {
   int index;  // in the tables of kernels
 };
 
-// The one that was forced, or else the widest that the processor has. Null, and why in `status`, if
-// the environment forces one that there is not. Another thread may force another one at any time: a
-// call asks once, where it begins, and hands the answer to all that it calls.
+// The instruction set that was forced, or else the widest that the processor has. Null, with the
+// reason in `status`, if the environment variable names one that is not available. Another thread
+// may force another set at any time. So a call asks once, at its beginning, and passes the answer
+// on.
 const InstructionSet* instruction_set_in_use(Status& status) noexcept;
 
 // The type that elements are computed in.

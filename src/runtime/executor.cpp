@@ -23,8 +23,8 @@ osc_executor::~osc_executor() = default;
 namespace osc {
 namespace {
 
-// Waking a sleeping thread takes longer than most calls compute, so threads look out for work, and
-// for the end of it, this many times first: some ten microseconds.
+// Waking a sleeping thread takes longer than most calls. So threads poll this many times, some ten
+// microseconds, before they sleep: workers for work, the caller for the end of it.
 constexpr int kLooks = 2000;
 
 template <typename Condition>

@@ -27,7 +27,7 @@ bool is_finite(const View<T, N>& view) noexcept {
 }
 
 // NonFinite::raise: an error for the first index along dimension `dim`, of images or groups
-// (`kind`), under which there is a NaN or an infinity.
+// (`kind`), that contains a NaN or an infinity.
 template <typename T, int N>
 Status check_finite(const char* name, const char* kind, const View<T, N>& view, int dim,
                     Executor* executor) {

@@ -51,7 +51,7 @@ void run_parts(const Plan& plan, const Work& work) {
   });
 }
 
-// A thread's own share of a batch, from which others may take when they have done theirs.
+// A thread's share of a batch. Threads that have finished their own shares steal from it.
 struct alignas(Arena::kAlignment) WorkQueue {
   std::atomic<Index> next;
   Index end;
@@ -75,7 +75,8 @@ struct Parts {
 
 // Calls work(begin, end, a part's memory) for ranges that together are [0, count). From one call to
 // the next a thread has the same share of the batch, which may still be in the cache of its core.
-// It takes ranges of it, and then of the others', since it is not known beforehand which are slow.
+// It takes ranges of its share and then steals from the others, since the cost of an element is not
+// known in advance.
 template <typename Work>
 void for_each_range(const Parts& parts, Index count, const Work& work) {
   const Index number = parts.plan.parts;
@@ -108,8 +109,8 @@ void for_each_by_turns(const Plan& plan, Index count, const Work& work) {
   });
 }
 
-// The memory of a call: the caller's workspace, or its own. take(arena) is called with an arena
-// that counts, and again with as many bytes: what it takes is then ready to use.
+// The memory of a call: the caller's workspace, or its own. lay_out() calls take(arena) twice: with
+// an arena that only counts bytes, and then with one that hands them out.
 class CallMemory {
  public:
   explicit CallMemory(Workspace* workspace) : workspace_(workspace ? *workspace : own_) {}

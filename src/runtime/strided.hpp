@@ -1,4 +1,4 @@
-// Elements of views. With internal linkage, since kernels are compiled once an instruction set.
+// Elements of views. With internal linkage, since kernels are compiled once per instruction set.
 #pragma once
 
 #include "osc/view.hpp"

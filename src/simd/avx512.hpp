@@ -64,8 +64,8 @@ struct Primitives<float> : MaskedLanes<float, __mmask16> {
   }
 
   static void two_smallest_of_each(Vector (&a)[4], Vector (&b)[4]) {
-    // Lanes of two pairs alternate after the first step, of all four after the second; then each
-    // quarter holds what is left of all.
+    // The first step interleaves lanes of two pairs, the second those of all four. Each quarter of
+    // a vector then holds candidates of all four pairs.
     constexpr auto merge = Simd<float>::merge;
     Vector pair_a[2], pair_b[2];
     for (int i = 0; i < 2; ++i) {

@@ -1,5 +1,5 @@
 // The vectors that the kernels are written in, Simd<T>. An instruction set provides Primitives<T>,
-// on top of Lanes<T, bytes>, which is written in the compiler's own vector types. Compiled once an
+// on top of Lanes<T, bytes>, which is written in the compiler's own vector types. Compiled once per
 // instruction set; see runtime/dispatch.hpp. The operations:
 //
 //   mask, first_lanes    lanes chosen by the lowest bits, or the first `count`; bits() is the

@@ -1,4 +1,4 @@
-// Products of matrices that lie in the caches. Compiled once an instruction set; see
+// Products of matrices that lie in the caches. Compiled once per instruction set; see
 // runtime/dispatch.hpp.
 #pragma once
 
@@ -15,7 +15,7 @@ class MatrixProduct {
 
  public:
   static constexpr Index kRows =
-      kLanes * sizeof(A) == 64 ? 8 : 4;  // as many rows by two vectors as there are registers for
+      kLanes * sizeof(A) == 64 ? 8 : 4;  // a block of kRows x 2 vectors fits in the registers
 
   // out (+)= a b, with a[i, k] at a + i * a_row + k * a_depth, in blocks of kRows rows by two
   // vectors. Rows up to the next multiple of kRows are read and written. Every element adds its

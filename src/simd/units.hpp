@@ -1,4 +1,4 @@
-// A slot's unit, and the gradient of a slot from that of its unit. Compiled once an instruction
+// A slot's unit, and the gradient of a slot from that of its unit. Compiled once per instruction
 // set; see runtime/dispatch.hpp.
 #pragma once
 
@@ -17,8 +17,8 @@ class Units {
   static constexpr Index kLanes = V::kLanes;
 
  public:
-  // Whether a sum of squares has lost nothing to underflow that its last bit would show, and
-  // products of two norms stay far from overflow.
+  // Whether underflow of single squares did not change the last bit of their sum, and products of
+  // two norms stay far from overflow.
   static bool is_exact(A squares) {
     constexpr A kLeast = sizeof(A) == 4 ? A(0x1p-70) : A(0x1p-800), kLargest = 1 / kLeast;
     return squares > kLeast && squares < kLargest;

@@ -11,7 +11,8 @@ double unit_in_double(const T* x, Index channels, double eps, Unit* unit) noexce
   const double floored = length.floored(eps);
   for (Index c = 0; c < channels; ++c)
     unit[c] = static_cast<Unit>(to_double(x[c]) * length.scale / floored);
-  // Not of `floored`, which eps in the unit of a tiny length can overflow.
+  // Not computed from `floored`: for a tiny length the scale is large, and eps * scale can
+  // overflow.
   return length.exceeds(eps) ? length.scale / length.length : -1 / eps;
 }
 

@@ -20,9 +20,8 @@ template <typename T, typename Unit>
 double unit_in_double(const T* x, Index channels, double eps, Unit* unit) noexcept;
 
 // The vjp of the normalisation of x, times `factor`: (unit_gradient - unit <unit, unit_gradient>) /
-// |x| * factor. Where the norm is floored, and so does not change, unit_gradient / eps * factor.
-// Returns whether T holds all bits of the result, also if it is multiplied by a number of some
-// magnitude.
+// |x| * factor. Where |x| <= eps, the norm is constant and the result is unit_gradient / eps *
+// factor. Returns whether T holds all bits of the result, with room for a later multiplication.
 template <typename T, typename Unit>
 bool gradient_in_double(const T* x, const Unit* unit, const Unit* unit_gradient, Index channels,
                         double eps, const Ratio& factor, T* target) noexcept;

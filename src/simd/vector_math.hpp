@@ -62,7 +62,8 @@ class Product {
   // x times the product, rounded to where it is.
   double of(double x) const noexcept { return std::ldexp(x * mantissa_, exponent_); }
 
-  // Whether it is 0, or a normal number of T with as much room as T has digits below it.
+  // Whether the product is 0, or a normal number of T that is above the least one by a factor of at
+  // least 2^digits.
   template <typename T>
   bool is_well_within() const noexcept {
     using Limits = std::numeric_limits<T>;
@@ -82,9 +83,8 @@ class Product {
   int exponent_ = 0;
 };
 
-// |x| as length / scale, with scale a power of two: 1 but for vectors whose squares would overflow
-// or vanish. Then both numbers are finite where x is, even where |x| itself is too large for a
-// double.
+// |x| as length / scale. The scale is a power of two: 1, unless squares of x would overflow or
+// underflow. Both numbers are finite if x is, even if |x| is too large for a double.
 struct Norm {
   double scale = 1;
   double length = 0;
@@ -100,8 +100,8 @@ struct Norm {
 template <typename T>
 Norm norm(const T* x, Index size) noexcept {
   const double squares = dot(x, x, size);
-  // In this range what single squares lost to underflow is far below the last bit of the sum. Sums
-  // of squares of floats are in it, or 0.
+  // In this range, underflow of single squares is far below the last bit of the sum. Sums of
+  // squares of floats are in this range or 0.
   if (squares > 1e-250 && squares < 1e250) return {1, std::sqrt(squares)};
 
   double largest = 0;

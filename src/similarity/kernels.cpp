@@ -73,8 +73,8 @@ class Similarity {
   }
 
   void run(Index begin, Index end) {
-    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
-    // hundred times as slow.
+    // Kernels also read the padding after the last slot. It is set to zero because arithmetic with
+    // denormal numbers would be a hundred times slower.
     for (Index c = 0; c < assigner_.stride(); ++c) inverse_[c] = 0;
     for (Index i = 0; i < most_pending_; ++i) {
       for (Index k = 0; k < slots_ * assigner_.stride(); ++k) assigner_.problem(i).costs[k] = 0;
@@ -93,7 +93,8 @@ class Similarity {
       } else if (match(image, pending)) {
         finish(image, assigner_.problem(pending).column_of_row,
                assigner_.problem(pending).row_of_column);
-      } else if (++pending == most_pending_ || !is_ordinary) {  // units_ are needed again
+      } else if (++pending == most_pending_ || !is_ordinary) {
+        // An image that is not ordinary uses units_, which the next such image overwrites.
         finish_pending(pending);
         pending = 0;
       }
@@ -129,7 +130,7 @@ class Similarity {
     return true;
   }
 
-  // One slot of f: where it can be read, and what makes it a unit.
+  // Reads one slot of f: sets its row and its inverse norm.
   [[gnu::always_inline]] bool read_slot(Image& image, const T* x, Index row) const {
     A* const copy = in_place_ ? nullptr : image.copies + row * padded_;
     const A squares = Units<T>::squares(x, channels_, copy);
@@ -331,7 +332,7 @@ class Similarity {
                                      inverse * image.inverse_norm[target_row];
     loss = loss_of_cosine(cosine);
     if (!task_.grad_p.data) return true;
-    // A gradient that needs care must not change the loss, so it is computed apart.
+    // This gradient is computed apart, so that the loss has the same bits with and without it.
     double grad_output = 1;
     if (task_.grad_output)
       grad_output = static_cast<double>(V::first(
@@ -348,7 +349,8 @@ class Similarity {
     return true;
   }
 
-  // A gradient, and what its two terms are multiplied by.
+  // Whether a gradient is in the range above, and the factors of its two terms do not exceed that
+  // range.
   static bool are_in_range(double gradient, double of_target, double of_p) {
     const double magnitude = __builtin_fabs(gradient), of_terms = larger(of_target, of_p);
     return magnitude > kLeastGradient && larger(magnitude, of_terms) < kLargestGradient;
@@ -404,7 +406,7 @@ class Similarity {
   bool in_place_;
   Index most_pending_;  // images that may wait
   bool is_usual_eps_;
-  double weight_;                   // of every grad_output
+  double weight_;                   // the factor of every grad_output
   A* inverse_;                      // [stride], of view 1
   A* widened_;                      // [padded_], a slot of p
   std::int32_t* matching_;          // [S], as given

@@ -31,8 +31,8 @@ struct SimilarityTask {
   const T* grad_output = nullptr;     // [2BS] or one; null: ones
   bool grad_output_per_slot = false;  // [2BS]
   double divisor = 1;                 // of every grad_output
-  // Becomes false if T does not hold all bits of the gradient of a slot, also where it is
-  // multiplied afterwards. Null: not wanted.
+  // Set to false if the gradient of a slot loses bits in T, now or when it is scaled afterwards.
+  // Null: not wanted.
   std::atomic<bool>* gradient_scales = nullptr;
   bool streams = false;     // write grad_p past the caches, which are too small for it
   bool prefetches = false;  // read f and p from memory ahead of time

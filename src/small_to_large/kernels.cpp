@@ -46,8 +46,8 @@ class SmallToLarge {
         best_large_(arena.take<Index>(small_slots_)) {}
 
   void run(Index begin, Index end) {
-    // What lies beyond the last slot is computed with: left as it is, it may be denormal, and a
-    // hundred times as slow.
+    // Kernels also read the padding after the last slot. It is set to zero because arithmetic with
+    // denormal numbers would be a hundred times slower.
     for (Index i = small_rows_ * padded_; i < whole(small_rows_, kRows) * padded_; ++i)
       small_units_[i] = 0;
     for (Index c = 0; c < channels_; ++c) {
@@ -147,8 +147,8 @@ class SmallToLarge {
     task_.totals[image] = {sum, counted, pairs};
   }
 
-  // The place of the greatest product of each row and of each column, the first of equal ones; -1
-  // where there is none.
+  // The index of the greatest product of each row and of each column. Of equal ones the first
+  // counts. -1 if there is none.
   void find_bests(const A* products) const {
     constexpr A kLess = -std::numeric_limits<A>::infinity();
     for (Index l = 0; l < large_slots_; ++l) greatest_[l] = kLess;

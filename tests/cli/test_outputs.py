@@ -60,7 +60,7 @@ def test_lost_results_are_an_error(arrays, scenes, tiny_run, tmp_path):
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_a_disk_that_fills_up_is_an_error(arrays, tmp_path, flags):
-    """A file that cannot grow stands for it: the first part of the output is there."""
+    """A limit on file sizes stands in for a full disk: the first part of the output is written."""
     script = 'ulimit -f 64; trap "" XFSZ; out=$1; shift; exec "$@" > "$out"'
     command = [OSC, "loss", *arrays, "--reduction", "none", *flags]
     done = subprocess.run(

@@ -24,7 +24,7 @@ std::string nested_key(Random& random) {
 
 std::string sample(Random& random) {
   const std::string valid = to_toml(preset(pick(random, 0, 1) ? "recipe" : "paper"));
-  // Values whose ends a scan might miss, and with them the levels of what follows.
+  // Values whose end a scan might miss. It would then miscount the levels of what follows.
   constexpr const char* kValues[] = {"1.5",        R"('a\')",       R"("\"")",
                                      R"("\\")",    R"("")",         "\"\"\"\n\"\"\"\"\"",
                                      "'''a\n''''", "[ # it's \"\n]"};
@@ -54,7 +54,7 @@ std::size_t levels_of(const toml::node& node) {
 void fuzz_nesting(std::string_view bytes) {
   if (!read_or([&] { return check_toml_nesting(bytes), true; }, false)) return;
   try {
-    // Those of a header, where a list may stand between any two, and of a key below it.
+    // A header and a key below it may each have kMaxNesting parts, with a list between two parts.
     const std::size_t levels = levels_of(toml::parse(bytes));
     OSC_EXPECT(levels <= 3 * kMaxNesting + 3, "%zu levels", levels);
   } catch (const toml::parse_error&) {

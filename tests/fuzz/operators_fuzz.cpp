@@ -33,8 +33,8 @@ Sizes sizes_of(FuzzedDataProvider& in, const osc_operator& row) {
           {"R", pick(1, 3)}};
 }
 
-// Numbers of a palette, of which some slots are like the one before or zero; then single elements
-// of any bits.
+// Fills arrays with numbers of a palette. Some slots repeat the one before or are zero, and some
+// single elements have arbitrary bits.
 void fill(FuzzedDataProvider& in, Call& call) {
   for (Array& array : call.arrays()) {
     if (!array.is_read() || array.row->role == OSC_ROLE_GIVEN) continue;
@@ -88,7 +88,7 @@ void fuzz(FuzzedDataProvider& in) {
     call.executor = &one;
     const Status status = call.run();
     OSC_EXPECT(status.ok(), "%s: %s", row.name, status.text());
-    // Products of samples may leave the type, which the plain loops do not.
+    // Products of samples may overflow the type, but not the plain loops in long double.
     const std::string wrong = call.has("x") ? "" : wrong_of(call);
     OSC_EXPECT(wrong.empty(), "%s: %s on %s", row.name, wrong.c_str(), set);
     Call on_three = call;

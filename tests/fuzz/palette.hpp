@@ -36,7 +36,7 @@ class Palette {
       case 2:  // near ties in every type
         return 1 + pick(0, levels_) * std::array{0x1p-52, 0x1p-23, 0x1p-10,
                                                  0x1p-7}[static_cast<std::size_t>(pick(0, 3))];
-      case 3:  // of one magnitude, whichever
+      case 3:  // of one random magnitude
         return std::ldexp(normal_(random_), exponent_);
       case 4:  // of all magnitudes
         return std::ldexp(normal_(random_), pick(-1074, 1023));
@@ -45,7 +45,7 @@ class Palette {
       case 6:  // denormals of a double, or of a float
         return pick(0, levels_) * (pick(0, 1) ? std::numeric_limits<double>::denorm_min()
                                               : std::numeric_limits<float>::denorm_min());
-      default:  // some without a number
+      default:  // some infinities
         return pick(0, 3) == 0 ? std::numeric_limits<double>::infinity() : pick(0, levels_);
     }
   }

@@ -1,5 +1,5 @@
-// A mutator for files of some structure: it starts from whole valid files, and mends after most
-// changes what would have a reader stop at the first bytes.
+// A mutator for structured files. It starts from valid files. After most changes it repairs
+// checksums and lengths, so that readers get past the first bytes.
 #pragma once
 
 #include <algorithm>

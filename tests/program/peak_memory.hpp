@@ -10,9 +10,8 @@
 
 namespace osc::program {
 
-// MiB of resident memory at the action's peak beyond what the process had before, at most 254; 255
-// where the action throws. The action runs in a process of its own, which begins with what this one
-// has.
+// The growth of resident memory at the action's peak, in MiB, at most 254; 255 if the action
+// throws. The action runs in a child process, which begins with this one's memory.
 template <typename Action>
 int peak_mebibytes(Action action) {
   const pid_t child = ::fork();

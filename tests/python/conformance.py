@@ -14,7 +14,7 @@ import pytest
 
 REDUCTIONS = ("none", "mean", "sum")
 FLOATS = ("float64", "float32", "float16", "bfloat16")
-# Of results that are computed in double, in float32, and in float32 from and to 16 bits.
+# Relative errors of results, by the dtype of the inputs. 16 bits are computed in float32.
 TOLERANCES = {"float64": 1e-13, "float32": 2e-6, "float16": 1e-3, "bfloat16": 8e-3}
 
 
@@ -255,7 +255,7 @@ class Jax:
         jax.config.update("jax_enable_x64", True)
         block, contrastive.BLOCK = contrastive.BLOCK, 60
         _jax.FORMULAS_EVERYWHERE = not self.is_library
-        jax.clear_caches()  # what was traced the other way
+        jax.clear_caches()  # drop programs that were traced for the other setting
         yield
         jax.config.update("jax_enable_x64", False)
         contrastive.BLOCK, _jax.FORMULAS_EVERYWHERE = block, False
@@ -290,7 +290,7 @@ class Jax:
 
 
 def as_tensor(array):
-    """In the same memory."""
+    """A tensor that shares the memory of the array."""
     import torch
 
     if array.dtype.name == "bfloat16":

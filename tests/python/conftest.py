@@ -14,7 +14,7 @@ def with_float64():
 
 @pytest.fixture(params=["library", "formulas"])
 def each_way(request, monkeypatch):
-    """By the library, and as on other platforms."""
+    """Runs a test with the library, and with the formulas of other platforms."""
     import jax
 
     from osc import _jax
@@ -22,6 +22,6 @@ def each_way(request, monkeypatch):
 
     monkeypatch.setattr(_jax, "FORMULAS_EVERYWHERE", request.param == "formulas")
     monkeypatch.setattr(contrastive, "BLOCK", 60)  # so that 24 slots are several blocks
-    jax.clear_caches()  # what was traced the other way
+    jax.clear_caches()  # drop programs that were traced for the other setting
     yield request.param
     jax.clear_caches()

@@ -8,7 +8,7 @@ from conformance import CASES
 
 import osc
 
-# Of every test of osc.jax: nothing that it uses of JAX is deprecated.
+# Marks of every test of osc.jax: the use of a deprecated part of JAX is an error.
 NO_DEPRECATIONS = [
     pytest.mark.filterwarnings(f"error::{category}")
     for category in ("DeprecationWarning", "FutureWarning", "PendingDeprecationWarning")
@@ -19,7 +19,7 @@ jnp = jax.numpy
 
 
 def calls_of(operator, program):
-    """Of each custom call of the operator in the text of a program: whether it is backward."""
+    """For each custom call of the operator in the text of a program, whether it is backward."""
     custom_call = rf'custom_call @osc_call\(.*backward = (true|false).*operator = "{operator}"'
     return [found == "true" for found in re.findall(custom_call, program)]
 

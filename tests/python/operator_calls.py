@@ -11,7 +11,7 @@ operators = torch.ops.osc
 
 
 def calls_of(op: Operator, inputs, **options):
-    """The arguments of each of its operators: the forward one, and what differentiates."""
+    """The arguments of the forward operator and of those that differentiate it, by name."""
     defaults = {x.name: x.default if x.kind == 3 else int(x.default) for x in op.options}
     codes = {**defaults, **{name: x for name, x in options.items() if name in defaults}}
     forward = (*inputs, *(None for _ in op.accepted), *codes.values())
@@ -20,7 +20,7 @@ def calls_of(op: Operator, inputs, **options):
     detached = (x.detach() if isinstance(x, torch.Tensor) else x for x in forward)
     results = getattr(operators, op.name)(*detached)
     named = dict(zip((x.name for x in (*op.losses, *op.outputs)), results))
-    ranks = op.name.endswith("gathered")  # whose residuals and gradients are those of all ranks
+    ranks = op.name.endswith("gathered")  # residuals and gradients of losses are those of all ranks
     grads = [torch.ones_like(named[x.name]).requires_grad_() for x in op.losses]
     residuals = [named[x.residual] for x in op.given]
     if ranks:
@@ -37,7 +37,7 @@ def schema_of(name):
 
 
 def every_call(**options):
-    """Of every operator of the table, on small inputs."""
+    """The arguments of every operator of the table, on small inputs."""
     generator = torch.Generator().manual_seed(0)
     slots, crops = (torch.randn(shape, generator=generator) for shape in ((4, 3, 4), (1, 2, 3, 4)))
     shapes = {"R": slots.unsqueeze(0), "B": crops}  # by the first letter of the shape; else slots

@@ -99,7 +99,7 @@ def sums(rng, shape):  # every assignment of all rows and columns costs the same
     return np.add.outer(rng.integers(0, 20, shape[0]), rng.integers(0, 20, shape[1]))
 
 
-def rounded_sums(rng, shape):  # ... but for the last bit
+def rounded_sums(rng, shape):  # every assignment costs the same, up to rounding
     return np.add.outer(rng.random(shape[0]), rng.random(shape[1]))
 
 
@@ -298,7 +298,7 @@ def test_integers_that_float64_would_round_are_an_error():
     for exact in (
         np.array([[2**53, 1], [0, -(2**53)]]),
         [[2**53, 0.5], [0, -(2**53)]],
-        [[2.0**60, 1], [0, -(2.0**60)]],  # floats, which are what they are
+        [[2.0**60, 1], [0, -(2.0**60)]],  # floats are taken as they are
         [[np.inf, 1], [0, -(2**53)]],
         np.array([[2.0**60, 1], [0, -(2.0**60)]], object),
     ):
@@ -313,7 +313,7 @@ def test_integers_that_float64_would_round_are_an_error():
         np.array([[2**53 + 1, 0.5]], object),
         np.array([[2**2000, 0.5]], object),
         [[2**60, 0], [0, 0]],
-        # of which NumPy makes floats
+        # NumPy converts these lists to floats
         [[2**53 + 1, 0.5], [0, 0]],
         ([0.5, np.inf], (-(2**53) - 1, 0)),
         [[2**64 - 1, -1]],

@@ -60,7 +60,7 @@ def assert_close(got, want, dtype="float64", scale=1.0):
 
 
 def scale_of(case, arrays):
-    """Of the terms whose difference a gradient is."""
+    """The magnitude of the terms whose difference is the gradient."""
     last = np.float64(arrays[-1])
     norms = np.linalg.norm(last, axis=-1)
     temperature = dict(case.options).get("temperature", 1)
@@ -74,7 +74,7 @@ def test_equals_the_specification(case, dtype, door):
     if is_compiled and dtype not in ("float64", "bfloat16"):
         pytest.skip("compiled as the others are")
     numbers = range(len(case.shapes))
-    if not door.has_layouts or is_compiled:  # compiled for each
+    if not door.has_layouts or is_compiled:  # each shape is compiled
         numbers = (0, 2) if dtype == "float64" else (0,)
     for number in numbers:
         arrays = case.arrays(number, dtype)
@@ -228,7 +228,8 @@ def test_a_non_finite_image_is_nan_and_leaves_the_others_alone(case, door):
                 if case.has_second:
                     assert np.float32(got.second) == pytest.approx(want_second, rel=1e-6)
             [got] = door(case, arrays)
-            if case.operator != "matching_contrastive_loss":  # of which it was a candidate
+            # In that loss, slots of image 1 were candidates of the others.
+            if case.operator != "matching_contrastive_loss":
                 is_number = ~np.isnan(got.loss)
                 np.testing.assert_array_equal(got.loss[is_number], clean.loss[is_number])
             if door.has_policies:
@@ -285,7 +286,7 @@ def test_squares_that_overflow_or_vanish(case, door):
 
 
 def wrong_arguments(case):
-    """What is given, and what the error says."""
+    """Wrong arguments, the type of the error and a pattern of its text."""
     arrays, (*_, last) = case.arrays(), case.arrays()
     name, shape = case.inputs[-1], last.shape
     first, wanted = case.inputs[0], case.wanted[0]
@@ -354,7 +355,7 @@ def test_bad_input_is_an_error_that_says_what_was_given(case, door):
         if is_taken[next(iter(options))]:
             with pytest.raises(error, match=text):
                 function(*arrays, **options)
-    if "temperature" in dict(case.options):  # of which float32 would make a zero
+    if "temperature" in dict(case.options):  # float32 would round this temperature to zero
         arrays = [x.astype(np.float32) for x in case.arrays()]
         with pytest.raises(ValueError, match="temperature is 5e-39"):
             function(*door_arrays(door, arrays), 5e-39)

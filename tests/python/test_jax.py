@@ -97,7 +97,7 @@ def test_no_matrix_of_all_pairs_is_there():
 def test_other_platforms_wait_for_the_host_once():
     f, p = pair(9, 4, 3, 5)
     program = str(jax.make_jaxpr(jax.vmap(jax.value_and_grad(similarity, argnums=1)))(f, p))
-    # those of the CPU, and that of the others
+    # two custom calls for the CPU, one callback for other platforms
     assert program.count(" ffi_call[") == 2 and program.count(" pure_callback[") == 1
 
 

@@ -74,7 +74,7 @@ def test_best_and_worst(images, slots, temperature, each_way):
         matching_contrastive_loss, torch.ones(2 * images, slots, 8), temperature
     )
     assert float(value) == pytest.approx(worst, abs=1e-6)
-    # along the slot there is none
+    # The gradient is orthogonal to the slots, which are all ones.
     assert gradient.isfinite().all() and (gradient.sum(-1).abs() < 1e-5).all()
     value, _ = value_and_gradient(
         matching_contrastive_loss_per_img, torch.ones(2 * images, slots, 8), temperature
@@ -115,7 +115,7 @@ def test_the_path_of_other_devices_equals_the_kernels_and_waits_once(monkeypatch
         copied.clear()
         loss_global.contrastive_loss(x[:, 0])
         loss_global.cosine_sim_loss(x[:, 0], x[:, 1])
-        assert not copied  # of one slot there is nothing to match
+        assert not copied  # one slot needs no matching
     torch.testing.assert_close(got, want)
 
 
@@ -204,8 +204,8 @@ def test_sizes_of_the_best_and_worst_loss():
 def test_a_slot_counts_where_the_two_are_each_others_best_and_the_first_of_equals_is(each_way):
     axes = torch.eye(4, dtype=torch.float64)
     f = axes[[0, 0, 1]].view(1, 1, 3, 4)
-    # the second is not the first's equal's best; the third, of cosine 0 with all, goes to the
-    # first, which has a better one
+    # Small slot 1 equals slot 0, which comes first and is the best of large slot 0. Small slot 2
+    # has cosine 0 with all. Its best is large slot 0, which has a better slot.
     p = axes[[0, 0, 3, 1]].view(1, 1, 4, 4)
     assert torch.ops.osc.matching_similarity_loss_small_to_large(f, p, None, MEAN, 1e-10, 0)[
         1

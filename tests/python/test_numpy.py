@@ -90,7 +90,7 @@ def test_a_tensor_outlives_the_reading_of_its_memory():
     values = f.float().numpy()
     array = osc._arrays.on_host("f", f)
     del f
-    # takes the memory, were it free
+    # would reuse the memory if it were free
     rubbish = [torch_tensors("bfloat16")[0].fill_(7) for _ in range(100)]
     np.testing.assert_array_equal(array.astype(np.float32), values)
     del rubbish
@@ -172,7 +172,8 @@ def test_strides_beyond_64_bits_are_refused_before_they_are_followed():
     )
     with pytest.raises(ValueError, match=r"f has strides \[\d+, 1, 1\] that overflow"):
         osc.match_slots(beyond)
-    assert osc.match_slots(beyond[:, :, :0]).shape == (4, 1)  # nothing is there to follow
+    # An empty array has no elements that strides could lead to.
+    assert osc.match_slots(beyond[:, :, :0]).shape == (4, 1)
 
 
 def test_a_list_of_tensors_is_no_array():

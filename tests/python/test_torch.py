@@ -71,7 +71,8 @@ def test_nothing_is_allocated_but_the_outputs(dtype):
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 @pytest.mark.parametrize("magnitude", [1e30, 1e36, 1e37])
 def test_the_gradient_of_a_scaled_loss_loses_no_bits(reduction, magnitude):
-    # 65536, with which mixed-precision training starts, keeps it far above the least float.
+    # With the factor 65536, the initial loss scale of mixed-precision training, the gradient is far
+    # above the least float.
     f, p = random_slots(2, 64, 7, 16)
     p *= magnitude
     want = 65536 * loss_and_gradient(f.double(), p.double(), reduction)[1]

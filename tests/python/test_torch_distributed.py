@@ -50,7 +50,7 @@ def run(work, rank, port, results):
         timeout=datetime.timedelta(seconds=60),
     )
     torch.set_num_threads(1)
-    # of what we call, no deprecated collective, say; what PyTorch does at its exit is its own
+    # A deprecated function that we call is an error. PyTorch's own warnings at its exit are not.
     warnings.simplefilter("error", FutureWarning)
     results.put((rank, work(rank)))
     distributed.destroy_process_group()
@@ -153,7 +153,7 @@ def errors(rank):
         lambda: matching_contrastive_loss(slots.float() if rank else slots, group=group),
         lambda: matching_contrastive_loss(slots, 0.5 + rank, group=group),
         lambda: matching_contrastive_loss(slots, reduction=("sum", "mean")[rank], group=group),
-        # of which rank 1 is odd
+        # rank 1 has an odd number of rows
         lambda: matching_contrastive_loss(slots[: 12 - rank], group=group),
         lambda: matching_contrastive_loss([slots] if rank else slots, group=group),
         lambda: contrastive_loss(slots if rank else slots[:, 0], group=group),

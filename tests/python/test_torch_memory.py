@@ -14,7 +14,8 @@ import osc
 from osc import loss_global, loss_objects
 
 CALLS = 20_000
-HEAP_BYTES = 12 * CALLS  # half of malloc's smallest block a call; the interpreter moves some, too
+# Half of malloc's smallest block per call: the interpreter itself allocates some.
+HEAP_BYTES = 12 * CALLS
 RESIDENT_BYTES = 8 << 20
 
 
@@ -78,7 +79,7 @@ def resident():
 
 
 def assert_keeps_nothing(call):
-    for _ in range(200):  # what is made once
+    for _ in range(200):  # warm up: caches are filled once
         call()
     heap_before, resident_before = heap(), resident()
     for _ in range(CALLS):

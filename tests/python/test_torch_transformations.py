@@ -89,7 +89,7 @@ def test_no_gradient_flows_to_the_first_of_two(case, door):
     (second,) = torch.autograd.grad(gradient.square().sum(), p, create_graph=True)
     for value in (loss, second.square().sum()):
         assert torch.autograd.grad(value, f, allow_unused=True, retain_graph=True) == (None,)
-    # so that backward() says so where p was forgotten
+    # If p needs no gradient, the loss needs none: backward() then raises.
     loss = function(f, p.detach())
     assert not (loss[0] if case.has_second else loss).requires_grad
 
@@ -302,7 +302,7 @@ def test_backward_through_a_retained_graph_gives_the_same_bits(reduction, on_dev
             assert first.data_ptr() != second.data_ptr()
             close = {"rtol": 0, "atol": 1e-6 * float(second.abs().max())}
             torch.testing.assert_close(first, second, **close)
-            first.zero_()  # whoever got it may write to it
+            first.zero_()  # the receiver of a gradient may write to it
             assert torch.equal(second, third) and second.abs().max() > 0
             differentiable = grad(create_graph=True).detach()
             torch.testing.assert_close(differentiable, second, **close)

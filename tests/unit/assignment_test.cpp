@@ -88,7 +88,7 @@ Assignment solve(const Matrix& cost, const AssignmentOptions& options = kAny) {
   return solve(contiguous(data.data(), {1, std::ssize(cost), std::ssize(cost[0])}), options)[0];
 }
 
-// However the costs lie, and maximised.
+// Checks one problem in several memory layouts, minimised and maximised.
 template <typename T>
 void expect_right(const Matrix& given) {
   const Matrix cost = each(given, [](double x) { return value(element<T>(x)); });
@@ -128,7 +128,7 @@ TEST(Oracle, TheAssignmentEqualsBruteForce) {
   EXPECT_FALSE(oracle::is_optimal(cost, {0, 2}, 0));
 }
 
-// Matrices whose answer, SciPy's, is another one as soon as the rule that is named is another one.
+// Each matrix has SciPy's answer only if the named tie rule is followed.
 TEST(LinearSumAssignment, TiesFallAsInScipy) {
   EXPECT_EQ(solve({{0, 0}, {0, 0}}).col4row, (Indices{0, 1}))
       << "columns are looked at from the last to the first";
@@ -159,7 +159,7 @@ Matrix overlaps(std::int64_t rows, std::int64_t columns, Random& random) {
   });
 }
 
-// A number of the row plus a number of the column: all assignments cost the same, but for rounding.
+// A number of the row plus a number of the column: all assignments cost the same, up to rounding.
 Matrix sums(const Matrix& of_row, const Matrix& of_column) {
   return matrix_of(std::ssize(of_row), std::ssize(of_column),
                    [&](auto r, auto c) { return of_row[r][0] + of_column[c][0]; });
@@ -190,7 +190,7 @@ const Costs kCosts[] = {
      [](std::int64_t r, std::int64_t c, Random& random) { return whole(r, c, random, 10); }},
     {"whole numbers below 200",
      [](std::int64_t r, std::int64_t c, Random& random) { return whole(r, c, random, 200); }},
-    {"tenths",  // with sums that are rounded
+    {"tenths",  // sums of tenths are rounded
      [](std::int64_t r, std::int64_t c, Random& random) {
        return matrix_of(r, c,
                         [&](auto, auto) { return static_cast<double>(-pick(7, random)) / 10; });
@@ -273,7 +273,7 @@ TEST(LinearSumAssignment, EveryIndexIsThatOfCrousesAlgorithm) {
   }
 }
 
-// Columns are looked for by words of 64 of them, and by groups of words.
+// Solvers search columns in words of 64, and in groups of words: sizes on either side of both.
 TEST(LinearSumAssignment, EveryIndexIsRightAcrossWordsOfColumns) {
   Random random(21);
   for (const Costs& costs : kCosts) {
@@ -295,8 +295,9 @@ TEST(LinearSumAssignment, EveryIndexIsRightAcrossWordsOfColumns) {
   }
 }
 
-// Batches of small problems, of which some wait for others and some are answered at once: one after
-// another, and backwards in memory with columns adjacent, with any number of threads.
+// Batches of small problems. Some are solved at once, others are collected and solved together.
+// Batches lie forwards in memory, and backwards with adjacent columns, for several numbers of
+// threads.
 TEST(LinearSumAssignment, ABatchIsManyProblems) {
   Random random(22);
   for (const auto& [rows, columns] : {std::pair{6, 6}, {12, 16}, {30, 11}}) {
@@ -348,9 +349,9 @@ TEST(LinearSumAssignment, MagnitudeDoesNotMatter) {
   }
 }
 
-// Costs whose differences no type but an exact one tells apart from nothing: whole numbers from 0
-// to 9 times a unit, on a base. Their optimum is that of the whole numbers, but for what double
-// loses on the base: so many units a row.
+// Costs base + k * unit with whole numbers k from 0 to 9, whose differences are near the rounding
+// of the type. Their optimum is that of the numbers k, up to the rounding of base + k * unit in
+// double: `tolerance` units per row.
 template <typename T>
 void expect_optimal_on(double base, double unit, double tolerance = 0) {
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {

@@ -81,7 +81,7 @@ struct Array {
   }
 };
 
-// The same in memory. `gap` is what lies where no element does.
+// An array in memory. Gaps between its elements must stay untouched.
 struct Placed {
   std::shared_ptr<void> owner;
   char* data = nullptr;
@@ -114,7 +114,7 @@ inline std::vector<std::int64_t> offsets(const Dimensions& sizes, const Dimensio
 
 inline constexpr double kUntouched = -7;
 
-// Contiguous, some elements behind a multiple of 64 bytes.
+// Contiguous, `offset` elements after a multiple of 64 bytes.
 inline Placement contiguously(std::int64_t offset = 0) {
   return [offset](const Array& array) {
     const auto bytes = static_cast<std::size_t>(bytes_of(array.dtype));
@@ -126,7 +126,7 @@ inline Placement contiguously(std::int64_t offset = 0) {
   };
 }
 
-// Against a page that may not be touched.
+// Adjacent to a page without access.
 inline Placement guarded(Guard guard) {
   return [guard](const Array& array) {
     const auto memory = std::make_shared<Guarded<char>>(
@@ -315,7 +315,8 @@ class Call {
   Executor* executor = nullptr;
   Workspace* workspace = nullptr;
   std::size_t struct_size;
-  // To change how arrays are described, and what the thread is like during the call.
+  // Hooks of tests: `tamper` changes the descriptions of arrays, the others run before and after
+  // the call.
   std::function<void(const Array&, osc_array&)> tamper;
   std::function<void()> before_run, after_run;
   bool gaps_are_untouched = true;  // in the last run

@@ -81,7 +81,7 @@ TEST_P(Conformance, StridesEqualCopies) {
   });
 }
 
-// From the residuals, in a call of its own.
+// A separate backward call, from the residuals, has the bits of one call for loss and gradient.
 TEST_P(Conformance, BackwardHasTheBitsOfOneCall) {
   if (!row().differentiated || is_gathered()) return;
   each_call(100, kAllKinds, [&](Call& call, RandomCall&) {
@@ -135,7 +135,7 @@ TEST_P(Conformance, SixteenBitsGiveTheirFloatsResultsRounded) {
   });
 }
 
-// Sizes of none and one, in all combinations.
+// Sizes 0 and 1, in all combinations.
 TEST_P(Conformance, SizesOfNoneAndOne) {
   const Sizes letters = RandomCall(1).sizes(row());
   for (int bits = 0; bits < 1 << letters.size(); ++bits) {
@@ -162,8 +162,8 @@ TEST_P(Conformance, SizesOfNoneAndOne) {
   }
 }
 
-// Nothing beyond what it is given, whatever the sizes around the lanes of vectors; from a workspace
-// of exactly the bytes that the call needs.
+// No call reads or writes beyond its arrays, for sizes around multiples of the vector lanes, with a
+// workspace of exactly the bytes that it needs.
 TEST_P(Conformance, StaysWithinWhatItIsGiven) {
   CaseOnFault fault;
   ThreadPool one(1);
@@ -204,7 +204,7 @@ TEST_P(Conformance, StaysWithinWhatItIsGiven) {
   }
 }
 
-// From any address that an element may have.
+// Arrays may begin at any address that is aligned for an element.
 TEST_P(Conformance, AnyAddressOfAnElementWillDo) {
   each_call(12, {Kind::ordinary}, [&](Call& call, RandomCall&) {
     ASSERT_TRUE(call.run().ok());
@@ -252,7 +252,8 @@ TEST_P(Conformance, RaisesForWhatIsNotFinite) {
   if (std::string(row().name) == "linear_sum_assignment") return;
   each_call(60, {Kind::nonfinite}, [&](Call& call, RandomCall&) {
     call.set_option("on_nonfinite", OSC_RAISE);
-    // Of the first input with a NaN or an infinity, and of gathered slots of the first such rank.
+    // The expected error names the first input with a NaN or an infinity; for gathered slots, in
+    // the first such rank.
     std::string name;
     std::int64_t first = -1, rank = -1;
     const std::int64_t images = call.size(call.has("x") ? "G" : "B");
@@ -349,8 +350,8 @@ TEST_P(Conformance, TheGradientIsTheSlopeOfTheLoss) {
   }
 }
 
-// Slots times a power of two, and grad_output too, have the same gradient: down to slots of
-// denormal numbers, and up to those whose norm is none.
+// If slots and grad_output are multiplied by the same power of two, the gradient does not change:
+// from denormal slots up to slots whose norm overflows.
 TEST_P(Conformance, GradientsOfSlotsOfAnyMagnitude) {
   const bool is_double = dtype() == OSC_FLOAT64;
   if (!row().differentiated || is_gathered() || (!is_double && dtype() != OSC_FLOAT32)) return;
@@ -421,7 +422,7 @@ TEST_P(Conformance, ImagesDoNotDependOnEachOther) {
   });
 }
 
-// Exactly, also where slots are the same, or opposite, up to a factor.
+// The bounds hold exactly, also for slots that are equal or opposite up to a factor.
 TEST_P(Conformance, SimilarityLossesAreBetweenZeroAndOne) {
   if (std::string(row().name).find("similarity") == std::string::npos) return;
   for (std::uint64_t seed = 0; seed < 1000 && !HasFailure(); ++seed) {
@@ -499,7 +500,7 @@ TEST_P(Conformance, RefusesBadArrays) {
       };
       refused("negative size", with_size(-2));
       refused("size that overflows", with_size(std::int64_t{1} << 62));
-      // A size that an input is the first to have binds the letter; but 2B is even.
+      // The first input with a letter binds it, so any size is allowed; but 2B must be even.
       const std::string dimension = words_of(shape)[d];
       if (!is_input || seen.count(dimension) || dimension == "2B")
         refused("size", with_size(array.sizes[d] + 1));

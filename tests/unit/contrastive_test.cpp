@@ -102,8 +102,8 @@ TEST(ContrastiveLoss, OfTheOtherImagesIsThatOfTheBatchWithoutAnImageThatIsNotFin
   }
 }
 
-// So many slots that blocks have two tiles, and four: the images of a small batch, each so many
-// times. Their losses are those of the small batch whose exponentials count as often.
+// Enough slots for blocks of two and of four tiles: the images of a small batch, `times` copies of
+// each. Their losses are those of the small batch with each exponential counted `times` times.
 TEST(ContrastiveLoss, OfManySlots) {
   constexpr std::int64_t kB = 7, kS = 5, kC = 6, kRows = 2 * kB * kS;
   for (const std::int64_t times : {60, 236}) {
@@ -180,8 +180,8 @@ TEST(ContrastiveLoss, BestAndWorst) {
   EXPECT_THROW(matching_contrastive_loss_best_worst(2, 3, NAN), InvalidArgument);
 }
 
-// A match that leaves all others far behind leaves a small loss, and a small gradient, which are as
-// exact as large ones: the gradient as far as log_sum_exp, a double, tells.
+// If the match is far nearer than all negatives, the loss and the gradient are small and as exact
+// as large ones; the gradient within the precision of log_sum_exp, a double.
 TEST(ContrastiveLoss, SmallLossesAndTheirGradientsAreExact) {
   constexpr std::int64_t kView = 4 * 3 * 64;
   for (const int candidates : {OSC_CANDIDATES_BATCH, OSC_CANDIDATES_IMAGE}) {

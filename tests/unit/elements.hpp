@@ -33,7 +33,7 @@ double value(T x) {
   }
 }
 
-// NaN included.
+// Compares bits, so that NaN equals itself.
 template <typename T>
 bool same_bits(std::span<const T> a, std::span<const T> b) {
   return a.size() == b.size() &&
@@ -53,7 +53,8 @@ inline std::vector<std::string> instruction_sets() {
   return names;
 }
 
-// What action() returns on each of them, with its name. The one that was in force is so again.
+// What action() returns on each instruction set, with its name. Afterwards the previous set is in
+// force again.
 template <typename Action>
 auto on_every_instruction_set(const Action& action) {
   const std::string before = instruction_set();

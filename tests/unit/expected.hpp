@@ -25,7 +25,8 @@ struct Bound {
 };
 using Expected = std::map<std::string, std::vector<Bound>>;  // by the name of an array
 
-// Of the type that is computed in, and of the type itself.
+// Half a unit in the last place: arithmetic() of the type computed in, rounding() of the type
+// itself.
 inline Real arithmetic(std::int32_t dtype) { return dtype == OSC_FLOAT64 ? 0x1p-53L : 0x1p-24L; }
 inline Real rounding(std::int32_t dtype) {
   return dtype == OSC_FLOAT16 ? 0x1p-11L : dtype == OSC_BFLOAT16 ? 0x1p-8L : arithmetic(dtype);
@@ -42,7 +43,8 @@ inline Real greatest(std::int32_t dtype) {
                                 : std::numeric_limits<float>::max();
 }
 
-// Whether a number of the type is as near as it must be; beyond the type it may be infinite.
+// Whether a result is within its bound. Where the bound reaches the greatest number of the type,
+// the result may be infinite.
 inline bool is_near(std::int32_t dtype, double given, const Bound& wanted) {
   if (std::isnan(given) || std::isnan(wanted.value))
     return std::isnan(given) == std::isnan(wanted.value);
@@ -97,7 +99,7 @@ inline Row through_unit(const Row& x, const Row& of_unit, Real eps) {
 
 inline Real nan() { return std::numeric_limits<Real>::quiet_NaN(); }
 
-// The gradient of the loss at index i, of `losses` a rank.
+// grad_output of the loss at index i, with `losses` losses per rank.
 inline Real grad_of_loss(const Call& call, std::size_t i, std::size_t losses,
                          std::size_t rank = 0) {
   const Array& grad_output = call["grad_output"];
@@ -127,7 +129,7 @@ struct Matched {
   std::vector<std::int64_t> partner;  // of each row, by the call's own matching
   std::string problem;                // what is wrong with that; "" for nothing
 
-  // Of cosines, an error of `slack` each; `finite_with`: slots that must be finite, too.
+  // Cosines may have an error of `slack` each. The slots of `finite_with` must be finite as well.
   Matched(const Call& call, const std::vector<Row>& rows, const std::vector<Row>& finite_with,
           Real slack)
       : is_masked(static_cast<std::size_t>(call.size("B")), false), partner(rows.size(), -1) {
@@ -174,7 +176,7 @@ struct Matched {
   }
 };
 
-// Of a cosine of numbers up to 1.
+// The rounding error of a cosine of two units of this length.
 inline Real cosine_slack(const Call& call, const std::string& length) {
   return (16 + static_cast<Real>(call.size(length)) / 4) * arithmetic(call.dtype());
 }
@@ -219,7 +221,7 @@ inline Expected expect_match_slots(const Call& call, std::string& problem) {
   return {{"statuses", statuses_of(matched.is_masked)}};
 }
 
-// Of the slots of all ranks: those of the others are only candidates.
+// The contrastive loss. The slots of other ranks are only candidates.
 inline Expected expect_contrastive(const Call& call, std::string& problem) {
   const bool is_gathered = call.has("given_log_sum_exp") && call["slots"].sizes.size() == 4;
   const auto images = static_cast<std::size_t>(call.size("B")),
@@ -303,7 +305,7 @@ inline Expected expect_contrastive(const Call& call, std::string& problem) {
         of_unit[r % losses] = plus(of_unit[r % losses], times(g * share / temperature, units[row]));
     }
   }
-  // Of what is added up to the gradient of a unit; anything if shares are unknown.
+  // The error of the gradient of a unit; unbounded in practice if the softmax shares are unknown.
   const Real of_share = 4 * of_logit < 1 ? 64 * of_logit : 16 + static_cast<Real>(2 * losses);
   for (std::size_t i = 0; i < losses; ++i) {
     const bool masked = matched.is_masked[i / slots % images];
@@ -475,7 +477,7 @@ inline Expected expect_variance_covariance(const Call& call, std::string&) {
   for (const Bound& bound : gradient) {
     if (std::isfinite(bound.value)) largest = std::max(largest, std::abs(bound.value));
   }
-  // A covariance is off by as much as the largest would be.
+  // The error of every covariance is bounded by that of the largest one.
   const Real of_k =
       features < 2
           ? 0
@@ -506,7 +508,8 @@ inline Expected expect_assignment(const Call& call, std::string& problem) {
       const auto* const first = call[name].values.data() + n * size;
       return oracle::Indices(first, first + size);
     };
-    // Sums of huge costs overflow in the oracle: any optimum of the shrunk ones will do then.
+    // Sums of huge costs overflow in the oracle. Such costs are scaled down, and any optimum is
+    // accepted.
     double largest = 0;
     for (const auto& row : cost) {
       for (const double x : row)

@@ -67,7 +67,8 @@ class RandomCall {
   // those of a trained network do.
   void fill(Call& call, Kind kind) {
     std::normal_distribution<double> normal;
-    // One exponent of all slots, and one near it of all gradients of losses; or each its own.
+    // Either all slots share one exponent, and all gradients of losses one near it, or each has its
+    // own.
     const bool is_together = pick(0, 1) == 1;
     const int common = exponent(call.dtype());
     for (Array& array : call.arrays()) {
@@ -135,14 +136,14 @@ class RandomCall {
                                                    : pick(-149, 127));
   }
 
-  // The second half of the elements becomes like the first, but for `noise` times what it was.
+  // The second half of the elements becomes a copy of the first plus `noise` times its old values.
   void resemble(Array& array, std::int64_t half, double noise) {
     for (std::int64_t i = 0; i < half && noise > 0; ++i)
       array.values[half + i] =
           rounded(array.dtype, array.values[i] + noise * array.values[half + i]);
   }
 
-  // Any that may be given: no better than another.
+  // Gives an arbitrary valid matching, which need not be optimal.
   void give_matching(Call& call) {
     Array& matching = call["given_matching"];
     matching.is_given = true;

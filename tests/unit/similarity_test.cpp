@@ -47,8 +47,8 @@ TEST(SimilarityLoss, SmallGradientsOfTheLossAreNotLost) {
   EXPECT_NEAR(call["grad_p"].values[1], 1e-24 * 0.48 / 6e10, 1e-41);
 }
 
-// Multiplied afterwards it is as right, if the call says so: for ordinary slots, not if the
-// gradient of 1 has lost bits.
+// If the call says that the gradient scales, multiplying it afterwards is as exact as grad_output.
+// The call says so for ordinary slots, but not if the gradient for grad_output 1 has lost bits.
 TEST(SimilarityLoss, SaysWhetherTheGradientScales) {
   for (const std::int32_t dtype : {OSC_FLOAT64, OSC_FLOAT32}) {
     const int most = dtype == OSC_FLOAT64 ? 1024 : 128;

@@ -24,8 +24,8 @@ TYPED_TEST(VectorMath, NormOfAnyMagnitudeNeitherOverflowsNorVanishes) {
       const std::vector<T> x(size, magnitude);
       const Norm result = norm(x.data(), size);
       EXPECT_TRUE(result.finite());
-      // |x| / magnitude is the root of the size; the scale is a power of two, so this is exact but
-      // for the rounding of the root.
+      // |x| / magnitude is the square root of the size. The scale is a power of two, so only the
+      // square root is rounded.
       const double expected = std::sqrt(static_cast<double>(size));
       EXPECT_NEAR(result.length / (static_cast<double>(magnitude) * result.scale), expected,
                   4e-16 * expected);

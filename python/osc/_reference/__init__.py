@@ -34,7 +34,7 @@ _AUTOCAST = functools.reduce(
 
 
 def in_full_precision(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Without autocast, under which a matrix product would round to 16 bits."""
+    """``function`` with autocast off: under autocast, matrix products would round to 16 bits."""
 
     @functools.wraps(function)
     def wrapped(*arguments: Any) -> Any:
@@ -58,7 +58,8 @@ def unit_and_norm(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     is_zero = largest == 0
     scale = largest.masked_fill(is_zero, 1)
     scaled = x / scale
-    # The norm of a zero slot has no derivative: that of any other stands in for it.
+    # The norm has no derivative at zero. A zero slot is replaced by ones here; its unit is zero all
+    # the same.
     length = torch.linalg.vector_norm(scaled.masked_fill(is_zero, 1), dim=-1, keepdim=True)
     unit = scaled / torch.maximum(length, eps / scale)
     return unit, (length * scale).masked_fill(is_zero, 0)
@@ -145,7 +146,7 @@ def match(slots: dict[str, Tensor], eps: float, raises: bool) -> Tensor:
     images, count = f.shape[0] // 2, f.shape[1]
     nonfinite = torch.stack([nonfinite_images(x) for x in slots.values()])
     is_masked = nonfinite.any(0).view(images, 1, 1)
-    if count == 1:  # nothing to choose, and nothing to wait for
+    if count == 1:  # one slot: nothing to match
         matching = is_masked.squeeze(-1).long().neg()
     else:
         costs = cosines(f, eps).masked_fill(is_masked, float("nan"))

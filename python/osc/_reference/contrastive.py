@@ -102,7 +102,7 @@ def hvp(
 
 
 class _Whole:
-    """All logits at once, which what is differentiated twice has to see."""
+    """All logits at once: second derivatives need the whole matrix."""
 
     def __init__(self, options: Any, slots: Tensor, matching: Tensor) -> None:
         self.options, self.slots, self.matching = options, slots, matching
@@ -157,7 +157,7 @@ class Gathered:
         options: Any, slots: Tensor, matching: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         raises = options.on_nonfinite == "raise"
-        if raises:  # of any rank, so that all raise
+        if raises:  # checks the slots of every rank, so that all ranks raise
             for everyone in slots:
                 refuse_nonfinite("slots", nonfinite_images(everyone))
         if matching is None:
@@ -258,8 +258,8 @@ def _candidates(
 def _blocks(
     units: Tensor, masked: Tensor, first: int, shape: torch.Size, temperature: float
 ) -> Iterator[tuple[slice, slice, Tensor]]:
-    """The logits ``[groups, rows, N]`` of this rank's slots, -inf for what is no candidate: of some
-    groups at a time, and of some rows where a group is large."""
+    """The logits ``[groups, rows, N]`` of this rank's slots, in blocks: of several groups, or of
+    some rows of a large group. Logits of slots that are no candidates are -inf."""
     groups, rows = shape
     columns = max(units.shape[1], 1)
     rows_at_once = min(max(BLOCK // columns, 1), max(rows, 1))

@@ -30,7 +30,7 @@ def loss(
     small, large, nonfinite = _units(f_large, p_small, options.eps)
     counts = (matching >= 0).sum(-1)
     positives = _positives(small.value, large, f_large, matching).clamp(-1, 1).sum(-1)
-    losses = (counts - positives) / 2 / counts  # 0 / 0 of a pair without a counted slot
+    losses = (counts - positives) / 2 / counts  # 0 / 0, NaN, if no slot counts
     return (_reduced(losses, counts, nonfinite, options.reduction).to(p_small.dtype),)
 
 
@@ -107,7 +107,7 @@ def _positives(small: Tensor, large: Tensor, f_large: Tensor, matching: Tensor) 
 
 
 def _reduced(losses: Tensor, counts: Tensor, nonfinite: Tensor, reduction: str) -> Tensor:
-    """Over the pairs with a counted slot."""
+    """The losses, reduced over the pairs in which a slot counts."""
     losses = losses.masked_fill(nonfinite.view(-1, 1, 1), float("nan"))
     if reduction == "none":
         return losses

@@ -26,7 +26,7 @@ def loss(options: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     _, covariance, deviation = _moments(x)
     variance = (1 - deviation).relu().mean(-1).mean()
     squares = _off_diagonal(covariance).square().sum((-1, -2))
-    # Of one feature, 0 / 0.
+    # The covariance of one feature is 0 / 0, NaN.
     return variance.to(x.dtype), (squares / (x.shape[-1] * (x.shape[-1] - 1))).mean().to(x.dtype)
 
 

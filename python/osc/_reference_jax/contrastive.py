@@ -24,7 +24,7 @@ def results(options: Any, slots: jax.Array) -> tuple[jax.Array, ...]:
     return (
         reduced(each, options.reduction).astype(slots.dtype),
         matching,
-        jnp.zeros((*each.shape, 2), jnp.int32),  # log_sum_exp, which these formulas do without
+        jnp.zeros((*each.shape, 2), jnp.int32),  # log_sum_exp: these formulas do not need it
         ((is_right & finite).sum() / finite.sum()).astype(jnp.float32),
     )
 
@@ -37,8 +37,8 @@ def losses(
 
 
 def _contrast(options: Any, slots: jax.Array, matching: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """``[2BS]``: the losses, and whether a slot resembles its match most. Of N candidates a block
-    of rows at a time, so that no N x N matrix is stored, nor for the backward pass."""
+    """``[2BS]``: the losses, and whether the match of a slot has its greatest cosine. Computed in
+    blocks of rows: no N x N matrix is stored, not even for the backward pass."""
     within_images = options.candidates == "image"
     rows, count, _ = slots.shape
     images = rows // 2
@@ -65,7 +65,8 @@ def _contrast(options: Any, slots: jax.Array, matching: jax.Array) -> tuple[jax.
 
         @jax.checkpoint
         def of_row(row: jax.Array) -> tuple[jax.Array, jax.Array]:
-            # The inverse is a number of this type, which a large temperature need not be.
+            # Multiplies by the inverse: a large temperature may overflow this type, its inverse
+            # does not.
             logits = jnp.matmul(units, units[row], precision=HIGHEST) * (1 / options.temperature)
             logits = jnp.where(masked | (jnp.arange(candidates) == row), -jnp.inf, logits)
             # The loss of a masked slot becomes NaN below; here it is finite.
@@ -91,8 +92,8 @@ def _contrast(options: Any, slots: jax.Array, matching: jax.Array) -> tuple[jax.
 
 
 def _mapped(function: Callable[..., Any], over: Any, calls: int, *, elements: int) -> Any:
-    """``function`` for each of so many calls of so many elements, as many at once as fill a block;
-    one at once where a size is symbolic."""
+    """``function`` mapped over ``calls`` items of ``elements`` elements each: as many at once as
+    fill a block, or one at a time if a size is symbolic."""
     if not isinstance(calls, int) or not isinstance(elements, int):
         return jax.lax.map(function, over)
     at_once = max(1, BLOCK // elements)

@@ -15,7 +15,7 @@ OPERATOR = "variance_covariance_loss"
 def results(options: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
     _, samples, features = x.shape
     if x.size == 0 or samples == 1:
-        nan = x.astype(jnp.float32).sum() * jnp.nan  # so is its gradient
+        nan = x.astype(jnp.float32).sum() * jnp.nan  # the gradient is NaN as well
         return nan.astype(x.dtype), nan.astype(x.dtype)
     wide = widened(x)
     centred = wide - wide.mean(1, keepdims=True)

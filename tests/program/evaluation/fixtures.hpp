@@ -14,7 +14,7 @@ namespace osc::program {
 inline constexpr int kSide = 36;
 
 inline const bool kOneThread =
-    (at::set_num_threads(1), true);  // ctest runs as many programs at once as there are cores
+    (at::set_num_threads(1), true);  // ctest already runs one program per core
 
 using Bytes = std::vector<std::uint8_t>;
 

@@ -19,11 +19,11 @@ using osc::Reduction;
 torch::Tensor cosine_sim_loss(const torch::Tensor& feats, const torch::Tensor& projs,
                               Reduction reduction = Reduction::mean);
 
-// Cross entropy that tells each projection's other view from the other 2B - 2 projections, by
-// cosines over the temperature (positive); and the share of projections that resemble none as much
-// as their other view. Numbers and cost as matching_contrastive_loss with S = 1. Source: T. Chen,
-// S. Kornblith, M. Norouzi and G. Hinton, "A simple framework for contrastive learning of visual
-// representations", ICML 2020.
+// The loss of a projection is the cross entropy of its other view among the other 2B - 1
+// projections, by cosines divided by the temperature (positive). Returns the loss, and the share of
+// projections whose cosine with their other view is the greatest. Numbers and cost as
+// matching_contrastive_loss with S = 1. Source: T. Chen, S. Kornblith, M. Norouzi and G. Hinton, "A
+// simple framework for contrastive learning of visual representations", ICML 2020.
 std::tuple<torch::Tensor, torch::Tensor> contrastive_loss(const torch::Tensor& projs,
                                                           double temperature = 1,
                                                           Reduction reduction = Reduction::mean);

@@ -29,9 +29,10 @@ using osc::Reduction;
 // osc/similarity_loss.hpp: an image with a NaN or an infinity has NaN losses and gradients, and
 // changes no other image.
 //
-// No copy of f or p where C is contiguous, but under autocast. The backward pass keeps f, p and the
-// matching, which is not computed again; the gradient has the strides of p where p is dense. The
-// same bits with any number of threads. Higher derivatives are plain operations of libtorch.
+// f and p are not copied if C is contiguous, except under autocast. The backward pass keeps f, p
+// and the matching, which is not computed again; the gradient has the strides of p where p is
+// dense. The same bits with any number of threads. Higher derivatives are plain operations of
+// libtorch.
 torch::Tensor matching_similarity_loss_per_img(const torch::Tensor& f, const torch::Tensor& p,
                                                Reduction reduction = Reduction::mean,
                                                double eps = 1e-10,
@@ -43,11 +44,11 @@ inline torch::Tensor matching_similarity_loss_per_img(
   return matching_similarity_loss_per_img(f, p, reduction_from_name(reduction), eps, on_nonfinite);
 }
 
-// Cross entropy that tells each slot's match in the other view from the other 2BS - 2 slots of the
-// batch, by their cosines over the temperature (positive). Gradients flow through every slot, not
-// through the matching. All embeddings equal: log(2BS - 1). The formula, and the policy for
-// non-finite values, are those of osc/contrastive_loss.hpp: an image with a NaN or an infinity has
-// NaN losses and gradients, and its slots are masked: no candidates of other slots.
+// The loss of a slot is the cross entropy of its match in the other view among the other 2BS - 1
+// slots of the batch, by cosines divided by the temperature (positive). Gradients flow through
+// every slot, not through the matching. All embeddings equal: log(2BS - 1). The formula, and the
+// policy for non-finite values, are those of osc/contrastive_loss.hpp: an image with a NaN or an
+// infinity has NaN losses and gradients, and its slots are masked: no candidates of other slots.
 //
 // No (2BS)^2 matrix: O((BS)^2 C) time, O(BSC) memory. The backward pass keeps the slots, the
 // matching and 2BS logarithms. The same bits with any number of threads. Higher
@@ -66,10 +67,11 @@ torch::Tensor matching_contrastive_loss_per_img(const torch::Tensor& slots, doub
                                                 Reduction reduction = Reduction::mean);
 
 // f_large [B, Al, L, C], slots of large crops, which receive no gradient; p_small [B, As, S, C], of
-// small crops of the same images. Each pair of crops has the mean of (1 - cosine) / 2 over the
-// slots of the small one that are the best of the large one's best, NaN where there is none.
-// Scalar, over the pairs that are not NaN, or for none [B, Al, As]; and the share of slots that
-// count. More in osc/small_to_large_loss.hpp.
+// small crops of the same images. A slot of a small crop counts where it and its nearest slot of
+// the large crop are each other's nearest, by their cosine. The loss of a pair of crops is the mean
+// of (1 - cosine) / 2 over the slots that count, NaN if none counts. Returns the loss (a scalar
+// over the pairs that are not NaN, or [B, Al, As] for none) and the share of slots that count. More
+// in osc/small_to_large_loss.hpp.
 std::tuple<torch::Tensor, torch::Tensor> matching_similarity_loss_small_to_large(
     const torch::Tensor& f_large, const torch::Tensor& p_small,
     Reduction reduction = Reduction::mean);
