@@ -252,13 +252,13 @@ class Jax:
         from osc import _jax
         from osc._reference_jax import contrastive
 
+        before = jax.config.jax_enable_x64, contrastive.BLOCK, _jax.FORMULAS_EVERYWHERE
         jax.config.update("jax_enable_x64", True)
-        block, contrastive.BLOCK = contrastive.BLOCK, 60
-        _jax.FORMULAS_EVERYWHERE = not self.is_library
+        contrastive.BLOCK, _jax.FORMULAS_EVERYWHERE = 60, not self.is_library
         jax.clear_caches()  # drop programs that were traced for the other setting
         yield
-        jax.config.update("jax_enable_x64", False)
-        contrastive.BLOCK, _jax.FORMULAS_EVERYWHERE = block, False
+        jax.config.update("jax_enable_x64", before[0])
+        contrastive.BLOCK, _jax.FORMULAS_EVERYWHERE = before[1:]
         jax.clear_caches()
 
     def __call__(self, case, arrays, reductions=("none",), grad_output=None, **options):

@@ -70,7 +70,7 @@ def test_the_source_distribution_holds_the_sources_alone(distributions):
         "include/osc/osc.h",
         "python/osc/_reference_jax/contrastive.py",
         "python/osc/py.typed",
-        "src/c_abi.cpp",
+        "src/operators.cpp",
         "tests/python/test_wheel.py",
     } <= set(names)
     assert not [name for name in names if re.search(r"__pycache__|\.(so|o|a|pyc)$", name)]
