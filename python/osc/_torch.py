@@ -20,6 +20,7 @@ from ._reference import contrastive, similarity, small_to_large, variance_covari
 Tensor = torch.Tensor
 
 _STRIDED = torch.strided
+_PLAIN = (Tensor, torch.nn.Parameter)
 FLOATS = tuple(getattr(torch, name) for name in _operators.FLOATS)
 AUTOCAST_KEYS = [f"Autocast{x}" for x in ("CPU", "CUDA", "XPU", "MPS", "HPU", "PrivateUse1")]
 NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.index("none")
@@ -42,7 +43,7 @@ _devices: dict[str, Callable[..., Any]] = {}
 
 
 def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
-    if type(value) is Tensor and value.dtype in FLOATS and value.layout is _STRIDED:
+    if type(value) in _PLAIN and value.dtype in FLOATS and value.layout is _STRIDED:
         if not value.is_nested:
             return
     if not isinstance(value, Tensor):
@@ -55,11 +56,6 @@ def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
     if value.dtype not in FLOATS and not (accepts_integers and not value.is_complex()):
         wanted = "real numbers" if accepts_integers else "float64, float32, float16 or bfloat16"
         raise TypeError(f"{name} is {value.dtype}; wanted {wanted}")
-
-
-def _constant(x: Tensor) -> Tensor:
-    """Without a gradient: a loss of which nothing else needs one does not need one either."""
-    return x.detach() if x.requires_grad else x
 
 
 def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
@@ -295,12 +291,25 @@ def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
     """The inputs of the operator. ``arrays`` are these by what the caller calls them. No gradient
     flows to any but the last. Under autocast 16 bits and float32, which all become float32, may
     meet."""
-    first = next(iter(arrays))
     for name, x in arrays.items():
         check_tensor(name, x, op.accepts_integers)
-        if name == first:
-            wanted, device = x.dtype, x.device
-            continue
+    *others, last = tensors = list(arrays.values())
+    for i, x in enumerate(others):
+        if x.dtype is not last.dtype or x.device != last.device:
+            _check_alike(arrays)
+        if x.requires_grad:  # a loss of which nothing else needs a gradient needs none either
+            tensors[i] = x.detach()
+    if not op.takes_features:
+        return tensors
+    if any(x.dim() != 2 for x in tensors):
+        check_shapes(op, arrays)
+    return [x.unsqueeze(1) for x in tensors]
+
+
+def _check_alike(arrays: Mapping[str, Tensor]) -> None:
+    (first, like), *others = arrays.items()
+    wanted, device = like.dtype, like.device
+    for name, x in others:
         if x.dtype is not wanted and (
             not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, wanted)
         ):
@@ -308,14 +317,6 @@ def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
         if x.device != device:
             text = f"{first} is on {device} and {name} on {x.device}; wanted the same device"
             raise ValueError(text)
-    tensors = list(arrays.values())
-    for i in range(len(tensors) - 1):
-        tensors[i] = _constant(tensors[i])
-    if not op.takes_features:
-        return tensors
-    if any(x.dim() != 2 for x in tensors):
-        check_shapes(op, arrays)
-    return [x.unsqueeze(1) for x in tensors]
 
 
 def check_shapes(op: Operator, arrays: Mapping[str, Tensor]) -> None:
