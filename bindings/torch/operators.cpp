@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <stdexcept>
@@ -46,34 +47,54 @@ using torch::stable::detail::to;
 
 enum class Kind { forward, with_gradient, backward };
 
-// One operator of PyTorch. It takes the arrays and options from the stack in this order, and
-// returns arrays in this order.
+// What a call needs to know of an array and would else read from the names of the table.
+struct Plan {
+  bool is_optional;  // the matching that a caller may bring to the forward pass
+  bool is_cost;      // of any real numbers, of which integers become float64
+  bool has_leading;  // the shape begins with any number of dimensions, "G..."
+  // A gradient that would lose bits if it were scaled afterwards is not returned with the loss.
+  bool may_lack;
+  bool is_differentiated;
+  bool is_like_differentiated;  // a gradient of the same shape
+};
+
+// One operator of PyTorch: what it takes from the stack and what it leaves there, in this order.
 struct Operator {
   const osc_operator* described;
   cpu::ParsedRow shapes;
   Kind kind;
   std::string name, schema;
   std::vector<int> taken_arrays, taken_options, returned_arrays;
+  std::vector<Plan> plans;   // of all arrays
+  int gradient_scales = -1;  // the array that says whether scaling the gradient loses bits
 
   const osc_array_description& array(int i) const { return described->arrays[i]; }
   const osc_option_description& option(int i) const { return described->options[i]; }
-  bool is_differentiated(int i) const {
-    return described->differentiated &&
-           std::string_view(array(i).name) == described->differentiated;
-  }
-  bool has_same_shape(int i, int k) const {
-    return std::string_view(array(i).shape) == array(k).shape;
-  }
-  // Whether a result may be None: the fused gradient, if scaling it in the backward pass would lose
-  // bits.
-  bool may_lack(int i) const {
-    return kind == Kind::with_gradient && array(i).role == OSC_ROLE_GRADIENT;
-  }
-  // Whether an argument may be None: a matching that the caller may give to the forward pass.
-  bool is_optional(int i) const {
-    return kind != Kind::backward && array(i).role == OSC_ROLE_GIVEN;
-  }
+  const Plan& plan(int i) const { return plans[static_cast<std::size_t>(i)]; }
 };
+
+std::vector<Plan> plans_of(const osc_operator& described, Kind kind) {
+  const std::string_view differentiated = described.differentiated ? described.differentiated : "";
+  std::string_view shape_of_differentiated;
+  for (int i = 0; i < described.array_count; ++i) {
+    if (described.arrays[i].name == differentiated)
+      shape_of_differentiated = described.arrays[i].shape;
+  }
+  std::vector<Plan> plans;
+  for (int i = 0; i < described.array_count; ++i) {
+    const osc_array_description& array = described.arrays[i];
+    const std::string_view name = array.name, shape = array.shape;
+    const bool is_input = array.role == OSC_ROLE_INPUT;
+    const bool is_gradient = array.role == OSC_ROLE_GRADIENT;
+    plans.push_back({.is_optional = kind != Kind::backward && array.role == OSC_ROLE_GIVEN,
+                     .is_cost = is_input && name == "cost",
+                     .has_leading = shape.find("...") != std::string_view::npos,
+                     .may_lack = is_gradient && kind == Kind::with_gradient,
+                     .is_differentiated = name == differentiated,
+                     .is_like_differentiated = is_gradient && shape == shape_of_differentiated});
+  }
+  return plans;
+}
 
 const char* type_of(const osc_option_description& option) {
   switch (option.kind) {
@@ -92,13 +113,13 @@ std::string schema_of(const Operator& op) {
     const std::string_view name = op.array(i).name;
     constexpr std::string_view kGiven = "given_";
     const bool is_residual = op.kind == Kind::backward && name.starts_with(kGiven);
-    append(arguments, (op.is_optional(i) ? "Tensor? " : "Tensor ") +
+    append(arguments, (op.plan(i).is_optional ? "Tensor? " : "Tensor ") +
                           std::string(is_residual ? name.substr(kGiven.size()) : name));
   }
   for (const int i : op.taken_options)
     append(arguments, type_of(op.option(i)) + std::string(op.option(i).name));
   for (const int i : op.returned_arrays)
-    append(results, (op.may_lack(i) ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
+    append(results, (op.plan(i).may_lack ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
   return op.name + "(" + arguments + ") -> " +
          (op.returned_arrays.size() == 1 ? "Tensor" : "(" + results + ")");
 }
@@ -108,7 +129,9 @@ Operator described_as(const osc_operator& described, Kind kind) {
   Operator op{&described, cpu::ParsedRow(described),
               kind,       described.name + std::string(kSuffix[static_cast<int>(kind)]),
               {},         {},
-              {},         {}};
+              {},         {},
+              {}};
+  op.plans = plans_of(described, kind);
   const bool is_backward = kind == Kind::backward;
   const auto add_role = [&](std::vector<int>& list, int role) {
     for (int i = 0; i < described.array_count; ++i) {
@@ -126,6 +149,10 @@ Operator described_as(const osc_operator& described, Kind kind) {
     add_role(op.returned_arrays, OSC_ROLE_OUTPUT);
   }
   if (kind != Kind::forward) add_role(op.returned_arrays, OSC_ROLE_GRADIENT);
+  if (kind == Kind::with_gradient) {
+    for (int i = 0; i < described.array_count; ++i)
+      if (std::string_view(op.array(i).name) == "gradient_scales") op.gradient_scales = i;
+  }
   for (int i = 0; i < described.option_count; ++i) {
     const bool is_policy = std::string_view(op.option(i).name).starts_with("on_");
     if (!is_backward || !is_policy) op.taken_options.push_back(i);
@@ -145,12 +172,8 @@ const std::vector<Operator>& operators() {
       list.push_back(described_as(table[i], Kind::backward));
       // The loss of gathered slots has no fused form: its gradient needs results of all ranks.
       Operator fused = described_as(table[i], Kind::with_gradient);
-      const int gradient = fused.returned_arrays.back();
-      for (const int k : fused.taken_arrays) {
-        if (!fused.is_differentiated(k) || !fused.has_same_shape(k, gradient)) continue;
+      if (fused.plan(fused.returned_arrays.back()).is_like_differentiated)
         list.push_back(std::move(fused));
-        break;
-      }
     }
     return list;
   }();
@@ -159,26 +182,28 @@ const std::vector<Operator>& operators() {
 
 [[noreturn]] void refuse(const std::string& text) { throw std::invalid_argument(text); }
 
-std::int32_t dtype_of(const Tensor& tensor) {
-  switch (tensor.scalar_type()) {
-    case ScalarType::Double: return OSC_FLOAT64;
-    case ScalarType::Float: return OSC_FLOAT32;
-    case ScalarType::Half: return OSC_FLOAT16;
-    case ScalarType::BFloat16: return OSC_BFLOAT16;
-    case ScalarType::Long: return OSC_INT64;
-    case ScalarType::Int: return OSC_INT32;
-    default: return OSC_INT32 + 1;  // no dtype: the library refuses it
-  }
+// PyTorch's numbers of the types of osc.h, in their order.
+const std::array<std::int32_t, 7>& torch_dtypes() {
+  static const std::array<std::int32_t, 7> dtypes = [] {
+    std::array<std::int32_t, 7> list{};
+    list[OSC_ABSENT] = -1;
+    list[OSC_FLOAT64] = aoti_torch_dtype_float64();
+    list[OSC_FLOAT32] = aoti_torch_dtype_float32();
+    list[OSC_FLOAT16] = aoti_torch_dtype_float16();
+    list[OSC_BFLOAT16] = aoti_torch_dtype_bfloat16();
+    list[OSC_INT64] = aoti_torch_dtype_int64();
+    list[OSC_INT32] = aoti_torch_dtype_int32();
+    return list;
+  }();
+  return dtypes;
 }
 
-std::int32_t torch_dtype_of(std::int32_t dtype) {
-  switch (dtype) {
-    case OSC_FLOAT64: return aoti_torch_dtype_float64();
-    case OSC_FLOAT32: return aoti_torch_dtype_float32();
-    case OSC_FLOAT16: return aoti_torch_dtype_float16();
-    case OSC_BFLOAT16: return aoti_torch_dtype_bfloat16();
-    default: return aoti_torch_dtype_int64();
-  }
+// One past the last for a type that the library does not have.
+std::int32_t dtype_of(const Tensor& tensor) {
+  std::int32_t dtype = -1;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_dtype(tensor.get(), &dtype));
+  const auto& dtypes = torch_dtypes();
+  return static_cast<std::int32_t>(std::find(dtypes.begin(), dtypes.end(), dtype) - dtypes.begin());
 }
 
 // Integers that float64 would round are refused.
@@ -222,8 +247,8 @@ class Argument {
       : tensor_(std::move(tensor)) {
     const std::int64_t last = tensor_.dim() - 1;
     const bool is_readable = is_strided ? !shape.has_adjacent_channels || last < 0 ||
-                                              tensor_.numel() == 0 || tensor_.stride(last) == 1 ||
-                                              tensor_.size(last) <= 1
+                                              tensor_.stride(last) == 1 ||
+                                              tensor_.size(last) <= 1 || tensor_.numel() == 0
                                         : tensor_.is_contiguous();
     if (!is_readable) tensor_ = torch::stable::contiguous(tensor_);
     leading_ = collapses ? static_cast<int>(tensor_.dim()) - (shape.count - 1) : 0;
@@ -278,14 +303,16 @@ class Argument {
   std::array<std::int64_t, kMostDimensions> sizes_{}, strides_{};
 };
 
-Tensor empty(const std::vector<std::int64_t>& sizes, std::int32_t dtype) {
-  std::vector<std::int64_t> strides(sizes.size(), 1);
-  for (std::size_t i = sizes.size(); i-- > 1;)
-    strides[i - 1] = strides[i] * std::max<std::int64_t>(sizes[i], 1);
+Tensor empty(std::vector<std::int64_t> sizes, std::int32_t dtype) {
+  const std::size_t dims = sizes.size();
+  sizes.resize(2 * dims);
+  std::int64_t* const strides = sizes.data() + dims;
+  for (std::size_t i = dims; i-- > 0;)
+    strides[i] = i + 1 == dims ? 1 : strides[i + 1] * std::max<std::int64_t>(sizes[i + 1], 1);
   AtenTensorHandle handle = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(
-      static_cast<std::int64_t>(sizes.size()), sizes.data(), strides.data(), torch_dtype_of(dtype),
-      aoti_torch_device_type_cpu(), 0, &handle));
+      static_cast<std::int64_t>(dims), sizes.data(), strides,
+      torch_dtypes()[static_cast<std::size_t>(dtype)], aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -305,6 +332,7 @@ Tensor empty_gradient(const Tensor& input) {
 class Call {
  public:
   explicit Call(const Operator& op) : op_(op) {
+    std::memset(call_.data(), 0, op.described->struct_size);
     field<std::size_t>(0) = op.described->struct_size;
     thread_local Workspace workspace;
     workspace_ = &workspace;
@@ -316,20 +344,18 @@ class Call {
   void run(StableIValue* stack) {
     take(stack);
     if (!bind_letters()) refuse_dimensions();
-    for (int i = 0; op_.kind == Kind::with_gradient && i < op_.described->array_count; ++i) {
-      if (std::string_view(op_.array(i).name) == "gradient_scales")
-        array(i) = {&gradient_scales_, nullptr, nullptr, 0, OSC_INT32};
-    }
-    std::vector<Tensor> results;
-    for (const int i : op_.returned_arrays) results.push_back(allocate(i));
+    if (op_.gradient_scales >= 0)
+      array(op_.gradient_scales) = {&gradient_scales_, nullptr, nullptr, 0, OSC_INT32};
+    for (const int i : op_.returned_arrays) allocate(i);
     compute();
     constexpr std::size_t kMostKept = std::size_t{4} << 20;
     workspace_->shrink(kMostKept);
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      if (op_.may_lack(op_.returned_arrays[i])) {
-        stack[i] = from(gradient_scales_ ? std::optional(results[i]) : std::nullopt);
+    for (const int i : op_.returned_arrays) {
+      const Tensor& result = arguments_[i]->tensor();
+      if (op_.plan(i).may_lack) {
+        *stack++ = from(gradient_scales_ ? std::optional(result) : std::nullopt);
       } else {
-        stack[i] = from(results[i]);
+        *stack++ = from(result);
       }
     }
   }
@@ -346,29 +372,25 @@ class Call {
 
   // Takes all arguments off the stack before any of them is checked, so that an error leaks none.
   void take(StableIValue* stack) {
-    std::vector<std::optional<Tensor>> tensors;
+    std::array<std::optional<Tensor>, kMostArrays> tensors;
     for (const int i : op_.taken_arrays) {
-      tensors.push_back(op_.is_optional(i) ? to<std::optional<Tensor>>(*stack)
-                                           : std::optional(to<Tensor>(*stack)));
+      tensors[i] = op_.plan(i).is_optional ? to<std::optional<Tensor>>(*stack)
+                                           : std::optional(to<Tensor>(*stack));
       ++stack;
     }
-    for (const int i : op_.taken_options) take_option(op_.option(i), *stack++);
-    for (std::size_t k = 0; k < tensors.size(); ++k) {
-      if (!tensors[k]) continue;
-      const int i = op_.taken_arrays[k];
+    for (const int i : op_.taken_options) take_option(i, *stack++);
+    for (const int i : op_.taken_arrays) {
+      if (!tensors[i]) continue;
+      const Plan& plan = op_.plan(i);
       const bool is_input = op_.array(i).role == OSC_ROLE_INPUT;
-      const bool is_cost = is_input && std::string_view(op_.array(i).name) == "cost";
-      arguments_[i].emplace(is_cost ? floating(*tensors[k]) : *tensors[k], op_.shapes.arrays[i],
-                            is_input, is_input && has_leading(i));
+      arguments_[i].emplace(plan.is_cost ? floating(*tensors[i]) : std::move(*tensors[i]),
+                            op_.shapes.arrays[i], is_input, is_input && plan.has_leading);
       array(i) = arguments_[i]->array();
     }
   }
 
-  bool has_leading(int i) const {
-    return std::string_view(op_.array(i).shape).find("...") != std::string_view::npos;
-  }
-
-  void take_option(const osc_option_description& option, StableIValue value) {
+  void take_option(int i, StableIValue value) {
+    const osc_option_description& option = op_.option(i);
     if (option.kind == OSC_OPTION_DOUBLE) {
       field<double>(option.offset) = to<double>(value);
       if (to<double>(value) == 0)  // 0 means the default in C
@@ -382,7 +404,7 @@ class Call {
         refuse(option.name + std::string(" is ") + std::to_string(code) +
                "; wanted an integer of 32 bits");
       field<std::int32_t>(option.offset) = static_cast<std::int32_t>(code);
-      if (std::string_view(option.name) == "reduction") reduces_ = code != OSC_NONE;
+      if (i == op_.shapes.reduction) reduces_ = code != OSC_NONE;
     }
   }
 
@@ -396,7 +418,7 @@ class Call {
         text += (d > 0 ? ", " : "") + std::to_string(given.sizes[d]);
       text += "]; wanted [";
       const char* const wanted = op_.array(i).shape;
-      for (const char* c = has_leading(i) ? wanted + 1 : wanted; *c != '\0'; ++c)
+      for (const char* c = op_.plan(i).has_leading ? wanted + 1 : wanted; *c != '\0'; ++c)
         text += *c == ' ' ? ", " : std::string(1, *c);
       text += "]";
       if (shape.split >= 0) text += ", in which rows i and i + B are the views of image i";
@@ -415,24 +437,25 @@ class Call {
       if (dtype_ == OSC_ABSENT) dtype_ = given.dtype;
       for (int d = 0; d < shape.count; ++d)
         size_of_[shape.dimensions[d].letters[0]] = given.sizes[d] / shape.dimensions[d].factor;
-      if (has_leading(i)) leading_input_ = i;
-      if (op_.is_differentiated(i)) differentiated_ = i;
+      if (op_.plan(i).has_leading) leading_input_ = i;
+      if (op_.plan(i).is_differentiated) differentiated_ = i;
     }
     return true;
   }
 
-  Tensor allocate(int i) {
+  void allocate(int i) {
     const osc_array_description& described = op_.array(i);
     const std::int32_t dtype = described.dtype == OSC_ABSENT ? dtype_ : described.dtype;
     const Shape& shape = op_.shapes.arrays[i];
     Tensor result;
-    if (described.role == OSC_ROLE_GRADIENT && op_.has_same_shape(i, differentiated_)) {
+    if (op_.plan(i).is_like_differentiated) {
       result = empty_gradient(arguments_[differentiated_]->tensor());
     } else {
       std::vector<std::int64_t> sizes;
       const int count = reduces_ ? shape.reduced_count : shape.count;
+      if (count > 0) sizes.reserve(2 * kMostDimensions);  // with the strides
       for (int d = 0; d < count; ++d) {
-        if (d == 0 && has_leading(i)) {
+        if (d == 0 && op_.plan(i).has_leading) {
           const Argument& input = *arguments_[leading_input_];
           for (int k = 0; k < input.leading(); ++k) sizes.push_back(input.tensor().size(k));
           continue;
@@ -442,16 +465,14 @@ class Call {
         for (int k = 0; k < dimension.letter_count; ++k) size *= size_of_[dimension.letters[k]];
         sizes.push_back(size);
       }
-      result = empty(sizes, dtype);
+      result = empty(std::move(sizes), dtype);
     }
     const bool is_gradient = described.role == OSC_ROLE_GRADIENT;
-    arguments_[i].emplace(result, shape, true, is_gradient && has_leading(i));
-    // Groups that are not evenly spaced were copied: the copy, which is contiguous, is the result.
-    result = arguments_[i]->tensor();
+    // Groups that are not evenly spaced are copied: the copy, which is contiguous, is the result.
+    arguments_[i].emplace(std::move(result), shape, true, is_gradient && op_.plan(i).has_leading);
     array(i) = arguments_[i]->array();
     // Outputs are contiguous and have the wanted sizes, so their sizes can be left out.
     if (!is_gradient) array(i).sizes = array(i).strides = nullptr;
-    return result;
   }
 
   void compute() {
@@ -459,7 +480,7 @@ class Call {
   }
 
   const Operator& op_;
-  alignas(std::max_align_t) std::array<std::byte, 1024> call_{};
+  alignas(std::max_align_t) std::array<std::byte, 1024> call_;  // as much of it as the struct takes
   std::array<std::optional<Argument>, kMostArrays> arguments_;
   Workspace* workspace_;
   std::array<std::int64_t, kMostLetters> size_of_{};

@@ -135,13 +135,19 @@ def match_slots(
     return _call(TABLE["match_slots"], {"f": f}, ("matching",), options)
 
 
+_on_tensors: Any = None  # _torch.call, once there is a tensor; an import takes as long as a check
+
+
 def _call(op: Operator, arrays: dict[str, Any], wanted: tuple[str, ...], options: Any) -> Any:
     (array,) = arrays.values()
     if type(array) is not np.ndarray:
         # If PyTorch has not been imported, no argument is a tensor.
         torch = sys.modules.get("torch")
         if torch is not None and isinstance(array, torch.Tensor):
-            from . import _torch
+            global _on_tensors
+            if _on_tensors is None:
+                from . import _torch
 
-            return _torch.call(op, arrays, **options)
+                _on_tensors = _torch.call
+            return _on_tensors(op, arrays, **options)
     return _numpy.call(op, arrays, wanted, **options)

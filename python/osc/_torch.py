@@ -19,6 +19,7 @@ from ._operators import TABLE, Operator
 Tensor = torch.Tensor
 
 _STRIDED = torch.strided
+_PLAIN = (Tensor, torch.nn.Parameter)
 FLOATS = tuple(getattr(torch, name) for name in _operators.FLOATS)
 AUTOCAST_KEYS = [f"Autocast{x}" for x in ("CPU", "CUDA", "XPU", "MPS", "HPU", "PrivateUse1")]
 NONE = TABLE["matching_similarity_loss_per_img"].option("reduction").values.index("none")
@@ -34,7 +35,7 @@ _devices: dict[str, Callable[..., Any]] = {}
 
 
 def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
-    if type(value) is Tensor and value.dtype in FLOATS and value.layout is _STRIDED:
+    if type(value) in _PLAIN and value.dtype in FLOATS and value.layout is _STRIDED:
         if not value.is_nested:
             return
     if not isinstance(value, Tensor):
@@ -47,11 +48,6 @@ def check_tensor(name: str, value: Any, accepts_integers: bool = False) -> None:
     if value.dtype not in FLOATS and not (accepts_integers and not value.is_complex()):
         wanted = "real numbers" if accepts_integers else "float64, float32, float16 or bfloat16"
         raise TypeError(f"{name} is {value.dtype}; wanted {wanted}")
-
-
-def _constant(x: Tensor) -> Tensor:
-    """``x`` without a gradient, so that a loss whose last input needs none requires none either."""
-    return x.detach() if x.requires_grad else x
 
 
 def _checked(op: Operator, tensors: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
@@ -285,15 +281,28 @@ def _(info: Any, in_dims: tuple[int, ...], cost: Tensor, *options: Any) -> Any:
 
 
 def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
-    """The inputs of the operator, checked. ``arrays`` has them, keyed by the caller's names. A
-    gradient flows to the last one alone. Under autocast, 16-bit and float32 inputs may be mixed;
-    all become float32."""
-    first = next(iter(arrays))
+    """The inputs of the operator. ``arrays`` are these by what the caller calls them. No gradient
+    flows to any but the last. Under autocast 16 bits and float32, which all become float32, may
+    meet."""
     for name, x in arrays.items():
         check_tensor(name, x, op.accepts_integers)
-        if name == first:
-            wanted, device = x.dtype, x.device
-            continue
+    *others, last = tensors = list(arrays.values())
+    for i, x in enumerate(others):
+        if x.dtype is not last.dtype or x.device != last.device:
+            _check_alike(arrays)
+        if x.requires_grad:  # a loss of which nothing else needs a gradient needs none either
+            tensors[i] = x.detach()
+    if not op.takes_features:
+        return tensors
+    if any(x.dim() != 2 for x in tensors):
+        check_shapes(op, arrays)
+    return [x.unsqueeze(1) for x in tensors]
+
+
+def _check_alike(arrays: Mapping[str, Tensor]) -> None:
+    (first, like), *others = arrays.items()
+    wanted, device = like.dtype, like.device
+    for name, x in others:
         if x.dtype is not wanted and (
             not torch._C._is_any_autocast_enabled() or torch.float64 in (x.dtype, wanted)
         ):
@@ -301,14 +310,6 @@ def inputs(op: Operator, arrays: Mapping[str, Any]) -> list[Tensor]:
         if x.device != device:
             text = f"{first} is on {device} and {name} on {x.device}; wanted the same device"
             raise ValueError(text)
-    tensors = list(arrays.values())
-    for i in range(len(tensors) - 1):
-        tensors[i] = _constant(tensors[i])
-    if not op.takes_features:
-        return tensors
-    if any(x.dim() != 2 for x in tensors):
-        check_shapes(op, arrays)
-    return [x.unsqueeze(1) for x in tensors]
 
 
 def check_shapes(op: Operator, arrays: Mapping[str, Tensor]) -> None:

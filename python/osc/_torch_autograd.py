@@ -59,23 +59,19 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
         @staticmethod
         def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
             ctx.options = arguments[taken:end_of_options]
-            others = output[losses:]
-            if others:
-                if others[-1] is None:  # no fused gradient: scaling it would lose bits
-                    others = others[:-1]
-                ctx.mark_non_differentiable(*others)
-            ctx.set_materialize_grads(False)  # a matching has no gradient
-            saved = (*arguments[:inputs], *[output[i] for i in residuals])
+            if len(output) > losses:
+                ctx.mark_non_differentiable(*output[losses:])
+            ctx.set_materialize_grads(False)  # a matching has none
+            saved = (*arguments[:inputs], *map(output.__getitem__, residuals))
             ctx.save_for_backward(*saved)
             ctx.save_for_forward(*saved)
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor | None) -> Any:
-            given = [x for x in grads[:losses] if x is not None]
-            if not given or not ctx.needs_input_grad[last]:
+            of_losses = _whole(grads[:losses])
+            if of_losses is None or not ctx.needs_input_grad[last]:
                 return no_gradients
-            whole = (torch.zeros_like(given[0]) if x is None else x for x in grads[:losses])
-            arguments = (*whole, *ctx.saved_tensors, *ctx.options)
+            arguments = (*of_losses, *ctx.saved_tensors, *ctx.options)
             gradient = (
                 Gradient.forward(*arguments) if _is_last_derivative() else gradient_op(*arguments)
             )
@@ -127,18 +123,21 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
                 result = result + formula("hvp", ctx.options, tangent, grads, *saved)
             return result
 
-    class FusedLoss(Loss):
-        """The loss with its gradient, which the backward pass has only to scale."""
+    class FusedLoss(_SingleLevelFunction):
+        """The loss with its gradient, which the backward pass has only to scale. Of plain tensors:
+        one function in place of forward and setup_context, and no residuals of forward mode."""
+
+        _compiled_autograd_key = torch.autograd.Function._compiled_autograd_key
 
         @staticmethod
-        def forward(*arguments: Any) -> Any:
-            with torch._C._AutoDispatchBelowAutograd():
-                return fused_op(*arguments)
-
-        @staticmethod
-        def setup_context(ctx: Any, arguments: Any, output: Any) -> None:
-            Loss.setup_context(ctx, arguments, output)
-            ctx.gradient = output[-1]
+        def forward(ctx: Any, *arguments: Any) -> Any:
+            # Without a gradient where it would lose bits if it were scaled.
+            *output, ctx.gradient = fused_op(*arguments)
+            ctx.options = arguments[taken:end_of_options]
+            ctx.mark_non_differentiable(*output[losses:])
+            ctx.set_materialize_grads(False)
+            ctx.save_for_backward(*arguments[:inputs], *map(output.__getitem__, residuals))
+            return tuple(output)
 
         @staticmethod
         def backward(ctx: Any, *grads: Tensor | None) -> Any:
@@ -176,8 +175,12 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
     def differentiable_loss(*arguments: Any) -> Any:
         if torch._C._are_functorch_transforms_active():
             return _at_one_level(LossAtOneLevel, arguments)
-        if fuses and arguments[taken + reduction] != none and _is_plain(*arguments[:inputs]):
-            return FusedLoss.apply(*arguments)[:-1]
+        if forward_ad._current_level < 0:
+            tensors = arguments[:inputs]
+            if not _wants_gradient(tensors):
+                return Loss.forward(*arguments)
+            if fuses and arguments[taken + reduction] != none and _is_plain(tensors, last):
+                return FusedLoss.apply(*arguments)
         return Loss.apply(*arguments)
 
     def differentiable_gradient(*arguments: Any) -> Any:
@@ -189,20 +192,38 @@ def register(op: Operator, implementation: Any, registrations: Any) -> None:
     registrations.impl(op.name + "_backward", differentiable_gradient, "Autograd")
 
 
-def _is_plain(*tensors: Tensor) -> bool:
-    """Whether the gradient can be computed together with the loss. These must be plain tensors,
-    outside torch.func and forward mode, and the last one must require a gradient. It must be on the
-    CPU, and its dtype must have the range for the gradient of a loss with grad_output 1."""
-    last = tensors[-1]
+def _whole(grads: tuple[Tensor | None, ...]) -> tuple[Tensor, ...] | None:
+    """With zeros for what is missing; None where all are."""
+    for x in grads:
+        if x is None:
+            break
+    else:
+        return grads  # type: ignore[return-value]
+    like = next((x for x in grads if x is not None), None)
+    if like is None:
+        return None
+    return tuple(torch.zeros_like(like) if x is None else x for x in grads)
+
+
+def _wants_gradient(tensors: tuple[Tensor, ...]) -> bool:
+    if torch.is_grad_enabled():
+        for x in tensors:
+            if x.requires_grad:
+                return True
+    return False
+
+
+def _is_plain(tensors: tuple[Tensor, ...], last: int) -> bool:
+    """Whether a backward pass asks for the gradient of the last of these tensors alone, in the
+    CPU's memory and of a range in which a gradient of 1 for the loss is not lost."""
     for x in tensors:
         if type(x) is not Tensor and type(x) is not torch.nn.Parameter:
             return False
+    differentiated = tensors[last]
     return (
-        last.is_cpu
-        and last.dtype in (torch.float32, torch.float64)
-        and last.requires_grad
-        and torch.is_grad_enabled()
-        and forward_ad._current_level < 0
+        differentiated.requires_grad
+        and differentiated.is_cpu
+        and differentiated.dtype in (torch.float32, torch.float64)
     )
 
 
