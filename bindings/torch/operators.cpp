@@ -47,18 +47,19 @@ using torch::stable::detail::to;
 
 enum class Kind { forward, with_gradient, backward };
 
-// What a call needs to know of an array and would else read from the names of the table.
+// What a call needs to know of an array, computed once from the names in the table.
 struct Plan {
-  bool is_optional;  // the matching that a caller may bring to the forward pass
-  bool is_cost;      // of any real numbers, of which integers become float64
+  bool is_optional;  // a matching that the caller may give to the forward pass
+  bool is_cost;      // any real numbers; integers become float64
   bool has_leading;  // the shape begins with any number of dimensions, "G..."
-  // A gradient that would lose bits if it were scaled afterwards is not returned with the loss.
-  bool may_lack;
+  // The fused gradient, which is None if scaling it in the backward pass would lose bits.
+  bool may_be_none;
   bool is_differentiated;
   bool is_like_differentiated;  // a gradient of the same shape
 };
 
-// One operator of PyTorch: what it takes from the stack and what it leaves there, in this order.
+// One operator of PyTorch. It takes the arrays and options from the stack in this order, and
+// returns arrays in this order.
 struct Operator {
   const osc_operator* described;
   cpu::ParsedRow shapes;
@@ -89,7 +90,7 @@ std::vector<Plan> plans_of(const osc_operator& described, Kind kind) {
     plans.push_back({.is_optional = kind != Kind::backward && array.role == OSC_ROLE_GIVEN,
                      .is_cost = is_input && name == "cost",
                      .has_leading = shape.find("...") != std::string_view::npos,
-                     .may_lack = is_gradient && kind == Kind::with_gradient,
+                     .may_be_none = is_gradient && kind == Kind::with_gradient,
                      .is_differentiated = name == differentiated,
                      .is_like_differentiated = is_gradient && shape == shape_of_differentiated});
   }
@@ -119,7 +120,8 @@ std::string schema_of(const Operator& op) {
   for (const int i : op.taken_options)
     append(arguments, type_of(op.option(i)) + std::string(op.option(i).name));
   for (const int i : op.returned_arrays)
-    append(results, (op.plan(i).may_lack ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
+    append(results,
+           (op.plan(i).may_be_none ? "Tensor? " : "Tensor ") + std::string(op.array(i).name));
   return op.name + "(" + arguments + ") -> " +
          (op.returned_arrays.size() == 1 ? "Tensor" : "(" + results + ")");
 }
@@ -352,7 +354,7 @@ class Call {
     workspace_->shrink(kMostKept);
     for (const int i : op_.returned_arrays) {
       const Tensor& result = arguments_[i]->tensor();
-      if (op_.plan(i).may_lack) {
+      if (op_.plan(i).may_be_none) {
         *stack++ = from(gradient_scales_ ? std::optional(result) : std::nullopt);
       } else {
         *stack++ = from(result);
