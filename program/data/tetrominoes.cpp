@@ -151,7 +151,7 @@ Scene tetromino_scene(std::uint64_t seed, std::uint64_t index) {
   scene.mask = {kSceneSide, kSceneSide, std::vector<std::uint8_t>(kPixels)};
   for (const PlacedPiece& piece : placed) {
     const auto number = static_cast<std::size_t>(random.below(static_cast<int>(kColours.size())));
-    const auto& colour = kColours[number].second;
+    const Colour colour = kColours[number].second;
     SceneObject object{category(number, static_cast<std::size_t>(piece.shape)), 0, 0};
     for_each_cell(piece, [&](int top, int left) {
       object.x += (static_cast<float>(left) + kCell / 2.0F) / 4;
@@ -160,7 +160,8 @@ Scene tetromino_scene(std::uint64_t seed, std::uint64_t index) {
         const auto at =
             static_cast<std::size_t>((top + pixel / kCell) * kSceneSide + left + pixel % kCell);
         scene.mask.values[at] = static_cast<std::uint8_t>(scene.objects.size() + 1);
-        std::ranges::copy(colour, scene.image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * at));
+        std::ranges::copy(std::array{colour.red, colour.green, colour.blue},
+                          scene.image.pixels.begin() + static_cast<std::ptrdiff_t>(3 * at));
       }
     });
     scene.objects.push_back(std::move(object));

@@ -7,8 +7,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "data/decoders.hpp"
 #include "data/image.hpp"
-#include "data/jpeg.hpp"
 #include "expect.hpp"
 #include "samples.hpp"
 
