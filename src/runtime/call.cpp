@@ -146,6 +146,10 @@ class Checker {
 
   bool check_given() noexcept {
     if (!check_dtype()) return false;
+    if (!array_->sizes && array_->strides) {
+      text_.add("%s has strides, but no sizes: the pointer is null", described_->name);
+      return false;
+    }
     if (!array_->sizes && array_->data) return true;  // without sizes: it has those that are wanted
     const int count = reduces_ ? shape_->reduced_count : shape_->count;
     Index sizes[kMostDimensions];
@@ -207,6 +211,8 @@ class Checker {
         return refuse_list("strides", array_->strides, "; wanted a contiguous array");
       if (stride != 1 && shape_->has_adjacent_channels && d == count - 1)
         return refuse_list("strides", array_->strides, "; wanted 1 for the last dimension");
+      if (stride == 0 && described_->role != OSC_ROLE_INPUT)
+        return refuse_list("strides", array_->strides, "; wanted none of 0, since it is written");
       Index span = 0;
       if (__builtin_mul_overflow(steps, stride < 0 ? stride : -stride, &span) || (left += span) < 0)
         return refuse_list("strides", array_->strides, " that overflow");
@@ -278,7 +284,10 @@ class Checker {
 Status check_struct_size(const osc_operator& row, const void* call) noexcept {
   if (!call) return Status(StatusCode::invalid_argument, -1, "the call is a null pointer");
   const std::size_t given = *static_cast<const std::size_t*>(call);
-  if (given >= static_cast<std::size_t>(row.executor_offset) && given <= row.struct_size) return {};
+  if (given == row.struct_size) return {};
+  for (const std::int32_t end : {row.workspace_offset, row.executor_offset}) {
+    if (given == static_cast<std::size_t>(end)) return {};  // the fields from here on are missing
+  }
   return failure(StatusCode::invalid_argument, -1,
                  "struct_size is %zu; wanted %zu, the size of the struct of osc_%s", given,
                  row.struct_size, row.name);

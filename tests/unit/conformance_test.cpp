@@ -485,6 +485,11 @@ TEST_P(Conformance, RefusesBadArrays) {
     }
     refused("data", [](osc_array& described) { described.data = nullptr; });
     if (is_input) refused("no sizes", [](osc_array& described) { described.sizes = nullptr; });
+    if (!strides.empty()) {
+      refused("strides without sizes", [&](osc_array& described) {
+        described.sizes = nullptr, described.strides = strides.data();
+      });
+    }
     other.push_back(1);
     refused("more dimensions", [&](osc_array& described) {
       described.sizes = other.data(), described.dims = static_cast<std::int32_t>(other.size()),
@@ -516,6 +521,7 @@ TEST_P(Conformance, RefusesBadArrays) {
           d + 1 == array.sizes.size() && (shape.back() == 'C' || shape.back() == 'D');
       if (!array.is_strided() || is_channel)
         refused("stride", with_stride(2 * row_major(array.sizes)[d]));
+      if (!is_input) refused("stride of an array that is written", with_stride(0));
     }
   }
 }
@@ -555,7 +561,8 @@ TEST_P(Conformance, RefusesBadOptionsAndStructs) {
   }
   for (const std::size_t size :
        {std::size_t{0}, static_cast<std::size_t>(row().executor_offset) - 1,
-        row().struct_size + 1}) {
+        static_cast<std::size_t>(row().executor_offset) + 3,  // a part of a pointer
+        static_cast<std::size_t>(row().workspace_offset) + 4, row().struct_size + 1}) {
     Call call = good;
     call.struct_size = size;
     const Status status = call.run();
