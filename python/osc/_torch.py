@@ -95,8 +95,16 @@ class _Implementation:
         self.taken = self.inputs + len(op.accepted)
         self.grads = len(op.of_role(_operators.GRAD_OUTPUT))
 
-    def checked(self, inputs: Sequence[Tensor], options: Sequence[Any]) -> dict[str, Any]:
+    def checked(
+        self, inputs: Sequence[Tensor], options: Sequence[Any], others: Sequence[Any] = ()
+    ) -> dict[str, Any]:
         sizes = _checked(self.op, inputs, options)
+        for x in (*inputs, *others):
+            if x is not None and x.device != inputs[0].device:
+                raise ValueError(
+                    f"{self.op.inputs[0].name} is on {inputs[0].device} and another argument on "
+                    f"{x.device}; wanted the same device"
+                )
         if hasattr(self.reference, "check"):
             self.reference.check(self.options(options), *inputs)
         return sizes
@@ -104,7 +112,7 @@ class _Implementation:
     def results(self, *arguments: Any) -> Any:
         """Empty results of the right shapes and dtypes, for tracers."""
         op, inputs, options = self.op, arguments[: self.inputs], arguments[self.taken :]
-        sizes = self.checked(inputs, options)
+        sizes = self.checked(inputs, options, arguments[self.inputs : self.taken])
         reduces = getattr(self.options(options), "reduction", "none") != "none"
         results = tuple(
             inputs[0].new_empty(op.shape(x, sizes, reduces), dtype=_dtype(x.dtype, inputs[0]))
@@ -116,8 +124,10 @@ class _Implementation:
         return (*self.results(*arguments), self.empty_gradient(arguments[: self.inputs]))
 
     def gradient_result(self, *arguments: Any) -> Tensor:
-        inputs = arguments[self.grads : self.grads + self.inputs]
-        self.checked(inputs, arguments[self.grads + self.inputs + len(self.op.given) :])
+        end = self.grads + self.inputs
+        inputs, given = arguments[self.grads : end], arguments[end : end + len(self.op.given)]
+        others = (*arguments[: self.grads], *given)
+        self.checked(inputs, arguments[end + len(self.op.given) :], others)
         return self.empty_gradient(inputs)
 
     def empty_gradient(self, inputs: Sequence[Tensor]) -> Tensor:

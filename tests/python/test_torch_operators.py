@@ -106,6 +106,16 @@ def test_gradients_and_residuals_that_do_not_fit_are_an_error(name):
                 getattr(operators, name)(*arguments[:i], value, *arguments[i + 1 :])
 
 
+@pytest.mark.parametrize("name", every_call())
+def test_one_tensor_on_another_device_is_an_error(name):
+    arguments = every_call()[name]
+    tensors = [i for i, x in enumerate(arguments) if isinstance(x, torch.Tensor)]
+    for i in tensors if len(tensors) > 1 else ():
+        moved = (*arguments[:i], arguments[i].to("meta"), *arguments[i + 1 :])
+        with pytest.raises(ValueError, match="wanted the same device$"):
+            getattr(operators, name)(*moved)
+
+
 def test_ranks_and_dtypes_that_are_not_there(path):
     ranks = torch.ones(2, 4, 3, 2)
     with pytest.raises(ValueError, match="^rank is 2; wanted one of 0 ... 1"):
