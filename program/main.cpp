@@ -39,10 +39,12 @@ int finish_output() {
 }
 
 // The descriptor of a closed standard stream would be given to the next file that is opened, and
-// printed text would end up in that file.
+// printed text would end up in that file. A stream that was closed takes no text: what is printed
+// to standard output is then lost, and finish_output() says so.
 void open_standard_streams() {
   for (int stream = 0; stream <= 2; ++stream) {
-    if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", O_RDWR) == -1) std::_Exit(kFailed);
+    const int mode = stream == STDOUT_FILENO ? O_RDONLY : O_RDWR;
+    if (::fcntl(stream, F_GETFD) == -1 && ::open("/dev/null", mode) == -1) std::_Exit(kFailed);
   }
 }
 
@@ -59,6 +61,11 @@ int main(int argc, char** argv) {
        {add_train_command, add_eval_command, add_report_command, add_segment_command,
         add_find_command, add_generate_command, add_loss_command, add_info_command})
     add(program);
+  const std::string first = argc > 1 ? argv[1] : "";
+  const auto has_name = [&](const CLI::App* command) { return command->get_name() == first; };
+  if (!first.empty() && !program.get_option_no_throw(first) &&
+      program.get_subcommands(has_name).empty())
+    return complain(first + " is not a command; see osc --help", kBadUsage);
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -68,7 +75,8 @@ int main(int argc, char** argv) {
       std::fputs(text.str().c_str(), stdout);
       return finish_output();
     }
-    return complain(std::string(error.what()) + "; see osc --help, or osc COMMAND --help",
+    return complain(std::string(error.what()) + "; see osc " +
+                        (first.empty() || first[0] == '-' ? "" : first + " ") + "--help",
                     kBadUsage);
   } catch (const UserError& error) {
     return complain(error.what(), kFailed);

@@ -32,7 +32,8 @@ void find(const FindFlags& flags) {
                     std::to_string(config.slots - 1) + " (osc segment shows them)");
   }
   std::vector<fs::path> inputs = list_files(flags.among);
-  inputs.insert(inputs.end(), {flags.image, run.config(), run.checkpoint()});
+  inputs.emplace_back(flags.image);
+  std::ranges::move(run.files(), std::back_inserter(inputs));
   check_outputs({{"--out " + flags.out, flags.out}}, inputs);
   const int side = static_cast<int>(config.image_size);
   const Image image = read_image(flags.image, side, side).picture;

@@ -36,12 +36,16 @@ void segment(const SegmentFlags& flags) {
 
   // All checks come before the first output is written.
   std::vector<Output> outputs;
-  std::vector<fs::path> inputs = {run.config(), run.checkpoint()};
+  std::vector<fs::path> inputs = run.files();
   for (const std::string& path : flags.images) {
     const SegmentFiles files(flags.out, path);
     outputs.push_back({"the slots of " + path, files.slots});
     outputs.push_back({"the overlay of " + path, files.overlay});
     inputs.push_back(path);
+    // The true mask of an image of a data folder.
+    const fs::path folder = fs::path(path).parent_path();
+    const fs::path mask = folder.parent_path() / "masks" / (files.name + ".png");
+    if (folder.filename() == "images" && fs::exists(mask)) inputs.push_back(mask);
   }
   check_outputs(outputs, inputs);
   const int side = static_cast<int>(config.image_size);

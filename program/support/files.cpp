@@ -266,7 +266,7 @@ void check_outputs(const std::vector<Output>& outputs, const std::vector<fs::pat
     if (!identity) continue;
     if (const auto found = written.find(*identity); found != written.end())
       throw UserError(found->second->what + " would overwrite " + input.string() +
-                      ", which is read");
+                      ", which is an input or a file of the run");
   }
 }
 

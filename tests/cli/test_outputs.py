@@ -117,6 +117,17 @@ def test_segment_replaces_nothing(fail, scenes, tiny_run, tmp_path):
     refused(["x.png", "y.png"], tmp_path / "out", "x.png", "y.png", "one file")
     assert contents(tmp_path) == before
 
+    data = shutil.copytree(scenes, tmp_path / "data")
+    before = contents(data)
+    mask = ("masks/000001.png", "overwrite")
+    refused(["data/images/000001.png"], data / "masks", *mask)
+    assert contents(data) == before
+
+
+@pytest.mark.parametrize("command", ["trian", "--versoin", "help"])
+def test_an_unknown_command_is_named(fail, command):
+    fail([command], f"{command} is not a command", status=2)
+
 
 def test_find_replaces_nothing(fail, scenes, tiny_run, tmp_path):
     among = shutil.copytree(scenes, tmp_path / "among")
@@ -135,6 +146,8 @@ def test_find_replaces_nothing(fail, scenes, tiny_run, tmp_path):
         ("among/masks/000005.png", "masks/000005.png"),
         ("among/objects.jsonl", "objects.jsonl"),
         ("run/checkpoint", "checkpoint"),
+        ("run/metrics.jsonl", "metrics.jsonl"),
+        ("run/report.html", "report.html"),
     ):
         arguments = ["find", run, tmp_path / "query.png", "--slot", 0, "--among", among]
         fail([*arguments, "--out", f"{tmp_path}/{out}"], "--out", "overwrite", word)

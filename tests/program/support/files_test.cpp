@@ -254,7 +254,7 @@ TEST(CheckOutputs, AnOutputIsNoInputUnderAnyName) {
   for (const char* name : {"in.npy", "./in.npy", "sub/../in.npy", "sub/link", "sub/hard",
                            "sub/again/in.npy", "sub/again/sub/link"}) {
     EXPECT_EQ(error_of({{"--grad G", folder / name}}, {folder / "other.npy", input}),
-              "--grad G would overwrite " + input + ", which is read")
+              "--grad G would overwrite " + input + ", which is an input or a file of the run")
         << name;
   }
   EXPECT_EQ(error_of({{"--grad G", folder / "new.npy"}}, {input}), "(no error)");
