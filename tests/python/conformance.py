@@ -143,9 +143,7 @@ CASES = [
       for i, name in enumerate(("variance", "covariance"))),
 ]  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
-ONE_OF_EACH_OPERATOR = [
-    BY_NAME[x] for x in ("similarity", "contrastive", "small to large", "variance")
-]
+ONE_OF_EACH_OPERATOR = list({case.operator: case for case in reversed(CASES)}.values())[::-1]
 OF_IMAGES = [case for case in CASES if case.takes_reduction]
 
 

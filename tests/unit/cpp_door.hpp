@@ -6,11 +6,7 @@
 #include <vector>
 
 #include "call.hpp"
-#include "osc/assignment.hpp"
 #include "osc/contrastive_loss.hpp"
-#include "osc/similarity_loss.hpp"
-#include "osc/small_to_large_loss.hpp"
-#include "osc/variance_covariance_loss.hpp"
 
 namespace osc {
 

@@ -13,6 +13,11 @@
 #include "call.hpp"
 #include "cpp_door.hpp"
 #include "oracle.hpp"
+#include "osc/assignment.hpp"
+#include "osc/contrastive_loss.hpp"
+#include "osc/similarity_loss.hpp"
+#include "osc/small_to_large_loss.hpp"
+#include "osc/variance_covariance_loss.hpp"
 
 namespace osc {
 
